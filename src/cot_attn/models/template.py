@@ -1,0 +1,68 @@
+"""The tokens that stand around a question, its thoughts and its answer."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Template:
+    """The tokens that stand around a question, its thoughts and its answer.
+
+    Parameters
+    ----------
+    bot
+        Token ids that close the question. The last one's hidden state becomes thought 0.
+    eot
+        Token ids that close the thoughts. The last one predicts the first answer token.
+    eos
+        The token id that ends an answer.
+    suppressed
+        Token ids that decoding never emits.
+    question_suffix
+        Text put behind the question before it is tokenised.
+    normalise_spaces
+        Whether the question is stripped and its double spaces made single before tokenising.
+    stop_at_first
+        Whether an EOS in the very first place ends the answer. Where it does not, that EOS stays
+        in the answer and decoding goes on.
+    answer_marker
+        Text after which the answer's value stands, where the family writes one.
+
+    Examples
+    --------
+    >>> Template(bot=(50257,), eot=(50258,), eos=50256).eot
+    (50258,)
+    """
+
+    bot: tuple[int, ...]
+    eot: tuple[int, ...]
+    eos: int
+    suppressed: tuple[int, ...] = ()
+    question_suffix: str = ""
+    normalise_spaces: bool = False
+    stop_at_first: bool = True
+    answer_marker: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("bot", "eot"):
+            if not getattr(self, name):
+                raise ValueError(
+                    f"Template.{name} is empty. The last token of `bot` predicts thought 0 and the "
+                    "last token of `eot` predicts the answer, so each needs at least one token id."
+                )
+
+    def text(self, question: str) -> str:
+        """Return the question as it is tokenised."""
+        if self.normalise_spaces:
+            question = question.strip().replace("  ", " ")
+        return question + self.question_suffix
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the template as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Template":
+        """Rebuild a template from `to_dict`."""
+        tuples = {name: tuple(values[name]) for name in ("bot", "eot", "suppressed")}
+        return cls(**{**values, **tuples})
