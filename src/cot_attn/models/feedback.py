@@ -46,7 +46,9 @@ class Identity(Feedback):
 
 
 class Projection(Feedback):
-    """Linear, exact GELU, Linear and (by default) LayerNorm (CODI; Shen et al. 2025, arXiv:2502.21074).
+    """Linear, exact GELU, Linear and, by default, LayerNorm.
+
+    This is how CODI makes thoughts (Shen et al. 2025, arXiv:2502.21074).
 
     Parameters
     ----------

@@ -1,0 +1,74 @@
+"""From what a user asks to token ids."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from cot_attn.data.problem import Problem
+from cot_attn.models.template import Template
+
+Question = Problem | str | Int[Tensor, " length"]
+
+
+def encode(
+    questions: Sequence[Question],
+    tokenizer: PreTrainedTokenizerBase,
+    template: Template,
+    n_vocabulary: int,
+) -> tuple[list[Problem], list[list[int]]]:
+    """Return the problems and the token ids of their questions, without BOT.
+
+    Parameters
+    ----------
+    questions
+        Problems, texts, or 1-D tensors of token ids.
+    tokenizer, template
+        How texts become tokens.
+    n_vocabulary
+        Number of token ids that the model knows.
+    """
+    if isinstance(questions, str | Problem | Tensor):
+        raise TypeError(
+            f"questions is one {type(questions).__name__}; give a list, as in [question]."
+        )
+    if not len(questions):
+        raise ValueError("There are no questions. Give at least one problem, text or tensor.")
+    problems, tokens = [], []
+    for question in questions:
+        if isinstance(question, Tensor):
+            problem, ids = _from_tokens(question, tokenizer, n_vocabulary)
+        elif isinstance(question, Problem | str):
+            problem = Problem.from_text(question) if isinstance(question, str) else question
+            ids = tokenizer(template.text(problem.question))["input_ids"]
+        else:
+            raise TypeError(
+                f"A question is a {type(question).__name__}; accepted are a Problem, a text, or a "
+                "1-D tensor of token ids."
+            )
+        if not ids:
+            raise ValueError(f"The question {problem.question!r} has no tokens.")
+        problems.append(problem)
+        tokens.append(ids)
+    return problems, tokens
+
+
+def _from_tokens(
+    tokens: Tensor, tokenizer: PreTrainedTokenizerBase, n_vocabulary: int
+) -> tuple[Problem, list[int]]:
+    integers = not (tokens.is_floating_point() or tokens.is_complex())
+    if tokens.ndim != 1 or not len(tokens) or not integers:
+        raise ValueError(
+            f"A question is a tensor of shape {tuple(tokens.shape)} and {tokens.dtype}; accepted "
+            "are 1-D tensors of at least one token id, without BOT."
+        )
+    if tokens.min() < 0 or tokens.max() >= n_vocabulary:
+        raise ValueError(
+            f"A question has token ids from {tokens.min()} to {tokens.max()}; this model's "
+            f"vocabulary goes from 0 to {n_vocabulary - 1}."
+        )
+    ids: list[int] = tokens.tolist()
+    written = " ".join(map(str, ids))
+    text = str(tokenizer.decode(ids))
+    return Problem(Problem.from_text(written).id, text if text.strip() else written), ids

@@ -1,0 +1,171 @@
+"""One batch on its way from the prompt to the answer."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+from cot_attn.data.problem import Problem
+from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
+
+if TYPE_CHECKING:
+    from cot_attn.models.continuous import ContinuousThoughtModel
+
+
+class Rollout:
+    """One batch of problems on its way from the prompt to the answer.
+
+    It holds the key-value cache, the attention mask and the position of every row, so that each
+    step feeds only what is new. `ContinuousThoughtModel.run` drives it from start to end; an
+    intervention engine branches it.
+
+    Parameters
+    ----------
+    model
+        The model that runs.
+    problems
+        What the rows are about, in order.
+    questions
+        Token ids of each question, without BOT.
+    n_thoughts
+        How many thoughts the run has.
+
+    Attributes
+    ----------
+    hidden
+        Last hidden state (after the final norm) of the last column, (batch, d_model).
+    stage
+        The stage that was entered last.
+    layout
+        Which column plays which role.
+    """
+
+    hidden: Float[Tensor, "batch d_model"]
+    stage: Stage
+
+    def __init__(
+        self,
+        model: "ContinuousThoughtModel",
+        problems: Sequence[Problem],
+        questions: Sequence[Sequence[int]],
+        n_thoughts: int,
+    ) -> None:
+        template = model.template
+        self.model = model
+        self.problems = tuple(problems)
+        self.layout = Layout(
+            question_lengths=tuple(len(question) for question in questions),
+            bot_width=len(template.bot),
+            n_thoughts=n_thoughts,
+            eot_width=len(template.eot),
+        )
+        self._cache = DynamicCache()
+        device = model.device
+        width = self.layout.bot.stop
+        self._prompt = torch.full((len(questions), width), template.eos, device=device)
+        self._mask = torch.zeros((len(questions), 0), dtype=torch.bool, device=device)
+        self._positions = torch.zeros(len(questions), dtype=torch.long, device=device)
+        self._prompt_mask = torch.zeros_like(self._prompt, dtype=torch.bool)
+        for row, question in enumerate(questions):
+            tokens = torch.tensor([*question, *template.bot], device=device)
+            self._prompt[row, width - len(tokens) :] = tokens
+            self._prompt_mask[row, width - len(tokens) :] = True
+
+    def read(self) -> None:
+        """Read the prompts: the questions and BOT."""
+        with self._at(Prompt()):
+            self.hidden = self._hidden(self._prompt_mask, input_ids=self._prompt)
+
+    def think(
+        self, index: int, fed: Float[Tensor, "batch d_model"] | None = None
+    ) -> Float[Tensor, "batch d_model"]:
+        """Feed thought `index` and return the vectors that were fed.
+
+        Without `fed`, the thought is made from the last hidden state.
+        """
+        with self._at(Thought(index)):
+            fed = self.model.feedback(self.hidden) if fed is None else fed
+            everywhere = torch.ones_like(self._positions, dtype=torch.bool)[:, None]
+            self.hidden = self._hidden(everywhere, inputs_embeds=fed[:, None])
+        return fed
+
+    def close(self) -> Float[Tensor, "batch d_vocab"]:
+        """Feed EOT and return the logits of the first answer token."""
+        eot = torch.tensor(self.model.template.eot, device=self._mask.device)
+        tokens = eot.expand(len(self.problems), -1)
+        with self._at(Close()):
+            return self._logits(torch.ones_like(tokens, dtype=torch.bool), tokens)[:, -1]
+
+    def answer(
+        self,
+        index: int,
+        tokens: Int[Tensor, "batch n_tokens"],
+        real: Bool[Tensor, "batch n_tokens"],
+    ) -> Float[Tensor, "batch n_tokens d_vocab"]:
+        """Feed answer tokens from token `index` on and return the logits behind each of them.
+
+        Where `real` is False a row has ended: what is fed there is never attended to. A pass over
+        several tokens counts as the stage of its first.
+        """
+        with self._at(Answer(index)):
+            return self._logits(real, tokens)
+
+    def branch(self, rows: Int[Tensor, " rows"], n_thoughts: int) -> "Rollout":
+        """Return a copy of chosen rows as they were when `n_thoughts` thoughts had been fed.
+
+        The hidden state is not part of the copy: the next thought must be given to `think`.
+        """
+        width = self.layout.bot.stop + n_thoughts
+        surplus = self._mask.shape[1] - width
+        indices = rows.tolist()
+        other = copy.copy(self)
+        other.problems = tuple(self.problems[row] for row in indices)
+        other.layout = self.layout.rows(indices)
+        other._mask = self._mask[rows, :width]
+        other._positions = self._positions[rows] - surplus
+        other._cache = DynamicCache()
+        other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]
+        other._cache.crop(-surplus)
+        other._cache.batch_select_indices(rows)
+        return other
+
+    @contextmanager
+    def _at(self, stage: Stage) -> Iterator[None]:
+        """Tell hooks where the model is while a forward pass runs."""
+        outer, self.model.running = self.model.running, self
+        self.stage = stage
+        try:
+            yield
+        finally:
+            self.model.running = outer
+
+    def _hidden(
+        self, real: Bool[Tensor, "batch width"], **inputs: Tensor
+    ) -> Float[Tensor, "batch d_model"]:
+        inner = self.model.bridge.original_model.base_model
+        hidden: Tensor = inner(**inputs, **self._extend(real)).last_hidden_state[:, -1]
+        return hidden
+
+    def _logits(
+        self, real: Bool[Tensor, "batch width"], tokens: Int[Tensor, "batch width"]
+    ) -> Float[Tensor, "batch width d_vocab"]:
+        model = self.model.bridge.original_model
+        logits: Tensor = model(input_ids=tokens, **self._extend(real)).logits
+        return logits.float()
+
+    def _extend(self, real: Bool[Tensor, "batch width"]) -> dict[str, Any]:
+        """Extend mask and positions by the new columns and return them as model arguments."""
+        self._mask = torch.cat([self._mask, real], dim=1)
+        positions = self._positions[:, None] + real.cumsum(dim=1) - 1
+        self._positions = self._positions + real.sum(dim=1)
+        return {
+            "attention_mask": self._mask.long(),
+            "position_ids": positions.clamp(min=0),
+            "past_key_values": self._cache,
+            "use_cache": True,
+        }

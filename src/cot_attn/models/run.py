@@ -1,0 +1,60 @@
+"""What a model did with a batch of questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cot_attn.data.problem import Problem
+from cot_attn.models.stages import Layout
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a model did with a batch of questions.
+
+    Attributes
+    ----------
+    problems
+        What was asked, in order.
+    thoughts
+        The vectors that were fed, (batch, n_thoughts, d_model).
+    answers
+        The answers as text.
+    answer_tokens
+        The answers' token ids, without EOS.
+    first_logits
+        Logits of the first answer token, (batch, d_vocab), before any token is suppressed.
+    layout
+        Which position plays which role.
+    """
+
+    problems: tuple[Problem, ...]
+    thoughts: Float[Tensor, "batch n_thoughts d_model"]
+    answers: list[str]
+    answer_tokens: list[list[int]]
+    first_logits: Float[Tensor, "batch d_vocab"]
+    layout: Layout
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.thoughts.shape))
+        return (
+            f"Run({len(self.problems)} problems, thoughts {shape}, answers {self.answers[:3]}...)"
+        )
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Return the runs of several batches as one."""
+    first, *others = runs
+    if not others:
+        return first
+    return Run(
+        problems=tuple(problem for run in runs for problem in run.problems),
+        thoughts=torch.cat([run.thoughts for run in runs]),
+        answers=[answer for run in runs for answer in run.answers],
+        answer_tokens=[tokens for run in runs for tokens in run.answer_tokens],
+        first_logits=torch.cat([run.first_logits for run in runs]),
+        layout=first.layout.joined(*(run.layout for run in others)),
+    )

@@ -1,0 +1,178 @@
+"""The stages of a run, and which position plays which role.
+
+For a prompt whose last token is BOT at column p, with n thoughts and one-token BOT and EOT:
+
+======================  ========  ============  =====================================
+column                  role      stage         what is fed there
+======================  ========  ============  =====================================
+up to p - 1             question  Prompt        its tokens (padding to their left)
+p                       bot       Prompt        BOT; its hidden state becomes thought 0
+p + 1 .. p + n          thought   Thought(i)    thought i
+p + n + 1               eot       Close         EOT; predicts the first answer token
+p + n + 2 ..            answer    Answer(j)     answer token j
+======================  ========  ============  =====================================
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Int8
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The question and BOT are read."""
+
+
+@dataclass(frozen=True)
+class Thought:
+    """Thought `index` is made from the last hidden state and fed."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Close:
+    """EOT is fed; the first answer token is predicted."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer token `index` is fed; the next one is predicted."""
+
+    index: int
+
+
+Stage = Prompt | Thought | Close | Answer
+
+
+class Role(IntEnum):
+    """What a position is for."""
+
+    PAD = 0
+    QUESTION = 1
+    BOT = 2
+    THOUGHT = 3
+    EOT = 4
+    ANSWER = 5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything stands in a left-padded batch.
+
+    All rows share the columns of BOT, thoughts, EOT and answer; they differ in how much padding
+    stands to the left of the question and in how long the answer is.
+
+    Parameters
+    ----------
+    question_lengths
+        Number of question tokens of each row, BOT not counted.
+    bot_width, eot_width
+        Number of tokens that close the question and the thoughts.
+    n_thoughts
+        Number of thoughts.
+    answer_lengths
+        Number of answer tokens of each row, EOS not counted; none before the answers are known.
+    question_width
+        Number of columns kept for the questions, where that is more than the longest needs.
+
+    Examples
+    --------
+    >>> layout = Layout(question_lengths=(3, 1), bot_width=1, n_thoughts=2, eot_width=1)
+    >>> layout.columns(Thought(0))
+    range(4, 5)
+    >>> [Role(role).name for role in layout.roles()[1]]
+    ['PAD', 'PAD', 'QUESTION', 'BOT', 'THOUGHT', 'THOUGHT', 'EOT']
+    """
+
+    question_lengths: tuple[int, ...]
+    bot_width: int
+    n_thoughts: int
+    eot_width: int
+    answer_lengths: tuple[int, ...] = ()
+    question_width: int = 0
+
+    @property
+    def question(self) -> range:
+        """Columns of the questions, their padding included."""
+        return range(max((self.question_width, *self.question_lengths)))
+
+    @property
+    def bot(self) -> range:
+        """Columns of the tokens that close the question."""
+        return range(self.question.stop, self.question.stop + self.bot_width)
+
+    @property
+    def thoughts(self) -> range:
+        """Columns of the thoughts."""
+        return range(self.bot.stop, self.bot.stop + self.n_thoughts)
+
+    @property
+    def eot(self) -> range:
+        """Columns of the tokens that close the thoughts."""
+        return range(self.thoughts.stop, self.thoughts.stop + self.eot_width)
+
+    @property
+    def answer(self) -> range:
+        """Columns of the answers."""
+        longest = max(self.answer_lengths, default=0)
+        return range(self.eot.stop, self.eot.stop + longest)
+
+    def columns(self, stage: Stage) -> range:
+        """Return the columns that a stage feeds."""
+        match stage:
+            case Prompt():
+                return range(self.bot.stop)
+            case Thought(index):
+                return self.thoughts[index : index + 1]
+            case Close():
+                return self.eot
+            case Answer(index):
+                return range(self.eot.stop + index, self.eot.stop + index + 1)
+
+    def padding(self, row: int) -> int:
+        """Return the number of padding columns to the left of a row's question."""
+        return self.question.stop - self.question_lengths[row]
+
+    def roles(self) -> Int8[np.ndarray, "batch position"]:
+        """Return the `Role` of every position; behind a row's own answer it is `PAD`."""
+        roles = np.full((len(self.question_lengths), self.answer.stop), Role.PAD, dtype=np.int8)
+        shared = {
+            Role.BOT: self.bot,
+            Role.THOUGHT: self.thoughts,
+            Role.EOT: self.eot,
+        }
+        for role, columns in shared.items():
+            roles[:, columns.start : columns.stop] = role
+        for row in range(len(roles)):
+            roles[row, self.padding(row) : self.question.stop] = Role.QUESTION
+            if self.answer_lengths:
+                start = self.answer.start
+                roles[row, start : start + self.answer_lengths[row]] = Role.ANSWER
+        return roles
+
+    def keys(self) -> dict[str, range]:
+        """Return the columns of every attention key by its label."""
+        thoughts = {f"thought {i}": self.columns(Thought(i)) for i in range(self.n_thoughts)}
+        return {"question": self.question, "bot": self.bot, **thoughts, "eot": self.eot}
+
+    def rows(self, rows: Sequence[int]) -> "Layout":
+        """Return the layout of chosen rows; the columns stay where they are."""
+        lengths = tuple(self.question_lengths[row] for row in rows)
+        return replace(self, question_lengths=lengths, question_width=self.question.stop)
+
+    def answered(self, answer_lengths: Sequence[int]) -> "Layout":
+        """Return this layout with the answers' lengths."""
+        return replace(self, answer_lengths=tuple(answer_lengths))
+
+    def joined(self, *others: "Layout") -> "Layout":
+        """Return the layout of several batches as one, padded to the longest question."""
+        layouts = (self, *others)
+        return replace(
+            self,
+            question_lengths=tuple(n for each in layouts for n in each.question_lengths),
+            answer_lengths=tuple(n for each in layouts for n in each.answer_lengths),
+        )
