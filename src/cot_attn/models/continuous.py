@@ -13,6 +13,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
 from cot_attn.data.problem import Problem
+from cot_attn.data.spans import value_token
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback
 from cot_attn.models.questions import Question, encode
@@ -250,6 +251,17 @@ class ContinuousThoughtModel:
     def decode(self, tokens: Sequence[int]) -> str:
         """Return answer tokens as text."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def value_tokens(self, tokens: Sequence[int], span: tuple[int, int] | None) -> range | None:
+        """Return which answer tokens hold a value that stands at `span` of the answer's text.
+
+        Nothing is tokenised again: see `cot_attn.data.value_token`.
+        """
+        first = value_token(self.tokenizer, tokens, span)
+        if first is None or span is None:
+            return None
+        last = value_token(self.tokenizer, tokens, (span[1] - 1, span[1]))
+        return range(first, first + 1 if last is None else last + 1)
 
     # Hooks ------------------------------------------------------------------------------------
 

@@ -37,15 +37,12 @@ class Rollout:
 
     Attributes
     ----------
-    hidden
-        Last hidden state (after the final norm) of the last column, (batch, d_model).
     stage
         The stage that was entered last.
     layout
         Which column plays which role.
     """
 
-    hidden: Float[Tensor, "batch d_model"]
     stage: Stage
 
     def __init__(
@@ -65,6 +62,7 @@ class Rollout:
             eot_width=len(template.eot),
         )
         self._cache = DynamicCache()
+        self._hidden_states: list[Tensor] = []
         device = model.device
         width = self.layout.bot.stop
         self._prompt = torch.full((len(questions), width), template.eos, device=device)
@@ -76,10 +74,15 @@ class Rollout:
             self._prompt[row, width - len(tokens) :] = tokens
             self._prompt_mask[row, width - len(tokens) :] = True
 
+    @property
+    def hidden(self) -> Float[Tensor, "batch d_model"]:
+        """The hidden state, after the final norm, that becomes the next thought."""
+        return self._hidden_states[-1]
+
     def read(self) -> None:
         """Read the prompts: the questions and BOT."""
         with self._at(Prompt()):
-            self.hidden = self._hidden(self._prompt_mask, input_ids=self._prompt)
+            self._step(self._prompt_mask, input_ids=self._prompt)
 
     def think(
         self, index: int, fed: Float[Tensor, "batch d_model"] | None = None
@@ -91,7 +94,7 @@ class Rollout:
         with self._at(Thought(index)):
             fed = self.model.feedback(self.hidden) if fed is None else fed
             everywhere = torch.ones_like(self._positions, dtype=torch.bool)[:, None]
-            self.hidden = self._hidden(everywhere, inputs_embeds=fed[:, None])
+            self._step(everywhere, inputs_embeds=fed[:, None])
         return fed
 
     def close(self) -> Float[Tensor, "batch d_vocab"]:
@@ -115,23 +118,26 @@ class Rollout:
         with self._at(Answer(index)):
             return self._logits(real, tokens)
 
-    def branch(self, rows: Int[Tensor, " rows"], n_thoughts: int) -> "Rollout":
-        """Return a copy of chosen rows as they were when `n_thoughts` thoughts had been fed.
+    def branch(self, rows: Int[Tensor, " rows"], *, after: Stage) -> "Rollout":
+        """Return a copy of chosen rows, repeats allowed, as they were just after a stage.
 
-        The hidden state is not part of the copy: the next thought must be given to `think`.
+        What is fed to the copy leaves this rollout untouched. Behind an answer stage, the rows
+        should be ones whose answers had not ended.
         """
-        width = self.layout.bot.stop + n_thoughts
-        surplus = self._mask.shape[1] - width
+        width = self.layout.columns(after).stop
         indices = rows.tolist()
         other = copy.copy(self)
+        other.stage = after
         other.problems = tuple(self.problems[row] for row in indices)
         other.layout = self.layout.rows(indices)
         other._mask = self._mask[rows, :width]
-        other._positions = self._positions[rows] - surplus
+        other._positions = other._mask.sum(dim=1)
         other._cache = DynamicCache()
         other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]
-        other._cache.crop(-surplus)
+        other._cache.crop(width - self._mask.shape[1])
         other._cache.batch_select_indices(rows)
+        n_thoughts = min(max(width - self.layout.bot.stop, 0), self.layout.n_thoughts)
+        other._hidden_states = [hidden[rows] for hidden in self._hidden_states[: n_thoughts + 1]]
         return other
 
     @contextmanager
@@ -144,12 +150,10 @@ class Rollout:
         finally:
             self.model.running = outer
 
-    def _hidden(
-        self, real: Bool[Tensor, "batch width"], **inputs: Tensor
-    ) -> Float[Tensor, "batch d_model"]:
+    def _step(self, real: Bool[Tensor, "batch width"], **inputs: Tensor) -> None:
         inner = self.model.bridge.original_model.base_model
-        hidden: Tensor = inner(**inputs, **self._extend(real)).last_hidden_state[:, -1]
-        return hidden
+        output = inner(**inputs, **self._extend(real))
+        self._hidden_states.append(output.last_hidden_state[:, -1])
 
     def _logits(
         self, real: Bool[Tensor, "batch width"], tokens: Int[Tensor, "batch width"]

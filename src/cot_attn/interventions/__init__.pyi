@@ -1,0 +1,51 @@
+from .ablator import TokenAblator as TokenAblator
+from .corruption import CCTA as CCTA
+from .corruption import Corruption as Corruption
+from .corruption import GaussianNoise as GaussianNoise
+from .corruption import Mean as Mean
+from .corruption import Replace as Replace
+from .corruption import Resample as Resample
+from .corruption import Scale as Scale
+from .corruption import Shuffle as Shuffle
+from .corruption import ShuffleAll as ShuffleAll
+from .corruption import Swap as Swap
+from .corruption import Unchanged as Unchanged
+from .corruption import Zero as Zero
+from .engine import run_variants as run_variants
+from .intervention import Downstream as Downstream
+from .intervention import Intervention as Intervention
+from .intervention import Site as Site
+from .noise import noise_floor as noise_floor
+from .outcomes import OUTCOMES as OUTCOMES
+from .outcomes import Outcome as Outcome
+from .place import Place as Place
+from .place import Reference as Reference
+from .treatment import collect as collect
+from .treatment import treated as treated
+
+__all__ = [
+    "CCTA",
+    "OUTCOMES",
+    "Corruption",
+    "Downstream",
+    "GaussianNoise",
+    "Intervention",
+    "Mean",
+    "Outcome",
+    "Place",
+    "Reference",
+    "Replace",
+    "Resample",
+    "Scale",
+    "Shuffle",
+    "ShuffleAll",
+    "Site",
+    "Swap",
+    "TokenAblator",
+    "Unchanged",
+    "Zero",
+    "collect",
+    "noise_floor",
+    "run_variants",
+    "treated",
+]

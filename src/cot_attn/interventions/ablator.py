@@ -1,0 +1,164 @@
+"""Corrupt one thought at a time and measure what breaks."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+
+import xarray as xr
+
+from cot_attn.data.problem import Problem
+from cot_attn.interventions.corruption import CCTA, Corruption, ShuffleAll
+from cot_attn.interventions.corruption import label as label_of
+from cot_attn.interventions.engine import run_variants
+from cot_attn.interventions.intervention import Downstream, Intervention, Site
+from cot_attn.interventions.noise import noise_floor
+from cot_attn.interventions.outcomes import DEFAULT
+from cot_attn.interventions.treatment import collect, treated
+from cot_attn.models.continuous import ContinuousThoughtModel
+
+N_FLOOR_PROBLEMS = 16
+
+
+class TokenAblator:
+    """Corrupt each thought by itself, with every corruption, and measure what breaks.
+
+    Parameters
+    ----------
+    model
+        The model.
+    corruptions
+        What replaces a thought; by default the published seven, `CCTA`.
+    site
+        Where: `input` is the vector that is fed.
+    downstream
+        `recompute` for the total effect, `frozen` for the effect that does not travel through
+        later thoughts' inputs.
+    seed
+        For the random ones among the corruptions.
+    reference
+        The problems that may donate to Resample and Mean; by default those given to `run`.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, TokenAblator, load_problems
+    >>> from cot_attn.interventions import Resample
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> effects = TokenAblator(model, [Resample()]).run(load_problems("toy", n=12))
+    >>> dict(effects["failed"].sizes)
+    {'problem': 12, 'thought': 6, 'corruption': 1}
+    """
+
+    def __init__(
+        self,
+        model: ContinuousThoughtModel,
+        corruptions: Sequence[Corruption] = CCTA,
+        site: Site = "input",
+        downstream: Downstream = "recompute",
+        seed: int = 0,
+        *,
+        reference: Sequence[Problem] | None = None,
+    ) -> None:
+        if any(isinstance(corruption, ShuffleAll) for corruption in corruptions):
+            raise ValueError(
+                "ShuffleAll permutes all thoughts at once, so its effect belongs to none of them. "
+                "Use run_variants(model, problems, [Intervention(range(n), ShuffleAll())])."
+            )
+        self.model = model
+        self.corruptions = tuple(corruptions)
+        self.site, self.downstream = site, downstream
+        self.seed = seed
+        self.reference = reference
+        self.interventions = [
+            Intervention(thought, corruption, site, downstream)
+            for thought, corruption in product(range(model.n_thoughts), self.corruptions)
+        ]
+
+    def run(
+        self,
+        problems: Sequence[Problem],
+        outcomes: Sequence[str] = DEFAULT,
+        *,
+        max_new_tokens: int = 64,
+        batch_size: int = 128,
+    ) -> xr.Dataset:
+        """Corrupt each thought of each problem and return the effects.
+
+        Parameters
+        ----------
+        problems
+            Problems with gold answers; ids must differ.
+        outcomes
+            What is measured; see `run_variants`.
+        max_new_tokens
+            The greatest number of tokens in an answer.
+        batch_size
+            How many rows run at once.
+
+        Returns
+        -------
+        xr.Dataset
+            The outcomes over (problem, thought, corruption). All problems are in it; where the
+            baseline is wrong they are NaN. Attributes say model, checkpoint, site, downstream,
+            seed and the noise floor of every outcome.
+        """
+        variants = run_variants(
+            self.model,
+            problems,
+            self.interventions,
+            outcomes,
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+            seed=self.seed,
+            reference=self.reference,
+        )
+        floor = noise_floor(
+            self.model,
+            problems[:N_FLOOR_PROBLEMS],
+            outcomes,
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+        )
+        labels = [label_of(corruption) for corruption in self.corruptions]
+        grid = {"thought": range(self.model.n_thoughts), "corruption": labels}
+        effects = _unfolded(variants, grid)
+        return effects.assign_attrs(site=self.site, downstream=self.downstream, noise_floor=floor)
+
+    @contextmanager
+    def applied(
+        self, intervention: Intervention, problems: Sequence[Problem]
+    ) -> Iterator[ContinuousThoughtModel]:
+        """Carry an intervention out in everything the model runs while the context lasts.
+
+        Parameters
+        ----------
+        intervention
+            One change, not necessarily one of this ablator's own.
+        problems
+            The problems that will be run: their baselines are what donors and frozen inputs come
+            from.
+
+        Examples
+        --------
+        >>> from cot_attn import ContinuousThoughtModel, Intervention, TokenAblator, load_problems
+        >>> from cot_attn.interventions import Zero
+        >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+        >>> problems = load_problems("toy", n=6)
+        >>> with TokenAblator(model).applied(Intervention(0, Zero()), problems):
+        ...     answers = model.generate(problems)
+        """
+        known = collect(self.model, problems, donors=self.reference)
+        with treated(self.model, intervention, known, seed=self.seed):
+            yield self.model
+
+
+def _unfolded(variants: xr.Dataset, grid: dict[str, Sequence[object]]) -> xr.Dataset:
+    """Turn the variant dimension, which runs through the grid in order, into the grid's own."""
+    bare = variants.drop_vars(["variant", "thoughts", "corruption", "site", "downstream"])
+    sizes = [len(values) for values in grid.values()]
+    unfolded = {}
+    for name, array in bare.data_vars.items():
+        dims = ["problem", *grid, *array.dims[2:]]
+        shape = (array.shape[0], *sizes, *array.shape[2:])
+        unfolded[name] = (dims, array.values.reshape(shape))
+    coordinates = {name: bare[name] for name in bare.coords}
+    return xr.Dataset(unfolded, coords={**coordinates, **grid}, attrs=variants.attrs)

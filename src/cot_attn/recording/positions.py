@@ -1,0 +1,154 @@
+"""Whole attention rows over positions, for looking at single problems."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.rollout import Rollout
+from cot_attn.models.run import Run
+from cot_attn.models.stages import Prompt, Role
+from cot_attn.recording.selection import selected
+
+
+class PositionRecorder:
+    """Record whole attention rows, position by position, of chosen problems.
+
+    This takes memory that grows with the square of a problem's length: choose few problems. For
+    statistics over many, `AttentionRecorder` sums over roles.
+
+    Parameters
+    ----------
+    model
+        The model whose runs are recorded.
+    problems
+        Ids of the problems to record; by default every problem that is run.
+    layers, heads
+        Which ones; by default all. Negative numbers count from the end.
+    """
+
+    def __init__(
+        self,
+        model: ContinuousThoughtModel,
+        problems: Iterable[str] | None = None,
+        layers: Iterable[int] | None = None,
+        heads: Iterable[int] | None = None,
+    ) -> None:
+        self.model = model
+        self.layers = selected("layer", layers, model.n_layers)
+        self.heads = selected("head", heads, model.n_heads)
+        self._chosen = None if problems is None else set(problems)
+        self._rollout: Rollout | None = None
+        self._passes: dict[int, list[Tensor]] = {}
+        self._datasets: dict[str, xr.Dataset] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        for layer in self.layers:
+            hook = (f"blocks.{layer}.attn.hook_pattern", self._record)
+            self._stack.enter_context(self.model.hooks([hook]))
+        self._stack.enter_context(self.model.watch(self._finish))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+        self._rollout = None
+        self._passes = {}
+
+    @property
+    def problems(self) -> list[str]:
+        """Ids of the problems that were recorded, in order."""
+        return list(self._datasets)
+
+    def dataset(self, problem: str) -> xr.Dataset:
+        """Return one problem's attention over its positions.
+
+        Returns
+        -------
+        xr.Dataset
+            `attention` (layer, head, query, key), where queries and keys are positions from 0
+            without padding. `query_role`, `key_role` and `query_text`, `key_text` say what stands
+            at a position; a position after the one that was fed last is not part of it.
+
+        Raises
+        ------
+        KeyError
+            Where the problem was not recorded.
+        """
+        if problem not in self._datasets:
+            raise KeyError(
+                f"Problem {problem!r} was not recorded. Recorded are {self.problems[:10]}; run the "
+                "problem inside `with PositionRecorder(model) as recorder:`."
+            )
+        return self._datasets[problem]
+
+    def _record(self, pattern: Float[Tensor, "batch head query key"], hook: Any) -> None:
+        rollout = self.model.running
+        if rollout is None:
+            return
+        if isinstance(rollout.stage, Prompt) and rollout is not self._rollout:
+            self._rollout, self._passes = rollout, {}
+        if rollout is self._rollout:
+            first_column = pattern.shape[3] - pattern.shape[2]
+            self._passes.setdefault(first_column, []).append(pattern[:, self.heads].float())
+
+    def _finish(self, run: Run) -> None:
+        for row, problem in enumerate(run.problems):
+            if self._chosen is None or problem.id in self._chosen:
+                self._datasets[problem.id] = self._one(run, row)
+        self._rollout, self._passes = None, {}
+
+    def _one(self, run: Run, row: int) -> xr.Dataset:
+        padding = run.layout.padding(row)
+        fed = max(first + layers[0].shape[2] for first, layers in self._passes.items())
+        roles = run.layout.roles()[row, padding:fed]
+        length = int((roles != Role.PAD).sum())
+        shape = (len(self.layers), len(self.heads), length, length)
+        attention = torch.zeros(shape)
+        for first, layers in self._passes.items():
+            pattern = torch.stack([layer[row] for layer in layers])[:, :, :, padding:].cpu()
+            for offset in range(pattern.shape[2]):
+                query = first + offset - padding
+                if 0 <= query < length:
+                    keys = min(first + offset + 1 - padding, length)
+                    attention[:, :, query, :keys] = pattern[:, :, offset, :keys]
+        names = [Role(role).name.lower() for role in roles[:length]]
+        texts = self._texts(run, row)[:length]
+        return xr.Dataset(
+            {"attention": (("layer", "head", "query", "key"), attention.numpy())},
+            coords={
+                "layer": self.layers,
+                "head": self.heads,
+                "query": range(length),
+                "key": range(length),
+                "query_role": ("query", names),
+                "key_role": ("key", names),
+                "query_text": ("query", texts),
+                "key_text": ("key", texts),
+            },
+            attrs={**self.model.provenance(), "problem": run.problems[row].id},
+        )
+
+    def _texts(self, run: Run, row: int) -> list[str]:
+        """Return what a reader sees at each position."""
+        template, tokenizer = self.model.template, self.model.tokenizer
+        _, (question,) = self.model.encode([run.problems[row]])
+        spelled = [str(tokenizer.decode([token])).strip() for token in question]
+        return [
+            *spelled,
+            *(["<bot>"] * len(template.bot)),
+            *(f"thought {i}" for i in range(run.layout.n_thoughts)),
+            *(["<eot>"] * len(template.eot)),
+            *(str(tokenizer.decode([token])).strip() for token in run.answer_tokens[row]),
+        ]
