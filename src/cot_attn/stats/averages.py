@@ -1,0 +1,57 @@
+"""Means over problems, with intervals."""
+
+from collections.abc import Hashable
+
+import numpy as np
+import xarray as xr
+
+from cot_attn.stats.intervals import mean_interval
+from cot_attn.stats.labels import require_dims
+
+
+def mean_over_problems(values: xr.DataArray, *, confidence: float = 0.95) -> xr.Dataset:
+    """Average over problems, and say how sure the mean is.
+
+    Parameters
+    ----------
+    values
+        (problem, ...): one value a problem for each of the other dimensions' labels; NaN where a
+        problem has none.
+
+    Returns
+    -------
+    xr.Dataset
+        `estimate`, `low`, `high`, `n_problems` over the other dimensions. The interval is a t
+        interval over problems, corrected for skewness.
+
+    Examples
+    --------
+    >>> values = xr.DataArray([1.0, 2.0, 3.0], dims="problem")
+    >>> result = mean_over_problems(values)
+    >>> float(result.estimate), int(result.n_problems)
+    (2.0, 3)
+    """
+    require_dims(values, ("problem",), "A mean over problems")
+    rest: list[Hashable] = [dim for dim in values.dims if dim != "problem"]
+    ordered = values.transpose("problem", *rest)
+    shape = ordered.shape[1:]
+    flat = ordered.values.astype(np.float64).reshape(ordered.shape[0], -1)
+    present = np.isfinite(flat)
+    estimate, low, high = (np.full(flat.shape[1], np.nan) for _ in range(3))
+    # Series that lack the same problems (as a rule, all of them) are averaged together.
+    patterns, which = np.unique(present.T, axis=0, return_inverse=True)
+    for index, pattern in enumerate(patterns):
+        if not pattern.any():
+            continue
+        here = which == index
+        # Sorted, so that the order of the problems does not show even in the last digit.
+        block = np.sort(flat[pattern][:, here], axis=0)
+        estimate[here] = block.mean(axis=0)
+        low[here], high[here] = mean_interval(block, confidence)
+    named = {"estimate": estimate, "low": low, "high": high, "n_problems": present.sum(axis=0)}
+    coords = {dim: ordered.coords[dim] for dim in rest if dim in ordered.coords}
+    return xr.Dataset(
+        {name: (rest, numbers.reshape(shape)) for name, numbers in named.items()},
+        coords=coords,
+        attrs={"method": "mean over problems, skewness-corrected t", "confidence": confidence},
+    )

@@ -1,0 +1,228 @@
+"""Does attention track importance? Four questions, each with its own correlation."""
+
+from collections.abc import Hashable
+from dataclasses import asdict
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from cot_attn.stats.estimands import ESTIMANDS, METHODS, Estimand, Method, Values
+from cot_attn.stats.groups import Mask, for_each_group
+from cot_attn.stats.inference import Question, answer
+from cot_attn.stats.labels import Join, join_by_label, problem_coordinate, require_dims
+from cot_attn.stats.multiplicity import benjamini_hochberg
+from cot_attn.stats.resampling import canonical_order
+
+Covariate = Float[np.ndarray, " problem"]
+
+POOLED_WARNING = (
+    "A pooled correlation mixes differences between problems, differences between thoughts and "
+    "what happens within a problem. It answers none of the three; prefer estimand='within_problem'."
+)
+TESTS: dict[Estimand, str] = {
+    "pooled": "permutation of problems and of thoughts",
+    "between_thoughts": "permutation of the thoughts' labels",
+    "within_problem": "permutation of problems, studentised",
+    "within_thought": "permutation of problems, studentised",
+}
+
+
+def correlate(
+    attention: xr.DataArray,
+    failure: xr.DataArray,
+    estimand: Estimand = "within_problem",
+    method: Method = "pearson",
+    *,
+    by: str | None = None,
+    partial: str | None = None,
+    join: Join = "exact",
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Correlate the attention that thoughts get with what happens when they are corrupted.
+
+    Parameters
+    ----------
+    attention
+        (problem, thought[, layer, head, ...]), from `share` or `sequence_attention`. Every
+        combination of the further dimensions gets its own correlation: average over heads first
+        for one figure a layer.
+    failure
+        (problem, thought), for instance `effects.failed.mean("corruption")`. Problems with a
+        missing value in either array are left out.
+    estimand
+        Which question is asked.
+
+        - "within_problem" (default): in a problem, does the thought that gets more attention than
+          usual matter more than usual? Both arrays are double-centred: what is common to a problem
+          and what is common to a thought is taken out.
+        - "within_thought": for a given thought, is it more important in the problems in which it
+          gets more attention? One figure a thought.
+        - "between_thoughts": do thoughts that get more attention on average matter more on average?
+        - "pooled": all points in one bag. The result carries a warning.
+    method
+        "pearson", or "spearman": ranks are taken after the centring that the estimand asks for
+        (within_problem: of the double-centred values, all together; within_thought: of each
+        thought's values; between_thoughts: of the means; pooled: of all values).
+    by
+        A coordinate of the problems, such as "difficulty": each of its values is looked at alone.
+    partial
+        A numeric coordinate of the problems, such as "question_length", whose linear influence on
+        each thought's values is taken out of both arrays first.
+    join
+        "exact" raises where the problems differ; "inner" keeps those that both have.
+    n_resamples
+        How many random orders a permutation test draws (between_thoughts lists all orders of up to
+        seven thoughts).
+    seed
+        Of the random orders. Intervals hold no randomness.
+
+    Returns
+    -------
+    xr.Dataset
+        `estimate`, `low`, `high`, `p`, `q` (Benjamini-Hochberg over everything in this result),
+        `n_problems`, `n_points` and `reason`: why a figure is NaN, else "". The dimensions are
+        those of `attention` without `problem`, and without `thought` but for within_thought;
+        with `by`, the coordinate comes first. Intervals: leave-one-problem-out on Fisher's z.
+
+    Raises
+    ------
+    ValueError
+        If labels differ or are missing, or an argument is not one of those named above.
+    KeyError
+        If there is no such coordinate of the problems.
+
+    See Also
+    --------
+    share, sequence_attention, importance
+    """
+    _check_choices(estimand, method, n_resamples)
+    for array, name in ((attention, "attention"), (failure, "failure")):
+        _require_array(array, name)
+    extra = [dim for dim in failure.dims if dim not in ("problem", "thought")]
+    if extra:
+        raise ValueError(
+            f"failure has the further dimensions {extra}; it may have problem and thought only. "
+            f"Select one label of each, or average: failure.mean({extra!r})."
+        )
+    if estimand == "between_thoughts" and partial is not None:
+        raise ValueError(
+            "between_thoughts looks at means over problems, from which no coordinate of the "
+            "problems can be taken out. Leave partial out, or choose another estimand."
+        )
+    given = set(attention["problem"].values) | set(failure["problem"].values)
+    attention, failure = join_by_label(attention, failure, join=join)
+    covariate = None
+    if partial is not None:
+        covariate = _as_numbers(problem_coordinate(partial, attention, failure))
+    question = Question(estimand, method, confidence, n_resamples, seed)
+
+    def correlate_group(mask: Mask) -> xr.Dataset:
+        of_group = None if covariate is None else covariate[mask]
+        return _correlate_group(
+            attention.isel(problem=mask), failure.isel(problem=mask), of_group, question
+        )
+
+    if by is None:
+        result = correlate_group(np.ones(failure.sizes["problem"], dtype=bool))
+    else:
+        result = for_each_group(problem_coordinate(by, attention, failure), correlate_group)
+    result["q"] = result["p"].copy(data=benjamini_hochberg(result["p"].values))
+    order = ["estimate", "low", "high", "p", "q", "n_problems", "n_points", "reason"]
+    result = result[order].assign_attrs(
+        asdict(question),
+        interval="leave one problem out, on Fisher's z",
+        test=TESTS[estimand],
+        n_tests=int(np.isfinite(result["p"]).sum()),
+        join=join,
+        n_left_out_by_join=len(given) - attention.sizes["problem"],
+    )
+    if partial is not None:
+        result.attrs["partial"] = partial
+    if estimand == "pooled":
+        result.attrs["warning"] = POOLED_WARNING
+    return result
+
+
+def _correlate_group(
+    attention: xr.DataArray,
+    failure: xr.DataArray,
+    covariate: Covariate | None,
+    question: Question,
+) -> xr.Dataset:
+    """Correlate over one set of problems, in the same order in both arrays."""
+    rest = [dim for dim in attention.dims if dim not in ("problem", "thought")]
+    ordered = attention.transpose("problem", "thought", *rest)
+    a = ordered.values.astype(np.float64).reshape(*ordered.shape[:2], -1)
+    f = failure.transpose("problem", "thought").values.astype(np.float64)[:, :, None]
+    if covariate is None:
+        covariate = np.zeros(len(f))
+
+    complete = np.isfinite(a).all(axis=(1, 2)) & np.isfinite(f).all(axis=(1, 2))
+    complete &= np.isfinite(covariate)
+    a, f, covariate = a[complete], f[complete], covariate[complete]
+    in_order = canonical_order(f, a)
+    a, f, covariate = a[in_order], f[in_order], covariate[in_order]
+    found = answer(_without(covariate, a), _without(covariate, f), question)
+
+    per_thought = question.estimand == "within_thought"
+    dims: list[Hashable] = [*(["thought"] if per_thought else []), *rest]
+    shape = [ordered.sizes[dim] for dim in dims]
+    coords = {dim: ordered.coords[dim] for dim in dims if dim in ordered.coords}
+    n_points = len(f) if per_thought else len(f) * f.shape[1]
+    return xr.Dataset(
+        {
+            "estimate": (dims, found.estimate.reshape(shape)),
+            "low": (dims, found.low.reshape(shape)),
+            "high": (dims, found.high.reshape(shape)),
+            "p": (dims, found.p.reshape(shape)),
+            "n_problems": (dims, np.full(shape, len(f))),
+            "n_points": (dims, np.full(shape, n_points)),
+            "reason": (dims, found.reason.reshape(shape)),
+        },
+        coords=coords,
+    )
+
+
+def _without(covariate: Covariate, values: Values) -> Values:
+    """Take a covariate's linear influence out of each thought's values; keep their means."""
+    if len(covariate) == 0 or np.ptp(covariate) == 0:  # what is the same everywhere does nothing
+        return values
+    centred = covariate - covariate.mean()
+    total = (centred**2).sum()
+    slopes = np.tensordot(centred, values, axes=1) / total
+    cleaned: Values = values - centred[:, None, None] * slopes
+    return cleaned
+
+
+def _as_numbers(coordinate: xr.DataArray) -> Covariate:
+    try:
+        return np.asarray(coordinate.values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The coordinate {coordinate.name!r} is not numeric, so its influence cannot be taken "
+            "out. Use by= to look at each of its values alone."
+        ) from error
+
+
+def _require_array(array: xr.DataArray, name: str) -> None:
+    if not isinstance(array, xr.DataArray):
+        raise TypeError(
+            f"{name} must be an xarray DataArray over (problem, thought), got "
+            f"{type(array).__name__}. From a recording: stats.share(attention); from effects: "
+            "effects.failed.mean('corruption')."
+        )
+    require_dims(array, ("problem", "thought"), f"Correlating {name}")
+
+
+def _check_choices(estimand: str, method: str, n_resamples: int) -> None:
+    if estimand not in ESTIMANDS:
+        raise ValueError(f"estimand={estimand!r} is not known. Choose one of {list(ESTIMANDS)}.")
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} is not known. Choose one of {list(METHODS)}.")
+    if n_resamples < 19:
+        raise ValueError(
+            f"n_resamples={n_resamples} is too few for any p value below 0.1. Use 1000 or more."
+        )

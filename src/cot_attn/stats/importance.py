@@ -1,0 +1,167 @@
+"""How often the answer breaks when a thought is corrupted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from cot_attn.stats.averages import mean_over_problems
+from cot_attn.stats.groups import for_each_group
+from cot_attn.stats.intervals import wilson
+from cot_attn.stats.labels import as_array, problem_coordinate, require_dims
+from cot_attn.stats.resampling import bootstrap_weights, canonical_order
+
+
+def importance(
+    effects: xr.Dataset,
+    outcome: str = "failed",
+    by: str | Sequence[str] | None = None,
+    *,
+    confidence: float = 0.95,
+) -> xr.Dataset:
+    """Average an outcome of corrupting each thought, over the problems answered right before.
+
+    Parameters
+    ----------
+    effects
+        (problem, thought[, corruption, ...]) as `TokenAblator.run` gives it. Problems whose
+        outcome is missing (for `failed`: those answered wrong before) are left out.
+    outcome
+        Which variable of `effects`.
+    by
+        What to keep apart: dimensions ("corruption", "site") or coordinates of the problems
+        ("difficulty"). All other dimensions but `thought` are averaged, so that by default the
+        importance is the mean over corruptions.
+
+    Returns
+    -------
+    xr.Dataset
+        `estimate`, `low`, `high` and `n_problems` over (by..., thought). Rates have Wilson's
+        interval. Means, of several corruptions or of an outcome that is no rate, have the interval
+        of a mean over problems; a mean rate that is the same in all problems has Wilson's.
+
+    Examples
+    --------
+    >>> effects = xr.Dataset({"failed": (("problem", "thought"), [[1.0, 0.0], [1.0, 1.0]])},
+    ...                      coords={"problem": ["a", "b"], "thought": [0, 1]})
+    >>> importance(effects).estimate.values
+    array([1. , 0.5])
+    """
+    values, kept, groups = _outcome_by_problem(effects, outcome, by)
+    if groups is None:
+        result = _mean_or_rate(values, outcome, confidence)
+    else:
+        result = for_each_group(
+            groups, lambda mask: _mean_or_rate(values.isel(problem=mask), outcome, confidence)
+        )
+    is_rate = outcome == "failed" and _is_binary(values)
+    method = "rate, Wilson's interval" if is_rate else "mean over problems, skewness-corrected t"
+    return result.transpose(*kept, "thought").assign_attrs(
+        method=method, outcome=outcome, confidence=confidence, by=kept
+    )
+
+
+def worst_thought(
+    effects: xr.Dataset,
+    outcome: str = "failed",
+    by: str | Sequence[str] | None = None,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Say which thought matters most, how much, and how sure that is.
+
+    Parameters
+    ----------
+    effects, outcome, by, confidence
+        As for `importance`.
+
+    Returns
+    -------
+    xr.Dataset
+        Over `by`: `thought`, its `estimate`, `low` and `high` (wide enough for having been picked
+        as the largest: Bonferroni over the thoughts), `n_problems`, and `certainty`: in what part
+        of bootstrap resamples of the problems the same thought comes out worst.
+    """
+    values, kept, groups = _outcome_by_problem(effects, outcome, by)
+    n_thoughts = values.sizes["thought"]
+    table = importance(effects, outcome, by, confidence=1 - (1 - confidence) / n_thoughts)
+    undefined = table.estimate.isnull().all("thought")
+    picked = table.estimate.fillna(-np.inf).argmax("thought")
+    worst = table.isel(thought=picked).rename(thought="worst").reset_coords("worst")
+    worst = worst.rename(worst="thought")
+
+    def certainty(part: xr.DataArray) -> xr.Dataset:
+        often = xr.apply_ufunc(
+            _how_often_largest,
+            part,
+            input_core_dims=[["problem", "thought"]],
+            vectorize=True,
+            kwargs={"n_resamples": n_resamples, "seed": seed},
+        )
+        return xr.Dataset({"certainty": often})
+
+    if groups is None:
+        certain = certainty(values)
+    else:
+        certain = for_each_group(groups, lambda mask: certainty(values.isel(problem=mask)))
+    worst["certainty"] = certain["certainty"]
+    worst["thought"] = worst["thought"].where(~undefined, -1)
+    return worst.transpose(*kept).assign_attrs(table.attrs, confidence=confidence, seed=seed)
+
+
+def _outcome_by_problem(
+    effects: xr.Dataset, outcome: str, by: str | Sequence[str] | None
+) -> tuple[xr.DataArray, list[str], xr.DataArray | None]:
+    """Average what is not kept apart; find the coordinate by which problems are grouped."""
+    if not isinstance(effects, xr.Dataset):
+        raise TypeError(
+            "effects must be the Dataset that TokenAblator.run gives, got "
+            f"{type(effects).__name__}."
+        )
+    values = as_array(effects, outcome)
+    require_dims(values, ("problem", "thought"), "Importance")
+    kept = [by] if isinstance(by, str) else list(by or [])
+    groups = [name for name in kept if name not in values.dims]
+    if len(groups) > 1:
+        raise ValueError(f"Problems can be grouped by one coordinate at a time, not by {groups}.")
+    group = problem_coordinate(groups[0], values, effects) if groups else None
+    averaged = [dim for dim in values.dims if dim not in ("problem", "thought", *kept)]
+    # A problem counts only where it has an outcome for everything that is averaged.
+    return values.mean(averaged, skipna=False), kept, group
+
+
+def _mean_or_rate(values: xr.DataArray, outcome: str, confidence: float) -> xr.Dataset:
+    result = mean_over_problems(values, confidence=confidence)
+    if outcome != "failed":
+        return result
+    n = result["n_problems"]
+    low, high = wilson((result["estimate"] * n).values, n.values, confidence)
+    many_valued = ~((values == 0) | (values == 1) | values.isnull()).all("problem")
+    keep = many_valued & (values.max("problem") > values.min("problem"))
+    for name, bound in (("low", low), ("high", high)):
+        other = result[name].copy(data=bound)
+        result[name] = result[name].where(keep, other).clip(0, 1)
+    return result
+
+
+def _how_often_largest(
+    values: Float[np.ndarray, "problem thought"],
+    n_resamples: int,
+    seed: int,
+) -> float:
+    present = values[np.isfinite(values).all(axis=1)]
+    if len(present) == 0:
+        return float("nan")
+    present = present[canonical_order(present)]
+    picked = present.mean(axis=0).argmax()
+    means = bootstrap_weights(len(present), n_resamples, seed) @ present
+    # Where several are largest, each counts for a part.
+    largest = means >= means.max(axis=1, keepdims=True) - 1e-12
+    return float((largest[:, picked] / largest.sum(axis=1)).mean())
+
+
+def _is_binary(values: xr.DataArray) -> bool:
+    return bool(((values == 0) | (values == 1) | values.isnull()).all())

@@ -1,0 +1,131 @@
+"""Estimate, interval and p value of a correlation, or the reason why there is none."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import f as f_distribution
+
+from cot_attn.stats.estimands import (
+    Estimand,
+    Method,
+    Values,
+    correlations,
+    leave_one_out_moments,
+    observed_moments,
+    prepare,
+    varies,
+)
+from cot_attn.stats.intervals import leave_one_out_interval
+from cot_attn.stats.permutation import p_values
+
+SERIES_AT_ONCE = 256  # layers × heads whose leave-one-out means are held in memory at a time
+FEWEST_PROBLEMS = 4
+CLEAR_PROFILE_P = 0.001  # two profiles of noise pass for two real ones once in a million
+REASON_DTYPE = "<U120"
+
+Figures = Float[np.ndarray, "thought_or_one series"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of two arrays."""
+
+    estimand: Estimand
+    method: Method
+    confidence: float
+    n_resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The figures, NaN where `reason` says why; each (thought or 1, series)."""
+
+    estimate: Figures
+    low: Figures
+    high: Figures
+    p: Figures
+    reason: np.ndarray
+
+
+def answer(attention: Values, failure: Values, question: Question) -> Answer:
+    """Correlate complete arrays: (problem, thought, series) and (problem, thought, 1)."""
+    n_problems, n_thoughts, n_series = attention.shape
+    n_rows = n_thoughts if question.estimand == "within_thought" else 1
+    nothing = np.full((n_rows, n_series), np.nan)
+    refusal = _why_not(n_problems, n_thoughts, question.estimand)
+    if refusal:
+        no_reasons = np.full(nothing.shape, refusal, dtype=REASON_DTYPE)
+        return Answer(nothing, nothing, nothing, nothing, no_reasons)
+    blocks = [
+        _answer_block(attention[:, :, start : start + SERIES_AT_ONCE], failure, question)
+        for start in range(0, n_series, SERIES_AT_ONCE)
+    ]
+    names = ("estimate", "low", "high", "p", "reason")
+    if not blocks:
+        return Answer(nothing, nothing, nothing, nothing, np.full((n_rows, 0), "", REASON_DTYPE))
+    return Answer(*(np.concatenate([getattr(b, name) for b in blocks], axis=1) for name in names))
+
+
+def _why_not(n_problems: int, n_thoughts: int, estimand: Estimand) -> str:
+    if n_problems < FEWEST_PROBLEMS:
+        return f"only {n_problems} complete problems; at least {FEWEST_PROBLEMS} are needed"
+    fewest_thoughts = {"within_problem": 2, "between_thoughts": 3}.get(estimand, 1)
+    if n_thoughts < fewest_thoughts:
+        return f"only {n_thoughts} thoughts; at least {fewest_thoughts} are needed"
+    return ""
+
+
+def _answer_block(attention: Values, failure: Values, question: Question) -> Answer:
+    estimand, method = question.estimand, question.method
+    a, f = prepare(attention, estimand, method), prepare(failure, estimand, method)
+    estimate = correlations(observed_moments(a, f), estimand, method)[0]
+    left_out = correlations(leave_one_out_moments(a, f), estimand, method)
+    low, high = leave_one_out_interval(_fisher(estimate), _fisher(left_out), question.confidence)
+    p = p_values(
+        attention,
+        failure,
+        estimand,
+        method,
+        n_resamples=question.n_resamples,
+        seed=question.seed,
+    )
+    reason = np.full(estimate.shape, "", dtype=REASON_DTYPE)
+    reason[~np.isfinite(low)] = "no interval: without one of the problems nothing varies"
+
+    for name, values in (("attention", attention), ("failure", failure)):
+        if estimand == "between_thoughts":
+            unclear = np.broadcast_to(~profile_is_clear(values), reason.shape)
+            low, high = (np.where(unclear, np.nan, bound) for bound in (low, high))
+            reason[unclear] = (
+                f"no interval: mean {name} does not differ clearly between thoughts, and a "
+                "correlation with noise has no true value"
+            )
+    for name, values in (("attention", attention), ("failure", failure)):
+        constant = np.broadcast_to(~varies(values, estimand), reason.shape)
+        estimate, low, high, p = (np.where(constant, np.nan, x) for x in (estimate, low, high, p))
+        where = {"within_problem": " within problems", "between_thoughts": " between thoughts"}
+        reason[constant] = f"{name} does not vary{where.get(estimand, '')}"
+    return Answer(estimate, np.tanh(low), np.tanh(high), p, reason)
+
+
+def _fisher(correlation: np.ndarray) -> np.ndarray:
+    """Fisher's z, on which the distribution of a correlation is about symmetric."""
+    z: np.ndarray = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
+    return z
+
+
+def profile_is_clear(values: Values) -> Bool[np.ndarray, " series"]:
+    """Say whether the thoughts' means differ by more than their problems' spread explains.
+
+    The F test of a two-way layout (problems and thoughts) without interaction.
+    """
+    n_problems, n_thoughts, n_series = values.shape
+    residual = prepare(values, "within_problem", "pearson")
+    between = n_problems * values.mean(axis=0).var(axis=0, ddof=1)
+    degrees = n_thoughts - 1, (n_thoughts - 1) * (n_problems - 1)
+    within = (residual**2).sum(axis=(0, 1)) / degrees[1]
+    ratio = np.divide(between, within, out=np.full(n_series, np.inf), where=within > 0)
+    clear: np.ndarray = f_distribution.sf(ratio, *degrees) < CLEAR_PROFILE_P
+    return clear

@@ -1,0 +1,92 @@
+"""Where a query's attention goes: to which thought, and how much of it to thoughts at all."""
+
+import re
+
+import numpy as np
+import xarray as xr
+
+from cot_attn.stats.labels import as_array, require_dims
+
+THOUGHT_KEY = re.compile(r"thought (\d+)")
+
+
+def share(attention: xr.DataArray | xr.Dataset, query: str = "eot") -> xr.DataArray:
+    """Give the part of a query's attention on thoughts that each thought gets.
+
+    Parameters
+    ----------
+    attention
+        (problem, layer, head, query, key) as `AttentionRecorder` records it, or the data set that
+        holds it.
+    query
+        The position that attends: "eot", "answer_value", "thought 2", ...
+
+    Returns
+    -------
+    xr.DataArray
+        The same dimensions with `thought` (int) in place of `query` and `key`. Sums to 1 over
+        `thought`; NaN where the query's row is NaN or no thought gets any attention.
+
+    Examples
+    --------
+    >>> row = xr.DataArray([0.5, 0.3, 0.1, 0.1], dims="key",
+    ...                    coords={"key": ["question", "thought 0", "thought 1", "eot"]})
+    >>> share(row.expand_dims(query=["eot"])).values
+    array([0.75, 0.25])
+    """
+    on_thoughts = sequence_attention(attention, query)
+    total = on_thoughts.sum("thought", skipna=False)
+    shares = on_thoughts / total.where(total > 0)
+    return shares.rename("share").assign_attrs(on_thoughts.attrs, of="attention on thoughts")
+
+
+def sequence_attention(attention: xr.DataArray | xr.Dataset, query: str = "eot") -> xr.DataArray:
+    """Give the part of a query's whole row that each thought gets.
+
+    Its sum over `thought` is the query's total attention on thoughts.
+
+    Parameters
+    ----------
+    attention
+        (problem, layer, head, query, key), or the data set that holds it.
+    query
+        The position that attends.
+
+    Returns
+    -------
+    xr.DataArray
+        The same dimensions with `thought` (int) in place of `query` and `key`.
+    """
+    rows = as_array(attention, "attention")
+    require_dims(rows, ("query", "key"), "The share of attention")
+    queries = [str(label) for label in rows["query"].values]
+    if query not in queries:
+        raise KeyError(f"There is no query {query!r}. Recorded were: {queries}.")
+    keys = thought_keys(rows)
+    on_thoughts = rows.sel(query=query, key=list(keys)).rename(key="thought")
+    on_thoughts = on_thoughts.assign_coords(thought=np.array(list(keys.values()), dtype=np.int64))
+    kept = [dim for dim in on_thoughts.dims if dim != "thought"]
+    return (
+        on_thoughts.drop_vars("query", errors="ignore")
+        .transpose(*kept, "thought")
+        .rename("sequence_attention")
+        .assign_attrs(rows.attrs, query=query, of="attention of the sequence")
+    )
+
+
+def thought_keys(rows: xr.DataArray) -> dict[str, int]:
+    """Find the keys that are thoughts, in the order of their numbers.
+
+    Raises
+    ------
+    ValueError
+        If there is none: a run with n_thoughts = 0, or other labels than the recorder's.
+    """
+    matches = [THOUGHT_KEY.fullmatch(str(label)) for label in rows["key"].values]
+    found = {match.group(0): int(match.group(1)) for match in matches if match}
+    if not found:
+        raise ValueError(
+            f"No key is called 'thought 0', 'thought 1', ...; the keys are "
+            f"{[str(label) for label in rows['key'].values]}. Was the model run without thoughts?"
+        )
+    return dict(sorted(found.items(), key=lambda item: item[1]))
