@@ -1,0 +1,39 @@
+"""The types of answers: how each is found in a text, and when two are the same."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from cot_attn.data import boolean, latex, number, sentence
+from cot_attn.data.marker import Span
+
+AnswerType = Literal["number", "boolean", "math", "text"]
+
+
+@dataclass(frozen=True)
+class AnswerRules:
+    """How answers of one type are found and compared.
+
+    Parameters
+    ----------
+    find
+        Where in a text the answer's value stands; None if there is no value in it.
+    same
+        Whether a value, as `find` cuts it out, is the gold value.
+    """
+
+    find: Callable[[str], Span | None]
+    same: Callable[[str, str], bool]
+
+    def value(self, text: str) -> str | None:
+        """Return the answer's value in a text, or None."""
+        span = self.find(text)
+        return text[slice(*span)] if span else None
+
+
+ANSWERS: dict[str, AnswerRules] = {
+    "number": AnswerRules(number.find, number.same),
+    "boolean": AnswerRules(boolean.find, boolean.same),
+    "math": AnswerRules(latex.find, latex.same),
+    "text": AnswerRules(sentence.find, sentence.same),
+}
