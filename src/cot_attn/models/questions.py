@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from cot_attn.data.problem import Problem
 from cot_attn.models.template import Template
 
-Question = Problem | str | Int[Tensor, " length"]
+Question = Problem | str | Tensor
+"""A problem, a text, or a 1-D tensor of token ids (the question only, without BOT)."""
 
 
 def encode(

@@ -1,0 +1,126 @@
+"""Tiny models that every test can use; nothing here needs a network."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from cot_attn.data import Problem
+from cot_attn.models import ContinuousThoughtModel, Feedback, Identity, Projection, Template
+
+torch.set_num_threads(1)
+
+VOCABULARY = 60
+EOS, BOT, EOT = VOCABULARY - 3, VOCABULARY - 2, VOCABULARY - 1
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word: w0 .. w29, then the numbers 0 .. 26."""
+    words = [f"w{i}" for i in range(30)] + [str(i) for i in range(VOCABULARY - 33)]
+    vocabulary = {word: i for i, word in enumerate([*words, "<eos>", "<bot>", "<eot>"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<eos>", "<bot>", "<eot>"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>", unk_token="w0"
+    )
+
+
+def tiny_gpt2(n_layer: int = 3) -> GPT2LMHeadModel:
+    config = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_positions=96,
+        n_embd=32,
+        n_layer=n_layer,
+        n_head=4,
+        initializer_range=0.15,
+        bos_token_id=None,
+        eos_token_id=EOS,
+    )
+    return GPT2LMHeadModel(config).eval()
+
+
+def tiny_llama(n_layer: int = 3) -> LlamaForCausalLM:
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=n_layer,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=96,
+        initializer_range=0.15,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=EOS,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def wrap(
+    hf_model: PreTrainedModel,
+    feedback: Feedback,
+    n_thoughts: int = 4,
+    template: Template | None = None,
+) -> ContinuousThoughtModel:
+    tokenizer = tiny_tokenizer()
+    bridge = TransformerBridge.boot_transformers(
+        "tiny", hf_model=hf_model, tokenizer=tokenizer, device="cpu"
+    )
+    template = template or Template(bot=(BOT,), eot=(EOT,), eos=EOS, suppressed=(BOT, EOT))
+    return ContinuousThoughtModel(bridge, feedback, template, n_thoughts, tokenizer=tokenizer)
+
+
+BUILDERS: dict[str, Callable[[], PreTrainedModel]] = {"gpt2": tiny_gpt2, "llama": tiny_llama}
+
+
+@pytest.fixture(scope="session", params=["gpt2-projection", "gpt2-identity", "llama-projection"])
+def tiny(request: pytest.FixtureRequest) -> ContinuousThoughtModel:
+    """A random model of every architecture and feedback."""
+    architecture, feedback = request.param.split("-")
+    torch.manual_seed(7)
+    hf_model = BUILDERS[architecture]()
+    return wrap(hf_model, Projection(32, 40) if feedback == "projection" else Identity())
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2_model() -> ContinuousThoughtModel:
+    """One random GPT-2 with a projection, where the architecture does not matter."""
+    torch.manual_seed(7)
+    return wrap(tiny_gpt2(), Projection(32, 40))
+
+
+@pytest.fixture(scope="session")
+def questions() -> list[str]:
+    """Questions of mixed lengths."""
+    generator = torch.Generator().manual_seed(3)
+    lengths = [3, 11, 1, 7, 19, 5, 7, 2]
+    return [
+        " ".join(f"w{int(i)}" for i in torch.randint(0, 30, (length,), generator=generator))
+        for length in lengths
+    ]
+
+
+@pytest.fixture(scope="session")
+def problems(tiny: ContinuousThoughtModel, questions: list[str]) -> list[Problem]:
+    """Problems whose gold answer is what the model says, so that every baseline is right."""
+    run = tiny.run(questions, max_new_tokens=6)
+    return [
+        Problem(f"p{i}", question, answer, answer_type="text", difficulty=1 + i % 3)
+        for i, (question, answer) in enumerate(zip(questions, run.answers, strict=True))
+    ]
