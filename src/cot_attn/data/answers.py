@@ -31,9 +31,17 @@ class AnswerRules:
         return text[slice(*span)] if span else None
 
 
-ANSWERS: dict[str, AnswerRules] = {
+ANSWERS: dict[AnswerType, AnswerRules] = {
     "number": AnswerRules(number.find, number.same),
     "boolean": AnswerRules(boolean.find, boolean.same),
     "math": AnswerRules(latex.find, latex.same),
     "text": AnswerRules(sentence.find, sentence.same),
 }
+
+
+def answer_type(name: str) -> AnswerType:
+    """Return the name if it is a type of answers, and raise a ValueError if not."""
+    if name not in ANSWERS:
+        accepted = ", ".join(map(repr, ANSWERS))
+        raise ValueError(f"answer_type={name!r} is not known. Accepted are {accepted}.")
+    return name

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cot_attn.data import latex
-from cot_attn.data.answers import ANSWERS
+from cot_attn.data.answers import ANSWERS, answer_type
 from cot_attn.data.answers import AnswerType as AnswerType
 
 
@@ -57,12 +57,8 @@ class Problem:
             raise ValueError(
                 f"Problem {self.id!r} has an empty question. Give it a text, or leave it out."
             )
-        if self.answer_type not in ANSWERS:
-            raise ValueError(
-                f"Problem {self.id!r} has answer_type={self.answer_type!r}; accepted are "
-                f"{', '.join(map(repr, ANSWERS))}."
-            )
-        if self.answer is not None and ANSWERS[self.answer_type].find(self.answer) is None:
+        rules = ANSWERS[answer_type(self.answer_type)]
+        if self.answer is not None and rules.find(self.answer) is None:
             raise ValueError(
                 f"Problem {self.id!r} has the answer {self.answer!r}, in which there is nothing of "
                 f"answer_type={self.answer_type!r}. Correct one of the two, or give None where "
