@@ -1,8 +1,45 @@
+from .data import Problem as Problem
+from .data import grade as grade
+from .data import load_problems as load_problems
+from .interventions import CCTA as CCTA
+from .interventions import Intervention as Intervention
+from .interventions import TokenAblator as TokenAblator
+from .interventions import noise_floor as noise_floor
+from .interventions import run_variants as run_variants
 from .models import Answer as Answer
 from .models import Close as Close
 from .models import ContinuousThoughtModel as ContinuousThoughtModel
 from .models import Prompt as Prompt
+from .models import Run as Run
 from .models import Template as Template
 from .models import Thought as Thought
+from .models import bundled_models as bundled_models
+from .recording import AttentionRecorder as AttentionRecorder
+from .recording import PositionRecorder as PositionRecorder
+from .study import Study as Study
+from .study import compare as compare
+from .study import run_study as run_study
 
-__all__ = ["Answer", "Close", "ContinuousThoughtModel", "Prompt", "Template", "Thought"]
+__all__ = [
+    "CCTA",
+    "Answer",
+    "AttentionRecorder",
+    "Close",
+    "ContinuousThoughtModel",
+    "Intervention",
+    "PositionRecorder",
+    "Problem",
+    "Prompt",
+    "Run",
+    "Study",
+    "Template",
+    "Thought",
+    "TokenAblator",
+    "bundled_models",
+    "compare",
+    "grade",
+    "load_problems",
+    "noise_floor",
+    "run_study",
+    "run_variants",
+]

@@ -93,7 +93,7 @@ def run_variants(
     results = _Results(model, problems, interventions, outcomes, seed)
     # Problems of like length side by side, so that little is padding.
     order = sorted(range(len(problems)), key=lambda i: (len(questions[i]), problems[i].id))
-    with progress(model.name, len(problems) * len(interventions)) as advance:
+    with progress(f"{model.name} variants", len(problems) * len(interventions)) as advance:
         for chosen in _chunks(order, batch_size):
             baseline = Baseline(
                 model, [problems[i] for i in chosen], [questions[i] for i in chosen], max_new_tokens

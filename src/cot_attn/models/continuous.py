@@ -21,6 +21,7 @@ from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
 from cot_attn.models.stages import Stage
 from cot_attn.models.template import Template
+from cot_attn.progress import progress
 
 HookFunction = Callable[..., Tensor | None]
 HookName = str | Callable[[str], bool]
@@ -168,10 +169,12 @@ class ContinuousThoughtModel:
             raise ValueError(f"batch_size is {batch_size}; give at least 1, or None for all.")
         size = batch_size or len(problems)
         runs = []
-        for start in range(0, len(problems), size):
-            batch = slice(start, start + size)
-            rollout = self.rollout(problems[batch], tokens[batch], n_thoughts)
-            runs.append(self._finish(rollout, n_thoughts, max_new_tokens))
+        with progress(f"{self.name} answers", len(problems)) as advance:
+            for start in range(0, len(problems), size):
+                batch = slice(start, start + size)
+                rollout = self.rollout(problems[batch], tokens[batch], n_thoughts)
+                runs.append(self._finish(rollout, n_thoughts, max_new_tokens))
+                advance(len(rollout.problems))
         return joined(runs)
 
     def generate(self, questions: Sequence[Question], **options: Any) -> list[str]:

@@ -107,13 +107,14 @@ class AttentionRecorder:
 
     def queries(self, n_thoughts: int) -> list[str]:
         """Return the names of the recorded rows for a run with that many thoughts."""
-        possible = ["bot", *(f"thought {i}" for i in range(n_thoughts)), "eot", VALUE]
-        if self._asked is None:
-            return possible
-        unknown = [query for query in self._asked if query not in possible]
+        possible = queries_of(n_thoughts)
+        asked = possible if self._asked is None else self._asked
+        unknown = [query for query in asked if query not in possible]
         if unknown:
-            raise ValueError(f"queries are {self._asked}; this run has {possible}.")
-        return self._asked
+            raise ValueError(
+                f"queries are {asked}; a run with {n_thoughts} thoughts has {possible}."
+            )
+        return asked
 
     def _record(self, pattern: Float[Tensor, "batch head query key"], hook: Any) -> None:
         rollout = self.model.running
@@ -188,6 +189,11 @@ class AttentionRecorder:
             )
         )
         self._rollout, self._rows = None, {}
+
+
+def queries_of(n_thoughts: int) -> list[str]:
+    """Return the names of all rows that a run with that many thoughts has."""
+    return ["bot", *(f"thought {i}" for i in range(n_thoughts)), "eot", VALUE]
 
 
 DIMS = ("problem", "layer", "head", "query", "key")

@@ -1,0 +1,182 @@
+"""A study: who attends to which thought, what each thought matters, and whether they agree."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+import xarray as xr
+
+from cot_attn import stats
+from cot_attn.data.problem import Problem
+from cot_attn.stats.estimands import Estimand
+from cot_attn.study.storage import read_folder, write_folder
+
+ARRAYS = ("attention", "effects")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What one model did with a set of problems.
+
+    Attributes
+    ----------
+    attention
+        The record of attention, `attention(problem, layer, head, query, key)`.
+    effects
+        What corrupting each thought did, over (problem, thought, corruption).
+    problems
+        What was asked.
+    settings
+        How the study was made: model, checkpoint, query, seed, corruptions, versions.
+    """
+
+    attention: xr.Dataset
+    effects: xr.Dataset
+    problems: tuple[Problem, ...]
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.settings["model"])
+
+    @property
+    def query(self) -> str:
+        """The position whose attention the study is about."""
+        return str(self.settings["query"])
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that were recorded."""
+        return [int(layer) for layer in self.attention["layer"].values]
+
+    @property
+    def three_layers(self) -> list[int]:
+        """An early, a middle and the last recorded layer."""
+        layers = self.layers
+        return sorted({layers[len(layers) // 4], layers[len(layers) // 2], layers[-1]})
+
+    @property
+    def n_correct(self) -> int:
+        """Number of problems that the model answered right before anything was corrupted."""
+        return int(self.effects["baseline_correct"].sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of problems answered right."""
+        return self.n_correct / len(self.problems)
+
+    @cached_property
+    def importance(self) -> xr.Dataset:
+        """How often the answer breaks when a thought is corrupted; mean over corruptions."""
+        return stats.importance(self.effects)
+
+    @cached_property
+    def failure(self) -> xr.DataArray:
+        """Failure of each problem under each thought's corruption, mean over corruptions."""
+        return self.effects["failed"].mean("corruption", skipna=False)
+
+    @cached_property
+    def head_shares(self) -> xr.DataArray:
+        """Share of the attention on thoughts that each thought gets, at every layer and head."""
+        return stats.share(self.attention, self.query)
+
+    @cached_property
+    def shares(self) -> xr.DataArray:
+        """Share of each thought, (problem, layer, thought), mean over heads."""
+        return self.head_shares.mean("head")
+
+    @cached_property
+    def sequence_attention(self) -> xr.DataArray:
+        """Attention to each thought as a fraction of the whole row, mean over heads."""
+        return stats.sequence_attention(self.attention, self.query).mean("head")
+
+    @cached_property
+    def correlations(self) -> xr.Dataset:
+        """Does attention track importance? One correlation a layer, by estimand."""
+        estimands = [name for name in get_args(Estimand) if name != "within_thought"]
+        return xr.concat(
+            [self._correlate(estimand) for estimand in estimands],
+            dim=pd.Index(estimands, name="estimand"),
+            combine_attrs="drop_conflicts",
+        )
+
+    @cached_property
+    def correlations_by_thought(self) -> xr.Dataset:
+        """Correlation across problems within each thought, at every layer."""
+        return self._correlate("within_thought")
+
+    @cached_property
+    def concentration(self) -> xr.Dataset:
+        """How concentrated attention on thoughts is, at every layer."""
+        return stats.concentration(self.shares)
+
+    def _correlate(self, estimand: Estimand) -> xr.Dataset:
+        seed = int(self.settings["seed"])
+        return stats.correlate(self.shares, self.failure, estimand, seed=seed)
+
+    def table(self, layer: int) -> pd.DataFrame:
+        """Return importance and attention by thought at one layer, in percent.
+
+        The columns are the thought's importance, its attention as a part of the whole row, its
+        share among thoughts, and the correlation of share and failure across problems.
+        """
+        if layer not in self.layers:
+            raise ValueError(f"layer is {layer}; this study recorded {self.layers}.")
+        here = self.correlations_by_thought.sel(layer=layer)
+        return pd.DataFrame(
+            {
+                "importance": 100 * self.importance["estimate"].to_series(),
+                "low": 100 * self.importance["low"].to_series(),
+                "high": 100 * self.importance["high"].to_series(),
+                "attention": 100
+                * self.sequence_attention.sel(layer=layer).mean("problem").to_series(),
+                "share": 100 * self.shares.sel(layer=layer).mean("problem").to_series(),
+                "r": here["estimate"].to_series(),
+                "q": here["q"].to_series(),
+            }
+        )
+
+    def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yield every result as a flat table with its name, fractions as they are."""
+        yield "importance", self.importance.to_dataframe().reset_index()
+        by_difficulty = stats.importance(self.effects, by="difficulty")
+        yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
+        by_corruption = stats.importance(self.effects, by="corruption")
+        yield "importance_by_corruption", by_corruption.to_dataframe().reset_index()
+        for name, values in (("share", self.shares), ("attention", self.sequence_attention)):
+            table = stats.mean_over_problems(values).to_dataframe().reset_index()
+            yield f"{name}_by_layer", table
+        yield "correlations", self.correlations.to_dataframe().reset_index()
+        by_thought = self.correlations_by_thought.to_dataframe().reset_index()
+        yield "correlations_by_thought", by_thought
+        yield "concentration", self.concentration.to_dataframe().reset_index()
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Write the study to a folder; a study that is there already is replaced.
+
+        Raises
+        ------
+        FileExistsError
+            Where the folder has something else in it.
+        PermissionError
+            Where nothing can be written there.
+        """
+        arrays = {"attention": self.attention, "effects": self.effects}
+        return write_folder(folder, arrays, self.settings, self.problems)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> "Study":
+        """Read a study that `save` wrote."""
+        arrays, settings, problems = read_folder(folder, ARRAYS)
+        return cls(arrays["attention"], arrays["effects"], tuple(problems), settings)
+
+    def __repr__(self) -> str:
+        return (
+            f"Study({self.name!r}, {len(self.problems)} problems, {self.n_correct} right, "
+            f"{len(self.layers)} layers, {self.effects.sizes['corruption']} corruptions)"
+        )

@@ -1,0 +1,120 @@
+"""Run a whole study: record attention, corrupt thoughts."""
+
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from time import perf_counter
+
+from cot_attn.data.problem import Problem, check_problems
+from cot_attn.interventions.ablator import TokenAblator
+from cot_attn.interventions.corruption import CCTA, Corruption, Zero
+from cot_attn.interventions.corruption import label as label_of
+from cot_attn.interventions.intervention import Downstream
+from cot_attn.interventions.outcomes import DEFAULT
+from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
+from cot_attn.study.results import Study
+
+CORRUPTION_SETS: dict[str, Sequence[Corruption]] = {"ccta": CCTA, "zero": (Zero(),)}
+PACKAGES = ("cot-attn", "torch", "transformers", "transformer-lens", "numpy", "scipy", "xarray")
+
+
+def run_study(
+    model: ContinuousThoughtModel,
+    problems: Iterable[Problem],
+    *,
+    corruptions: str | Sequence[Corruption] = "ccta",
+    layers: Iterable[int] | None = None,
+    query: str = VALUE,
+    downstream: Downstream = "recompute",
+    outcomes: Sequence[str] = DEFAULT,
+    max_new_tokens: int = 64,
+    batch_size: int = 128,
+    seed: int = 0,
+) -> Study:
+    """Record where a model attends, corrupt each of its thoughts, and put both into one study.
+
+    Parameters
+    ----------
+    model
+        The model.
+    problems
+        Problems with gold answers; ids must differ.
+    corruptions
+        `ccta` (the published seven), `zero`, or a list of corruptions.
+    layers
+        Which layers are recorded; by default all.
+    query
+        The position whose attention is set against importance: by default the one that predicts
+        the first token of the answer's value.
+    downstream
+        `recompute`, or `frozen` later inputs.
+    outcomes
+        What is measured of each variant; see `run_variants`.
+    max_new_tokens
+        The greatest number of tokens in an answer.
+    batch_size
+        How many rows run at once.
+    seed
+        For random corruptions and for resampling.
+
+    Returns
+    -------
+    Study
+        Attention, effects, settings, and every statistic that follows from them.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, load_problems, run_study
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> run_study(model, load_problems("toy", n=12), corruptions="zero")
+    Study('toy-gpt2', 12 problems, 12 right, 4 layers, 1 corruptions)
+    """
+    problems = check_problems(problems)
+    without = [problem.id for problem in problems if problem.answer is None]
+    if without:
+        raise ValueError(
+            f"Problem {without[0]!r} has no gold answer, so no failure can be told from success. "
+            "Give problems with answers."
+        )
+    if "failed" not in outcomes:
+        raise ValueError(f"outcomes is {list(outcomes)}; a study needs 'failed' among them.")
+    if query not in queries_of(model.n_thoughts):
+        raise ValueError(f"query is {query!r}; accepted: {queries_of(model.n_thoughts)}.")
+    chosen = _corruptions(corruptions)
+    started, clock = datetime.now(UTC), perf_counter()
+    ablator = TokenAblator(model, chosen, downstream=downstream, seed=seed)
+    with AttentionRecorder(model, layers) as recorder:
+        model.run(problems, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    effects = ablator.run(problems, outcomes, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    settings = {
+        **model.provenance(),
+        "n_thoughts": model.n_thoughts,
+        "n_layers": model.n_layers,
+        "n_problems": len(problems),
+        "dataset": sorted({problem.dataset or "unnamed" for problem in problems}),
+        "corruptions": [label_of(corruption) for corruption in chosen],
+        "site": ablator.site,
+        "downstream": downstream,
+        "query": query,
+        "seed": seed,
+        "max_new_tokens": max_new_tokens,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(perf_counter() - clock, 1),
+        "device": str(model.device),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+    return Study(recorder.dataset(), effects, tuple(problems), settings)
+
+
+def _corruptions(given: str | Sequence[Corruption]) -> Sequence[Corruption]:
+    if not isinstance(given, str):
+        return given
+    if given not in CORRUPTION_SETS:
+        raise ValueError(
+            f"corruptions is {given!r}; accepted: {', '.join(CORRUPTION_SETS)}, or a list of "
+            "corruptions."
+        )
+    return CORRUPTION_SETS[given]

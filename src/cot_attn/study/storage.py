@@ -1,0 +1,141 @@
+"""A study's folder: arrays as zarr, settings as JSON, problems as JSONL.
+
+The folder is written under another name first and then takes its place, so that an interruption
+leaves what was there before whole.
+"""
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cot_attn.data.loading import load_problems
+from cot_attn.data.problem import Problem
+from cot_attn.data.saving import save_problems
+
+FORMAT_VERSION = 1
+SETTINGS = "study.json"
+PROBLEMS = "problems.jsonl"
+
+
+def write_folder(
+    folder: str | PathLike[str],
+    arrays: Mapping[str, xr.Dataset],
+    settings: Mapping[str, Any],
+    problems: Sequence[Problem],
+) -> Path:
+    """Write a study; what was there before is replaced in the last moment.
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder has something else in it than a study.
+    PermissionError
+        Where nothing can be written there.
+    """
+    target = Path(folder).absolute()
+    check_writable(target)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        for name, dataset in arrays.items():
+            with warnings.catch_warnings():
+                # zarr says that text arrays may be stored in another way one day.
+                warnings.simplefilter("ignore")
+                dataset.map(_storable, keep_attrs=True).assign_coords(
+                    {key: _storable(value) for key, value in dataset.coords.items()}
+                ).to_zarr(unfinished / f"{name}.zarr", consolidated=False)
+        save_problems(problems, unfinished / PROBLEMS)
+        described = {"format_version": FORMAT_VERSION, **settings}
+        text = json.dumps(described, indent=2, ensure_ascii=False)
+        (unfinished / SETTINGS).write_text(text + "\n", encoding="utf-8")
+        unfinished.chmod(0o755)
+        _replace(target, unfinished)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return target
+
+
+def read_folder(
+    folder: str | PathLike[str], names: Sequence[str]
+) -> tuple[dict[str, xr.Dataset], dict[str, Any], list[Problem]]:
+    """Read what `write_folder` wrote: arrays, settings and problems.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the folder is not a study.
+    ValueError
+        Where it is of another format version, or damaged.
+    """
+    source = Path(folder)
+    file = source / SETTINGS
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{source} is not a study: it has no {SETTINGS}. Give the folder that Study.save or "
+            "`cot-attn study` wrote (with several models, one of the folders inside)."
+        )
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not valid JSON ({error}). Copy the folder again.") from error
+    version = settings.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        newer = isinstance(version, int) and version > FORMAT_VERSION
+        advice = "Update cot-attn." if newer else "Run the study again."
+        raise ValueError(
+            f"{source} has format version {version}; this cot-attn reads {FORMAT_VERSION}. {advice}"
+        )
+    arrays = {}
+    for name in names:
+        store = source / f"{name}.zarr"
+        if not store.is_dir():
+            raise ValueError(f"{store} is missing. Copy the folder again.")
+        arrays[name] = xr.open_zarr(store, consolidated=False).load()
+    return arrays, settings, load_problems(source / PROBLEMS)
+
+
+def check_writable(target: Path) -> None:
+    """Raise where a study could not be written."""
+    empty = target.is_dir() and not any(target.iterdir())
+    if target.exists() and not empty and not (target / SETTINGS).is_file():
+        raise FileExistsError(
+            f"{target} exists and is not a study. Give another folder, or remove it first."
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"Nothing can be written to {target.parent} ({error.strerror}). Give another folder."
+        ) from error
+
+
+def _replace(target: Path, new: Path) -> None:
+    """Put a new folder in the place of an old one."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    target.rename(old / target.name)
+    try:
+        new.rename(target)
+    except OSError:
+        (old / target.name).rename(target)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _storable(array: xr.DataArray) -> xr.DataArray:
+    """Give text a type that zarr can store."""
+    if array.dtype == object:
+        return array.astype(np.dtypes.StringDType())
+    return array
