@@ -10,7 +10,7 @@ from jaxtyping import Float
 from cot_attn.stats.estimands import ESTIMANDS, METHODS, Estimand, Method, Values
 from cot_attn.stats.groups import Mask, for_each_group
 from cot_attn.stats.inference import Question, answer
-from cot_attn.stats.labels import Join, join_by_label, problem_coordinate, require_dims
+from cot_attn.stats.labels import Join, as_values, join_by_label, problem_coordinate, require_dims
 from cot_attn.stats.multiplicity import benjamini_hochberg
 from cot_attn.stats.resampling import canonical_order
 
@@ -154,9 +154,7 @@ def _correlate_group(
 ) -> xr.Dataset:
     """Correlate over one set of problems, in the same order in both arrays."""
     rest = [dim for dim in attention.dims if dim not in ("problem", "thought")]
-    ordered = attention.transpose("problem", "thought", *rest)
-    a = ordered.values.astype(np.float64).reshape(*ordered.shape[:2], -1)
-    f = failure.transpose("problem", "thought").values.astype(np.float64)[:, :, None]
+    a, f = as_values(attention), as_values(failure)
     if covariate is None:
         covariate = np.zeros(len(f))
 
@@ -169,8 +167,8 @@ def _correlate_group(
 
     per_thought = question.estimand == "within_thought"
     dims: list[Hashable] = [*(["thought"] if per_thought else []), *rest]
-    shape = [ordered.sizes[dim] for dim in dims]
-    coords = {dim: ordered.coords[dim] for dim in dims if dim in ordered.coords}
+    shape = [attention.sizes[dim] for dim in dims]
+    coords = {dim: attention.coords[dim] for dim in dims if dim in attention.coords}
     n_points = len(f) if per_thought else len(f) * f.shape[1]
     return xr.Dataset(
         {

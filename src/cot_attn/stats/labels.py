@@ -3,7 +3,9 @@
 from collections.abc import Hashable, Sequence
 from typing import Literal
 
+import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 Join = Literal["exact", "inner"]
 
@@ -110,3 +112,11 @@ def problem_coordinate(name: str, *arrays: xr.DataArray | xr.Dataset) -> xr.Data
         {str(c) for array in arrays for c, v in array.coords.items() if v.dims == ("problem",)}
     )
     raise KeyError(f"There is no problem coordinate {name!r}. There are: {known}.")
+
+
+def as_values(array: xr.DataArray) -> Float[np.ndarray, "problem thought series"]:
+    """Lay an array out as problems × thoughts × everything else, in double precision."""
+    rest = [dim for dim in array.dims if dim not in ("problem", "thought")]
+    ordered = array.transpose("problem", "thought", *rest)
+    n_series = int(np.prod(ordered.shape[2:]))
+    return ordered.values.astype(np.float64).reshape(*ordered.shape[:2], n_series)
