@@ -1,0 +1,17 @@
+from .problems import Operation as Operation
+from .problems import Skeleton as Skeleton
+from .problems import toy_problems as toy_problems
+from .tokenizer import toy_template as toy_template
+from .tokenizer import toy_tokenizer as toy_tokenizer
+from .training import Recipe as Recipe
+from .training import train as train
+
+__all__ = [
+    "Operation",
+    "Recipe",
+    "Skeleton",
+    "toy_problems",
+    "toy_template",
+    "toy_tokenizer",
+    "train",
+]
