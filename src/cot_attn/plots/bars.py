@@ -1,0 +1,83 @@
+"""Bars that start at zero, with their intervals, and numbers that never touch one another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+
+from cot_attn.plots.style import INK, SMALL, axes_size
+from cot_attn.plots.text import text_width
+from cot_attn.plots.units import short
+
+GAP = 2.0  # points between an interval and its number
+
+
+def draw_bars(
+    ax: Axes,
+    at: Float[np.ndarray, " bar"],
+    estimate: Float[np.ndarray, " bar"],
+    low: Float[np.ndarray, " bar"],
+    high: Float[np.ndarray, " bar"],
+    *,
+    width: float,
+    colours: Sequence[str],
+    hatch: str | None = None,
+    label: str | None = None,
+) -> BarContainer:
+    """Draw bars and, over each, a line from low to high."""
+    bars = ax.bar(
+        at, estimate, width, color=list(colours), edgecolor=INK, hatch=hatch, label=label, zorder=2
+    )
+    ax.vlines(at, low, high, color=INK, linewidth=0.9, zorder=3)
+    return bars
+
+
+def tops(
+    estimate: Float[np.ndarray, " bar"], high: Float[np.ndarray, " bar"]
+) -> Float[np.ndarray, " bar"]:
+    """Say how high each bar reaches with its interval; a missing one reaches nowhere."""
+    reach: np.ndarray = np.nan_to_num(np.fmax(np.fmax(estimate, high), 0.0))
+    return reach
+
+
+def numbers_fit(ax: Axes, estimate: Float[np.ndarray, " bar"], width: float) -> bool:
+    """Say whether the numbers of bars of that width can stand side by side."""
+    across, _ = axes_size(ax)
+    left, right = ax.get_xlim()
+    longest = max(text_width(short(value), SMALL) for value in estimate)
+    return bool(longest + 1 <= across * width / (right - left))
+
+
+def write_numbers(
+    ax: Axes,
+    at: Float[np.ndarray, " bar"],
+    estimate: Float[np.ndarray, " bar"],
+    high: Float[np.ndarray, " bar"],
+    *,
+    upright: bool,
+) -> None:
+    """Write each bar's number above its interval, turned upright where there is no room for it.
+
+    The upper limit of the axis is raised, never lowered, so that bars and numbers fit; the lower
+    one is 0.
+    """
+    texts = [short(value) for value in estimate]
+    reach = tops(estimate, high)
+    _, up = axes_size(ax)
+    height = max(text_width(text, SMALL) for text in texts) if upright else 1.2 * SMALL
+    top = reach.max() / max(1 - (height + GAP + 1) / up, 0.4)
+    ax.set_ylim(0, max(top, ax.get_ylim()[1]))
+    for x, y, text in zip(at, reach, texts, strict=True):
+        ax.annotate(
+            text,
+            (x, y),
+            xytext=(0, GAP),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            rotation=90 if upright else 0,
+            fontsize=SMALL,
+            zorder=4,
+        )

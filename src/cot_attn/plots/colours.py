@@ -1,0 +1,60 @@
+"""Which colour means what, the same in every figure.
+
+All can be told apart with any common colour blindness, and in grey: thoughts differ by equal steps
+of lightness, importance is darker than attention, models also differ in line and marker.
+"""
+
+from typing import Literal, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.colors import to_hex
+
+IMPORTANCE = "#a63603"
+ATTENTION = "#7db8dd"
+IMPORTANCE_MAP = "Oranges"
+ATTENTION_MAP = "Blues"
+DIFFERENCE_MAP = "PuOr_r"
+
+N_THOUGHT_COLOURS = 6
+LIGHTEST = 0.92  # of viridis: what is lighter is hard to see on white
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+class Series(NamedTuple):
+    """How one of several lines looks."""
+
+    color: str
+    linestyle: Literal["-", "--", ":", "-."]
+    marker: str
+
+
+SERIES = (
+    Series("#111111", "-", "o"),
+    Series("#c2549d", "--", "s"),
+    Series("#007a5e", ":", "^"),
+    Series("#b07d2b", "-.", "D"),
+)
+
+
+def thought_colour(thought: int) -> str:
+    """Give the colour of a thought, which is its own in every figure.
+
+    The first six run from dark to light; thought 6 has the colour of thought 0 again.
+
+    Examples
+    --------
+    >>> thought_colour(0), thought_colour(5), thought_colour(6)
+    ('#440154', '#cae11f', '#440154')
+    """
+    place = thought % N_THOUGHT_COLOURS / (N_THOUGHT_COLOURS - 1)
+    return to_hex(mpl.colormaps["viridis"](LIGHTEST * place))
+
+
+def thought_marker(thought: int) -> str:
+    """Give the marker of a thought; it tells thoughts apart where colours cannot."""
+    return MARKERS[thought % len(MARKERS)]
+
+
+def series(index: int) -> Series:
+    """Give the look of the index-th of several lines; after four they repeat."""
+    return SERIES[index % len(SERIES)]

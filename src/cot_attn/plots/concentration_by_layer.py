@@ -1,0 +1,68 @@
+"""Lines: on how few thoughts attention gathers, from the first layer to the last."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from cot_attn.plots.colours import series
+from cot_attn.plots.headings import heading
+from cot_attn.plots.layers import layers_with_values
+from cot_attn.plots.style import axes_or_new, style
+from cot_attn.plots.summaries import summary
+from cot_attn.plots.units import count
+
+MEASURES = {
+    "effective_number": (1, "effective number of thoughts"),
+    "entropy": (1, "entropy over thoughts (nats)"),
+    "largest_share": (100, "largest thought's share (%)"),
+}
+
+
+@style()
+def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+    """Draw how concentrated attention on thoughts is at each layer, models overlaid.
+
+    Models are drawn over relative depth (0 is the first layer, 1 the last), since they differ in
+    the number of layers; one model is drawn over its layers.
+
+    Parameters
+    ----------
+    concentration
+        Over (layer[, model]): one measure of `stats.concentration`, such as
+        `.sel(measure="effective_number")`. A model has NaN for layers that it lacks. Depth is
+        relative to a coordinate `n_layers` along `model` where there is one, else to the last
+        layer that has a value.
+    ax
+        Where to draw; by default, on a new figure of a column's width.
+    """
+    by_model = "model" in concentration.dims
+    shown = summary(concentration, ("model", "layer")[not by_model :], "concentration")
+    measure = str(shown["measure"].item()) if "measure" in shown.coords else "effective_number"
+    factor, label = MEASURES.get(measure, (1, measure.replace("_", " ")))
+    ax = axes_or_new(ax)
+    handles = []
+    models = list(shown["model"].values) if by_model else [None]
+    for index, model in enumerate(models):
+        line = shown if model is None else shown.sel(model=model)
+        layers = np.array(layers_with_values(line["estimate"]))
+        line = line.sel(layer=layers)
+        at = layers if model is None else _depth(line, layers)
+        look = series(index)
+        low, estimate, high = (factor * line[name] for name in ("low", "estimate", "high"))
+        ax.fill_between(at, low, high, color=look.color, alpha=0.18, linewidth=0)
+        ax.plot(at, estimate, color=look.color, linestyle=look.linestyle, marker=look.marker)
+        handles.append(Line2D([], [], **look._asdict(), label=str(model)))
+    ax.set_xlabel("relative depth (0: first layer, 1: last)" if by_model else "layer")
+    if not by_model:
+        layers = shown["layer"].values
+        ax.set_xticks(layers[:: -(-len(layers) // 16)])
+    ax.set_ylabel(label)
+    n = count(shown["n_problems"]) if "n_problems" in shown else None
+    heading(ax, "Concentration of attention on thoughts", [n], handles if by_model else [])
+    return ax
+
+
+def _depth(line: xr.Dataset, layers: np.ndarray) -> np.ndarray:
+    last = float(line["n_layers"]) - 1 if "n_layers" in line.coords else float(layers.max())
+    return layers / max(last, 1.0)

@@ -1,0 +1,74 @@
+"""Titles, subtitles and legends, stacked above the axes where they cannot cover data."""
+
+from collections.abc import Sequence
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.container import Container
+from matplotlib.transforms import ScaledTranslation
+
+from cot_attn.plots.style import FAINT, axes_size
+from cot_attn.plots.text import text_width, wrapped
+
+LINE = 9.5  # points from one line of a subtitle to the next
+SUBTITLE_SIZE = 6.5
+HANDLE = 28.0  # points: a legend's handle and the space after its label
+
+
+def heading(
+    ax: Axes,
+    title: str,
+    subtitle: Sequence[str | None] = (),
+    legend: Sequence[Artist | Container] = (),
+) -> None:
+    """Write a title, a fainter subtitle and a legend above the axes, each on lines of its own.
+
+    Parameters
+    ----------
+    subtitle
+        Its parts; those that are None are left out. They are joined by a dot and broken to the
+        width of the axes.
+    legend
+        Labelled handles.
+    """
+    width, _ = axes_size(ax)
+    height = 3.0
+    if legend:
+        columns = _columns([str(handle.get_label()) for handle in legend], width)
+        ax.legend(
+            handles=list(legend),
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            bbox_transform=ax.transAxes + _up(ax, height),
+            ncols=columns,
+            borderpad=0,
+            labelspacing=0.3,
+        )
+        height += -(-len(legend) // columns) * LINE + 1
+    lines = wrapped(" · ".join(part for part in subtitle if part), SUBTITLE_SIZE, width)
+    if lines:
+        ax.annotate(
+            "\n".join(lines),
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(0, height),
+            textcoords="offset points",
+            fontsize=SUBTITLE_SIZE,
+            color=FAINT,
+            va="bottom",
+            linespacing=1.15,
+        )
+        height += len(lines) * LINE
+    ax.set_title(title, loc="left", pad=height + 1)
+
+
+def _columns(labels: Sequence[str], width: float) -> int:
+    """Say how many labels fit side by side, each as wide as the longest, with its handle."""
+    widest = max(text_width(label, SUBTITLE_SIZE) for label in labels) + HANDLE
+    return max(1, min(len(labels), int(width / widest)))
+
+
+def _up(ax: Axes, points: float) -> ScaledTranslation:
+    fig = ax.get_figure(root=True)
+    assert fig is not None
+    return ScaledTranslation(0, points / 72, fig.dpi_scale_trans)

@@ -1,0 +1,101 @@
+"""A labelled matrix in colour, with its numbers where they fit and a scale beside it."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize
+
+from cot_attn.plots.style import SMALL, axes_size, fix_ticks
+from cot_attn.plots.text import text_width
+from cot_attn.plots.units import short
+
+MOST_TICKS = 16
+
+
+def draw_heatmap(
+    ax: Axes,
+    values: Float[np.ndarray, "row column"],
+    rows: Sequence[object],
+    columns: Sequence[object],
+    *,
+    colours: str,
+    limits: tuple[float, float],
+    scale_label: str,
+    numbers: bool = True,
+) -> QuadMesh:
+    """Draw a matrix, its first row at the bottom.
+
+    Parameters
+    ----------
+    rows, columns
+        Labels.
+    colours
+        The name of a colour map.
+    limits
+        The values at the two ends of the colour map.
+    scale_label
+        What the colours show, with its unit.
+    numbers
+        Whether to write the values into cells that have room for them.
+    """
+    n_rows, n_columns = values.shape
+    mesh = ax.pcolormesh(
+        np.arange(n_columns + 1) - 0.5,
+        np.arange(n_rows + 1) - 0.5,
+        np.ma.masked_invalid(values),
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
+        edgecolor="white",
+        linewidth=0.4,
+    )
+    label_ticks(ax, "x", columns)
+    label_ticks(ax, "y", rows)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    fig = ax.get_figure()
+    assert fig is not None
+    scale = fig.colorbar(mesh, ax=ax, label=scale_label, pad=0.02, aspect=25)
+    scale.outline.set_visible(False)
+    fix_ticks(scale.ax)
+    if numbers:
+        _write_numbers(ax, values, colours, Normalize(*limits))
+    return mesh
+
+
+def label_ticks(ax: Axes, along: str, labels: Sequence[object]) -> None:
+    """Label the cells along x or y, at even steps where there are too many."""
+    step = -(-len(labels) // MOST_TICKS)
+    places = range(0, len(labels), step)
+    set_ticks = ax.set_xticks if along == "x" else ax.set_yticks
+    set_ticks(list(places), [str(labels[place]) for place in places])
+
+
+def _write_numbers(
+    ax: Axes, values: Float[np.ndarray, "row column"], colours: str, scale: Normalize
+) -> None:
+    across, up = axes_size(ax)
+    n_rows, n_columns = values.shape
+    texts = [[short(value).replace("-", "−") for value in row] for row in values]
+    longest = max(text_width(text, SMALL) for row in texts for text in row)
+    if up / n_rows < 1.3 * SMALL or across / n_columns < longest + 2:
+        return
+    shades = mpl.colormaps[colours](np.nan_to_num(scale(values)))
+    dark = shades[..., :3] @ (0.299, 0.587, 0.114) < 0.55
+    for row in range(n_rows):
+        for column in range(n_columns):
+            if np.isnan(values[row, column]):
+                continue
+            ax.text(
+                column,
+                row,
+                texts[row][column],
+                ha="center",
+                va="center",
+                fontsize=SMALL,
+                color="white" if dark[row, column] else "#222222",
+            )
