@@ -17,6 +17,8 @@ from cot_attn.data.spans import value_token
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback
 from cot_attn.models.questions import Question, encode
+from cot_attn.models.registry import Family
+from cot_attn.models.report import LoadReport
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
 from cot_attn.models.stages import Stage
@@ -46,6 +48,8 @@ class ContinuousThoughtModel:
         What results call this model.
     checkpoint
         Start of the SHA-256 of its weights; computed from the tensors when it is not given.
+    load_report
+        What was read from where, where it was loaded from files.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class ContinuousThoughtModel:
         tokenizer: PreTrainedTokenizerBase | None = None,
         name: str | None = None,
         checkpoint: str | None = None,
+        load_report: LoadReport | None = None,
     ) -> None:
         _check_count("n_thoughts", n_thoughts)
         self.bridge = bridge
@@ -67,6 +72,7 @@ class ContinuousThoughtModel:
         self.tokenizer: PreTrainedTokenizerBase = tokenizer or bridge.tokenizer
         self.name = name or str(bridge.cfg.model_name)
         self.running: Rollout | None = None
+        self.load_report = load_report
         self._given_checkpoint = checkpoint
         self._watchers: list[Callable[[Run], None]] = []
 
@@ -344,12 +350,41 @@ class ContinuousThoughtModel:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | PathLike[str], **options: Any
+        cls,
+        name_or_path: str | PathLike[str],
+        *,
+        family: Family | None = None,
+        base: str | PathLike[str] | None = None,
+        n_thoughts: int | None = None,
+        lora_alpha: float | None = None,
+        remove_eos: bool | None = None,
+        weights: str | None = None,
+        sha256: str | None = None,
+        revision: str | None = None,
+        dtype: torch.dtype | str = torch.float32,
+        device: str | torch.device | None = None,
+        validate: bool = True,
     ) -> "ContinuousThoughtModel":
-        """Load a bundled model, a local folder or a hub id; see `cot_attn.models.load`."""
+        """Load a bundled model, a hub id, a local folder or a weight file.
+
+        The parameters are those of `cot_attn.models.load`.
+        """
         from cot_attn.models.loading import load
 
-        return load(name_or_path, **options)
+        return load(
+            name_or_path,
+            family=family,
+            base=base,
+            n_thoughts=n_thoughts,
+            lora_alpha=lora_alpha,
+            remove_eos=remove_eos,
+            weights=weights,
+            sha256=sha256,
+            revision=revision,
+            dtype=dtype,
+            device=device,
+            validate=validate,
+        )
 
     def save_pretrained(self, folder: str | PathLike[str], *, dtype: Any = None) -> None:
         """Write the model as one folder that needs nothing else; see `cot_attn.models.save`."""

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, PretrainedConfig
 
+from cot_attn.models.base import read_tokenizer
+from cot_attn.models.build import blank_model, bridged, language_model, untied_names
 from cot_attn.models.feedback import Feedback, Identity, Projection
+from cot_attn.models.keys import check_finite, compare
+from cot_attn.models.report import LoadReport
 from cot_attn.models.template import Template
+from cot_attn.models.weight_file import read_weight_file, sha256
 
 if TYPE_CHECKING:
     from cot_attn.models.continuous import ContinuousThoughtModel
@@ -62,6 +65,7 @@ def save(
         "format_version": FORMAT_VERSION,
         "name": model.name,
         "n_thoughts": model.n_thoughts,
+        "sha256": "",  # known once the tensors are written
         "template": model.template.to_dict(),
         "feedback": _describe(model.feedback),
         "model": model.bridge.original_model.config.to_diff_dict(),
@@ -69,6 +73,7 @@ def save(
     unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         save_file(tensors, unfinished / WEIGHTS, metadata={"format": "pt"})
+        settings["sha256"] = sha256(unfinished / WEIGHTS)
         text = json.dumps(settings, indent=2, ensure_ascii=False)
         (unfinished / SETTINGS).write_text(text + "\n", encoding="utf-8")
         model.tokenizer.save_pretrained(unfinished)
@@ -101,37 +106,55 @@ def read(
     ------
     ValueError
         Where the format is of another version, a file is damaged, or a tensor is missing, not
-        expected, or of the wrong shape.
+        expected, not finite, or of the wrong shape.
+    FileNotFoundError
+        Where the weights or the tokenizer are missing.
     """
     from cot_attn.models.continuous import ContinuousThoughtModel
 
     settings = _read_settings(folder / SETTINGS)
     weights = folder / WEIGHTS
-    tensors = _read_tensors(weights)
-    architecture = dict(settings["model"])
-    config = AutoConfig.for_model(architecture.pop("model_type"), **architecture)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        hf_model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-        feedback = _feedback(settings["feedback"])
-    _fill(hf_model, "model.", tensors, weights)
-    _fill(feedback, "feedback.", tensors, weights)
-    if tensors:
+    tensors = read_weight_file(weights)
+    digest = sha256(weights)
+    try:
+        if digest != settings["sha256"]:
+            raise ValueError(
+                f"{weights} is not the file that {SETTINGS} was written with: its SHA-256 is "
+                f"{digest}, not {settings['sha256']}. Copy the folder again."
+            )
+        config, feedback = _config(settings["model"]), _feedback(settings["feedback"])
+        template, n_thoughts = Template.from_dict(settings["template"]), settings["n_thoughts"]
+        name = settings["name"]
+    except (KeyError, TypeError) as error:
         raise ValueError(
-            f"{weights} holds tensors that {SETTINGS} does not describe: {sorted(tensors)[:20]}."
-        )
-    hf_model.to(device=device, dtype=dtype)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    bridge = TransformerBridge.boot_transformers(
-        settings["name"], hf_model=hf_model, tokenizer=tokenizer, dtype=dtype, device=device
-    )
+            f"{folder / SETTINGS} lacks an entry or has one that is not known: {error}. Copy the "
+            "folder again."
+        ) from error
+    blank = blank_model(config)
+    wanted = {
+        f"model.{name}": tuple(blank.state_dict()[name].shape) for name in untied_names(blank)
+    } | {f"feedback.{name}": tuple(each.shape) for name, each in feedback.state_dict().items()}
+    if misfit := compare(wanted, tensors):
+        raise misfit.error(str(weights), SETTINGS, "Was one of the two files replaced?")
+    check_finite(tensors, str(weights))
+    feedback.load_state_dict(_under("feedback.", tensors))
+    tokenizer = read_tokenizer(folder)
+    hf_model = language_model(config, _under("model.", tensors))
     return ContinuousThoughtModel(
-        bridge,
+        bridged(hf_model, tokenizer, name, dtype, device),
         feedback,
-        Template.from_dict(settings["template"]),
-        settings["n_thoughts"],
+        template,
+        n_thoughts,
         tokenizer=tokenizer,
-        name=settings["name"],
-        checkpoint=sha256(weights)[:12],
+        name=name,
+        checkpoint=digest[:12],
+        load_report=LoadReport(
+            source=str(folder),
+            family="cot_attn",
+            files={weights: digest},
+            settings={"n_thoughts": n_thoughts},
+            n_tensors=len(wanted),
+        ),
     )
 
 
@@ -143,14 +166,13 @@ def named_tensors(model: "ContinuousThoughtModel") -> dict[str, Tensor]:
             "another. Save the model before enable_compatibility_mode()."
         )
     hf_model = model.bridge.original_model
-    with torch.device("meta"):
-        blank = AutoModelForCausalLM.from_config(hf_model.config)
+    blank = blank_model(hf_model.config)
     # The bridge puts its components round the original ones; the names are theirs otherwise.
     wrapped = {
         name.replace("._original_component", ""): tensor
         for name, tensor in hf_model.state_dict().items()
     }
-    own = {f"model.{name}": wrapped[name] for name in _untied(blank)}
+    own = {f"model.{name}": wrapped[name] for name in untied_names(blank)}
     return own | {
         f"feedback.{name}": tensor for name, tensor in model.feedback.state_dict().items()
     }
@@ -163,20 +185,6 @@ def fingerprint(model: "ContinuousThoughtModel") -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]
-
-
-def sha256(file: Path) -> str:
-    """Return a file's SHA-256 as hex digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _untied(model: nn.Module) -> list[str]:
-    """Return the names in a state dict, leaving out those that repeat another's tensor."""
-    names = [name for name, _ in model.named_parameters()]
-    buffers = [name for name, _ in model.named_buffers()]
-    stored = model.state_dict().keys()
-    return [name for name in [*names, *buffers] if name in stored]
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -208,27 +216,18 @@ def _feedback(described: dict[str, Any]) -> Feedback:
     )
 
 
-def _fill(module: nn.Module, prefix: str, tensors: dict[str, Tensor], file: Path) -> None:
-    """Move the tensors under a prefix into a module; raise where they do not fit exactly."""
-    wanted = {name: module.state_dict()[name] for name in _untied(module)}
-    given = {
-        name.removeprefix(prefix): tensors.pop(name)
-        for name in list(tensors)
+def _config(described: dict[str, Any]) -> PretrainedConfig:
+    described = dict(described)
+    return AutoConfig.for_model(described.pop("model_type"), **described)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under a prefix, by their names without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-    missing = sorted(wanted.keys() - given.keys())
-    unexpected = sorted(given.keys() - wanted.keys())
-    misshapen = sorted(
-        f"{name}: {tuple(given[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & given.keys()
-        if given[name].shape != wanted[name].shape
-    )
-    if missing or unexpected or misshapen:
-        raise ValueError(
-            f"{file} does not fit its {SETTINGS}. Missing: {missing[:20]}; not expected: "
-            f"{unexpected[:20]}; wrong shape: {misshapen[:20]}. Was one of the two files replaced?"
-        )
-    module.load_state_dict(given, strict=False)
 
 
 def _read_settings(file: Path) -> dict[str, Any]:
@@ -245,12 +244,3 @@ def _read_settings(file: Path) -> dict[str, Any]:
             + advice
         )
     return settings
-
-
-def _read_tensors(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{file} is missing. Copy the folder again.") from None
-    except SafetensorError as error:
-        raise ValueError(f"{file} is damaged: {error}. Copy the folder again.") from error

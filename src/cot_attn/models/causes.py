@@ -1,0 +1,48 @@
+"""Why a checkpoint most likely does not fit."""
+
+from collections.abc import Collection
+
+from cot_attn.models.keys import Misfit
+
+
+def likely_cause(
+    misfit: Misfit, given: Collection[str], embedding: str, n_base: int, n_added: int
+) -> str:
+    """Return a sentence about what most likely went wrong.
+
+    Parameters
+    ----------
+    misfit
+        The keys at fault.
+    given
+        All keys of the checkpoint.
+    embedding
+        The key of the input embedding.
+    n_base, n_added
+        Number of token ids that the base has, and that the family adds.
+    """
+    at_fault = [*misfit.missing, *misfit.unexpected, *misfit.misshapen]
+    if any(".lora_" in key for key in given) and not any(".base_layer." in key for key in given):
+        return (
+            "The likely cause: a LoRA file without its base. A CODI checkpoint holds the base "
+            "model's tensors as well (`.base_layer`); save the whole state dict."
+        )
+    if all(".lora_" in key for key in at_fault):
+        return (
+            "The likely cause: LoRA halves that do not belong together, or a damaged file. Every "
+            "adapted module needs both halves, of one rank."
+        )
+    if all(key.startswith("prj.") for key in at_fault):
+        return "The likely cause: a projection of another form, or a damaged file."
+    if list(misfit.misshapen) == [embedding] == at_fault:
+        rows = misfit.misshapen[embedding][0][0]
+        return (
+            "The likely cause: the wrong base, or another number of added tokens. The checkpoint "
+            f"knows {rows} token ids; the base has {n_base}, and this family adds {n_added}."
+        )
+    known = len(set(given)) - len(misfit.unexpected)
+    if known == 0:
+        return "The likely cause: the wrong family; none of the keys is known."
+    return (
+        "The likely cause: another base model, or another size of it; give the right one as base=."
+    )

@@ -1,0 +1,137 @@
+"""Public checkpoints that are known by name."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Family = Literal["codi", "coconut"]
+
+_CODI_GOLDEN = (
+    "the official CODI code (commit 4fd88d4b76f7), on a small GPT-2 of the same format with random "
+    "weights"
+)
+_LLAMA_LOOP = "a plain Hugging Face loop, on a small Llama of the same format with random weights"
+_COCONUT_GOLDEN = (
+    "the official Coconut code (commit 27273cb8cca4), on a small GPT-2 of the same format with "
+    "random weights"
+)
+_SIM_COT_CODI = ("decoder.", "pj_in.", "pj_out.")
+_SIM_COT_COCONUT = ("expainable_llm.",)
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What one needs to know of a checkpoint beside its files.
+
+    Parameters
+    ----------
+    family
+        Whose format it has.
+    base
+        The hub id or folder of the model that it was trained from: its architecture and
+        tokenizer are read from there, its weights are not.
+    n_thoughts
+        How many thoughts it was trained to have.
+    lora_alpha
+        LoRA's alpha, where there is LoRA.
+    eos_before_bot, eos_after_eot
+        Where CODI's training put EOS. Its flag `remove_eos` says neither.
+    answer_marker
+        Text after which the answer's value stands.
+    weights
+        The name of the weight file, where it is not a usual one.
+    unused
+        How keys begin that are known and that running the model does not need.
+    verified
+        What the format was compared with, and on what.
+
+    Examples
+    --------
+    >>> mine = CheckpointInfo("codi", base="openai-community/gpt2", n_thoughts=8, lora_alpha=16)
+    >>> register_checkpoint("me/my-codi", mine)
+    """
+
+    family: Family
+    base: str
+    n_thoughts: int
+    lora_alpha: float | None = None
+    eos_before_bot: bool = False
+    eos_after_eot: bool = False
+    answer_marker: str | None = None
+    weights: str | None = None
+    unused: tuple[str, ...] = ()
+    verified: str = "nothing"
+
+    @property
+    def remove_eos(self) -> bool:
+        """CODI's flag of this name: no EOS before BOT and none after EOT."""
+        return not (self.eos_before_bot or self.eos_after_eot)
+
+
+def _codi(base: str, verified: str, unused: tuple[str, ...] = ()) -> CheckpointInfo:
+    return CheckpointInfo(
+        "codi", base, n_thoughts=6, lora_alpha=32, unused=unused, verified=verified
+    )
+
+
+_KNOWN: dict[str, CheckpointInfo] = {
+    "zen-E/CODI-gpt2": _codi("openai-community/gpt2", _CODI_GOLDEN),
+    "zen-E/CODI-llama3.2-1b-Instruct": _codi("meta-llama/Llama-3.2-1B-Instruct", _LLAMA_LOOP),
+    "bcywinski/codi_llama1b-answer_only": CheckpointInfo(
+        "codi",
+        "meta-llama/Llama-3.2-1B-Instruct",
+        n_thoughts=6,
+        lora_alpha=32,
+        eos_before_bot=True,
+        verified=_LLAMA_LOOP,
+    ),
+    "internlm/SIM_COT-LLaMA3-CODI-1B": _codi(
+        "meta-llama/Llama-3.2-1B-Instruct", _LLAMA_LOOP, _SIM_COT_CODI
+    ),
+    "internlm/SIM_COT-LLaMA3-CODI-3B": _codi(
+        "meta-llama/Llama-3.2-3B-Instruct", _LLAMA_LOOP, _SIM_COT_CODI
+    ),
+    "internlm/SIM_COT-LLaMA3-CODI-8B": _codi(
+        "meta-llama/Llama-3.1-8B-Instruct", _LLAMA_LOOP, _SIM_COT_CODI
+    ),
+    "internlm/SIM_COT-GPT2-CODI": _codi("openai-community/gpt2", _CODI_GOLDEN, _SIM_COT_CODI),
+    "internlm/SIM_COT-GPT2-Coconut": CheckpointInfo(
+        "coconut",
+        "openai-community/gpt2",
+        n_thoughts=10,  # five stages of two thoughts
+        answer_marker="###",
+        weights="checkpoint_28",
+        unused=_SIM_COT_COCONUT,
+        verified=_COCONUT_GOLDEN,
+    ),
+    "connordilgren/gpt2-gsm8k-coconut": CheckpointInfo(
+        "coconut",
+        "openai-community/gpt2",
+        n_thoughts=6,  # three stages of two thoughts
+        answer_marker="###",
+        weights="checkpoint_33",
+        verified=_COCONUT_GOLDEN,
+    ),
+}
+
+# Keys that an unregistered checkpoint may have: those of SIM-CoT's helpers.
+KNOWN_UNUSED: dict[Family, tuple[str, ...]] = {
+    "codi": _SIM_COT_CODI,
+    "coconut": _SIM_COT_COCONUT,
+}
+
+
+def known_checkpoints() -> dict[str, CheckpointInfo]:
+    """Return the checkpoints that load by name alone."""
+    return dict(_KNOWN)
+
+
+def register_checkpoint(name: str, info: CheckpointInfo) -> None:
+    """Make a hub id or a local path load by name alone, as the public checkpoints do.
+
+    Raises
+    ------
+    ValueError
+        Where the name is registered with other facts.
+    """
+    if _KNOWN.setdefault(name, info) != info:
+        raise ValueError(f"{name!r} is registered already, as {_KNOWN[name]}.")

@@ -1,0 +1,112 @@
+"""A model checks itself once: that hooks see, and change, what they say they do."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cot_attn.models.stages import Stage, Thought
+
+if TYPE_CHECKING:
+    from cot_attn.models.continuous import ContinuousThoughtModel, HookFunction
+
+# Two questions of different lengths, so that one of them is padded.
+_LENGTHS = (5, 3)
+_SUMS = "attention rows sum to 1"
+_CHANGES = "a change of a thought's input changes the hidden state of its column"
+_RESTORES = "putting an activation back changes nothing"
+_REPEATS = "two runs agree"
+CHECKS = (_SUMS, _CHANGES, _RESTORES, _REPEATS)
+
+
+@dataclass
+class _Seen:
+    """What hooks saw in one short run."""
+
+    patterns: list[Tensor] = field(default_factory=list)
+    hidden: Tensor | None = None  # where thought 0 was fed
+    residual: Tensor | None = None  # in the middle of the model, there
+    logits: Tensor | None = None
+
+
+def validate(model: "ContinuousThoughtModel") -> tuple[str, ...]:
+    """Check a model with four short runs and return the names of the checks that it passed.
+
+    A model that fails is not safe to record or to intervene on: its hooks do not see what the
+    model computes with, or it is not deterministic.
+
+    Raises
+    ------
+    ValueError
+        With the name of the first check that fails.
+    """
+    first = _observe(model)
+    second = _observe(model)
+    nudged = _observe(model, ("feedback.hook_out", lambda fed, hook: fed + _size(fed)))
+    restored = _observe(model, (_middle(model), lambda residual, hook: first.residual))
+    assert first.hidden is not None
+    assert first.logits is not None
+
+    tolerance = 1e-4 if model.dtype in (torch.float32, torch.float64) else 2e-2
+    if not torch.isfinite(first.logits).all():
+        raise _failed(model, _SUMS, "the logits are not finite; try dtype=torch.float32")
+    off = [float((each.sum(dim=-1) - 1).abs().max()) for each in first.patterns]
+    if len(off) < model.n_layers:
+        raise _failed(model, _SUMS, f"{len(off)} of {model.n_layers} layers show their attention")
+    if not max(off) <= tolerance:
+        raise _failed(model, _SUMS, f"a row is off by {max(off):.2g}")
+    if not _differs(first.hidden, nudged.hidden).all():
+        raise _failed(model, _CHANGES, "the hidden state stayed the same to the last bit")
+    for name, other in ((_RESTORES, restored), (_REPEATS, second)):
+        assert other.logits is not None
+        change = float((first.logits - other.logits).abs().max())
+        if not change <= tolerance * float(first.logits.abs().max()):
+            raise _failed(model, name, f"the logits moved by {change:.2g}")
+    return CHECKS
+
+
+def _observe(model: "ContinuousThoughtModel", *edits: "tuple[str, HookFunction]") -> _Seen:
+    seen = _Seen()
+    thinking: list[Stage] = [Thought(0), Thought(1)]
+
+    def pattern(rows: Tensor, hook: Any) -> None:
+        seen.patterns.append(rows.float())
+
+    def hidden(state: Tensor, hook: Any) -> None:
+        seen.hidden = state.clone()
+
+    def residual(state: Tensor, hook: Any) -> None:
+        seen.residual = state.clone()
+
+    vocabulary = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
+    questions = [torch.arange(length) % vocabulary for length in _LENGTHS]
+    with (
+        model.hooks(edits, stages=[Thought(0)]),
+        model.hooks([(lambda name: name.endswith("attn.hook_pattern"), pattern)], stages=thinking),
+        model.hooks([(_middle(model), residual)], stages=[Thought(0)]),
+        # What thought 1 is made from is the hidden state where thought 0 was fed.
+        model.hooks([("feedback.hook_in", hidden)], stages=[Thought(1)]),
+    ):
+        seen.logits = model.think(questions, n_thoughts=2).first_logits
+    return seen
+
+
+def _middle(model: "ContinuousThoughtModel") -> str:
+    return f"blocks.{model.n_layers // 2}.hook_out"
+
+
+def _size(vectors: Tensor) -> Tensor:
+    return vectors.pow(2).mean().sqrt()
+
+
+def _differs(one: Tensor, other: Tensor | None) -> Tensor:
+    assert other is not None
+    return (one != other).any(dim=-1)
+
+
+def _failed(model: "ContinuousThoughtModel", check: str, what: str) -> ValueError:
+    return ValueError(
+        f"{model.name} fails the check {check!r}: {what}. Attention and interventions would not "
+        "mean what they say. With validate=False it loads all the same."
+    )
