@@ -13,6 +13,7 @@ import xarray as xr
 from cot_attn import stats
 from cot_attn.data.problem import Problem
 from cot_attn.stats.estimands import Estimand
+from cot_attn.study.figures import draw, study_figures
 from cot_attn.study.storage import read_folder, write_folder
 
 ARRAYS = ("attention", "effects")
@@ -168,6 +169,10 @@ class Study:
         """
         arrays = {"attention": self.attention, "effects": self.effects}
         return write_folder(folder, arrays, self.settings, self.problems)
+
+    def figures(self, folder: str | PathLike[str]) -> list[Path]:
+        """Draw the study's pictures into a folder, as PNG and PDF, and return the files."""
+        return draw(study_figures(self), folder)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> "Study":

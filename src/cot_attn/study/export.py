@@ -1,0 +1,86 @@
+"""What a study leaves on disk: arrays, tables, a summary and figures."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from cot_attn.study.comparison import compare
+from cot_attn.study.figures import comparison_figures, draw, study_figures
+from cot_attn.study.results import Study
+from cot_attn.study.storage import check_writable
+
+
+def export(studies: Sequence[Study], folder: Path) -> list[Path]:
+    """Write studies into one folder and return what is worth looking at.
+
+    Each study has a folder of its own inside: what `Study.load` reads, `summary.json`, `tables/`
+    as CSV and `figures/` as PNG and PDF. Several studies have `comparison/` besides.
+    """
+    written = []
+    for study in studies:
+        target = study.save(folder / _file_name(study.name))
+        tables = target / "tables"
+        tables.mkdir()
+        for name, table in study.tables():
+            table.to_csv(tables / f"{name}.csv", index=False)
+        text = json.dumps(summary(study), indent=2, ensure_ascii=False)
+        (target / "summary.json").write_text(text + "\n", encoding="utf-8")
+        draw(study_figures(study), target / "figures")
+        written.append(target)
+    if len(studies) > 1:
+        draw(comparison_figures(compare(studies)), folder / "comparison")
+        written.append(folder / "comparison")
+    return written
+
+
+def summary(study: Study) -> dict[str, Any]:
+    """Return a study's findings in numbers, as plain JSON values; fractions, not percent."""
+    layers = {
+        str(layer): json.loads(study.table(layer).to_json(orient="index")) for layer in study.layers
+    }
+    correlations = study.correlations.to_dataframe().reset_index()
+    return {
+        "settings": study.settings,
+        "n_problems": len(study.problems),
+        "n_correct": study.n_correct,
+        "accuracy": study.accuracy,
+        "noise_floor": study.effects.attrs["noise_floor"],
+        "percent_by_layer": layers,
+        "correlations": json.loads(correlations.to_json(orient="records")),
+    }
+
+
+def new_folder(wanted: Path | None, models: Sequence[str], root: Path = Path("studies")) -> Path:
+    """Return where to write: the given folder, or a new one that no earlier study has.
+
+    Raises
+    ------
+    FileExistsError
+        Where the given folder has something in it.
+    PermissionError
+        Where nothing can be written there.
+    """
+    if wanted is not None:
+        if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+            raise FileExistsError(
+                f"{wanted} is not empty. Give a folder that is new, or leave --out away."
+            )
+        check_writable(wanted)
+        return wanted
+    named = "-".join(_file_name(model) for model in models)[:80]
+    base = f"{datetime.now(UTC):%Y-%m-%d}-{named}"
+    for number in count(1):
+        folder = root / (base if number == 1 else f"{base}-{number}")
+        if not folder.exists():
+            check_writable(folder)
+            return folder
+    raise AssertionError
+
+
+def _file_name(model: str) -> str:
+    """Return a model's name as one path component."""
+    last = Path(model).name if Path(model).exists() else model
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in last) or "model"
