@@ -17,7 +17,7 @@ _SUMS = "attention rows sum to 1"
 _CHANGES = "a change of a thought's input changes the hidden state of its column"
 _RESTORES = "putting an activation back changes nothing"
 _REPEATS = "two runs agree"
-CHECKS = (_SUMS, _CHANGES, _RESTORES, _REPEATS)
+CHECKS = (_SUMS, _REPEATS, _CHANGES, _RESTORES)
 
 
 @dataclass
@@ -52,17 +52,14 @@ def validate(model: "ContinuousThoughtModel") -> tuple[str, ...]:
     if not torch.isfinite(first.logits).all():
         raise _failed(model, _SUMS, "the logits are not finite; try dtype=torch.float32")
     off = [float((each.sum(dim=-1) - 1).abs().max()) for each in first.patterns]
-    if len(off) < model.n_layers:
-        raise _failed(model, _SUMS, f"{len(off)} of {model.n_layers} layers show their attention")
+    if len(off) < 2 * model.n_layers:
+        raise _failed(model, _SUMS, f"{len(off)} of {2 * model.n_layers} attention rows were seen")
     if not max(off) <= tolerance:
         raise _failed(model, _SUMS, f"a row is off by {max(off):.2g}")
+    _check_same(model, _REPEATS, first, second, tolerance)
     if not _differs(first.hidden, nudged.hidden).all():
         raise _failed(model, _CHANGES, "the hidden state stayed the same to the last bit")
-    for name, other in ((_RESTORES, restored), (_REPEATS, second)):
-        assert other.logits is not None
-        change = float((first.logits - other.logits).abs().max())
-        if not change <= tolerance * float(first.logits.abs().max()):
-            raise _failed(model, name, f"the logits moved by {change:.2g}")
+    _check_same(model, _RESTORES, first, restored, tolerance)
     return CHECKS
 
 
@@ -90,6 +87,16 @@ def _observe(model: "ContinuousThoughtModel", *edits: "tuple[str, HookFunction]"
     ):
         seen.logits = model.think(questions, n_thoughts=2).first_logits
     return seen
+
+
+def _check_same(
+    model: "ContinuousThoughtModel", check: str, one: _Seen, other: _Seen, tolerance: float
+) -> None:
+    assert one.logits is not None
+    assert other.logits is not None
+    change = float((one.logits - other.logits).abs().max())
+    if not change <= tolerance * float(one.logits.abs().max()):
+        raise _failed(model, check, f"the logits moved by {change:.2g}")
 
 
 def _middle(model: "ContinuousThoughtModel") -> str:
