@@ -1,3 +1,5 @@
+from .handmade import handmade_model as handmade_model
+from .handmade import handmade_problems as handmade_problems
 from .problems import Operation as Operation
 from .problems import Skeleton as Skeleton
 from .problems import toy_problems as toy_problems
@@ -10,6 +12,8 @@ __all__ = [
     "Operation",
     "Recipe",
     "Skeleton",
+    "handmade_model",
+    "handmade_problems",
     "toy_problems",
     "toy_template",
     "toy_tokenizer",
