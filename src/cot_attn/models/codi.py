@@ -112,7 +112,7 @@ def _template(base: Base, info: CheckpointInfo) -> Template:
     )
 
 
-def _alpha(info: CheckpointInfo, lora: Lora, weights: Weights) -> float:
+def _alpha(info: CheckpointInfo, lora: Lora, weights: Weights) -> int | float:
     if info.lora_alpha is None:
         raise ValueError(
             f"{weights.where} has LoRA of rank {lora.rank}, and no file says its alpha. Give "

@@ -356,7 +356,7 @@ class ContinuousThoughtModel:
         family: Family | None = None,
         base: str | PathLike[str] | None = None,
         n_thoughts: int | None = None,
-        lora_alpha: float | None = None,
+        lora_alpha: int | float | None = None,
         remove_eos: bool | None = None,
         weights: str | None = None,
         sha256: str | None = None,

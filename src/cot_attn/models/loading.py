@@ -36,7 +36,7 @@ def load(
     family: Family | None = None,
     base: str | PathLike[str] | None = None,
     n_thoughts: int | None = None,
-    lora_alpha: float | None = None,
+    lora_alpha: int | float | None = None,
     remove_eos: bool | None = None,
     weights: str | None = None,
     sha256: str | None = None,
@@ -161,7 +161,7 @@ def _completed(
     family: Family | None,
     base: str | PathLike[str] | None,
     n_thoughts: int | None,
-    lora_alpha: float | None,
+    lora_alpha: int | float | None,
     remove_eos: bool | None,
 ) -> CheckpointInfo:
     """Return what is known of a checkpoint, with what the user says put over it."""

@@ -67,7 +67,7 @@ def find_lora(tensors: Mapping[str, Tensor]) -> Lora | None:
 
 
 def merge_lora(
-    model: PreTrainedModel, lora: Lora, alpha: float, halves: Mapping[str, Tensor]
+    model: PreTrainedModel, lora: Lora, alpha: int | float, halves: Mapping[str, Tensor]
 ) -> PreTrainedModel:
     """Return the model with LoRA merged into its weights: W + alpha / rank * B A.
 

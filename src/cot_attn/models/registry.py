@@ -53,7 +53,7 @@ class CheckpointInfo:
     family: Family
     base: str
     n_thoughts: int
-    lora_alpha: float | None = None
+    lora_alpha: int | float | None = None
     eos_before_bot: bool = False
     eos_after_eot: bool = False
     answer_marker: str | None = None
