@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from scipy.special import xlogy
 
 from cot_attn.stats.averages import mean_over_problems
@@ -35,12 +36,23 @@ def concentration_of(shares: xr.DataArray) -> xr.DataArray:
     if bool((shares < 0).any()):
         raise ValueError("Shares must not be negative: concentration is of parts of a whole.")
     total = shares.sum("thought", skipna=False)
-    parts = shares / total.where(total > 0)
-    entropy = -xr.apply_ufunc(xlogy, parts, parts).sum("thought", skipna=False)
-    measured = [entropy, np.exp(entropy), parts.max("thought", skipna=False)]
-    along = xr.DataArray(list(MEASURES), dims="measure", name="measure")
-    result: xr.DataArray = xr.concat(measured, dim=along)
-    return result.rename("concentration")
+    measured: xr.DataArray = xr.apply_ufunc(
+        lambda parts: np.moveaxis(measures(parts[..., None])[..., 0], 0, -1),
+        shares / total.where(total > 0),
+        input_core_dims=[["thought"]],
+        output_core_dims=[["measure"]],
+    )
+    kept = [dim for dim in shares.dims if dim != "thought"]
+    labelled = measured.assign_coords(measure=list(MEASURES)).transpose("measure", *kept)
+    return labelled.rename("concentration")
+
+
+def measures(
+    shares: Float[np.ndarray, "*sample thought series"],
+) -> Float[np.ndarray, "measure *sample series"]:
+    """Compute entropy, effective number and largest share of shares that sum to 1."""
+    entropy = -xlogy(shares, shares).sum(axis=-2)
+    return np.stack([entropy, np.exp(entropy), shares.max(axis=-2)])
 
 
 def concentration(shares: xr.DataArray, *, confidence: float = 0.95) -> xr.Dataset:
@@ -59,7 +71,7 @@ def concentration(shares: xr.DataArray, *, confidence: float = 0.95) -> xr.Datas
 
     See Also
     --------
-    importance_concentration
+    profile_concentration : of the thoughts' means, for importance.
     """
     require_dims(shares, ("problem", "thought"), "Concentration")
     return mean_over_problems(concentration_of(shares), confidence=confidence)

@@ -146,7 +146,8 @@ def _flip(differences: Differences, signs: Float[np.ndarray, "resample problem"]
 
 def _mcnemar(differences: Differences) -> PerSeries:
     more, less = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
-    return np.minimum(1.0, 2 * binom.cdf(np.minimum(more, less), more + less, 0.5))
+    p: PerSeries = np.minimum(1.0, 2 * binom.cdf(np.minimum(more, less), more + less, 0.5))
+    return p
 
 
 def _agresti_min(differences: Differences, confidence: float) -> tuple[PerSeries, PerSeries]:

@@ -13,6 +13,7 @@ from cot_attn.stats.inference import Question, answer
 from cot_attn.stats.labels import Join, as_values, join_by_label, problem_coordinate, require_dims
 from cot_attn.stats.multiplicity import benjamini_hochberg
 from cot_attn.stats.resampling import canonical_order
+from cot_attn.stats.sample_size import with_warnings
 
 Covariate = Float[np.ndarray, " problem"]
 
@@ -83,9 +84,11 @@ def correlate(
     -------
     xr.Dataset
         `estimate`, `low`, `high`, `p`, `q` (Benjamini-Hochberg over everything in this result),
-        `n_problems`, `n_points` and `reason`: why a figure is NaN, else "". The dimensions are
-        those of `attention` without `problem`, and without `thought` but for within_thought;
-        with `by`, the coordinate comes first. Intervals: leave-one-problem-out on Fisher's z.
+        `n_problems`, `n_points`, `n_failures` (points at which `failure` is above 0) and `reason`:
+        why a figure is NaN, else "". The attribute `warnings` says what the sample is too small
+        for. The dimensions are those of `attention` without `problem`, and without `thought` but
+        for within_thought; with `by`, the coordinate comes first. Intervals: leave-one-problem-out
+        on Fisher's z.
 
     Raises
     ------
@@ -130,7 +133,8 @@ def correlate(
     else:
         result = for_each_group(problem_coordinate(by, attention, failure), correlate_group)
     result["q"] = result["p"].copy(data=benjamini_hochberg(result["p"].values))
-    order = ["estimate", "low", "high", "p", "q", "n_problems", "n_points", "reason"]
+    order = ["estimate", "low", "high", "p", "q", "n_problems", "n_points"]
+    order += ["n_failures", "reason"]
     result = result[order].assign_attrs(
         asdict(question),
         interval="leave one problem out, on Fisher's z",
@@ -143,7 +147,7 @@ def correlate(
         result.attrs["partial"] = partial
     if estimand == "pooled":
         result.attrs["warning"] = POOLED_WARNING
-    return result
+    return with_warnings(result)
 
 
 def _correlate_group(
@@ -170,6 +174,7 @@ def _correlate_group(
     shape = [attention.sizes[dim] for dim in dims]
     coords = {dim: attention.coords[dim] for dim in dims if dim in attention.coords}
     n_points = len(f) if per_thought else len(f) * f.shape[1]
+    n_failures = (f > 0).sum(axis=0) if per_thought else (f > 0).sum()
     return xr.Dataset(
         {
             "estimate": (dims, found.estimate.reshape(shape)),
@@ -178,6 +183,7 @@ def _correlate_group(
             "p": (dims, found.p.reshape(shape)),
             "n_problems": (dims, np.full(shape, len(f))),
             "n_points": (dims, np.full(shape, n_points)),
+            "n_failures": (dims, np.broadcast_to(n_failures, found.p.shape).reshape(shape)),
             "reason": (dims, found.reason.reshape(shape)),
         },
         coords=coords,

@@ -11,6 +11,7 @@ from cot_attn.stats.groups import for_each_group
 from cot_attn.stats.intervals import wilson
 from cot_attn.stats.labels import as_array, problem_coordinate, require_dims
 from cot_attn.stats.resampling import bootstrap_weights, canonical_order
+from cot_attn.stats.sample_size import with_warnings
 
 
 def importance(
@@ -37,7 +38,9 @@ def importance(
     Returns
     -------
     xr.Dataset
-        `estimate`, `low`, `high` and `n_problems` over (by..., thought). Rates have Wilson's
+        `estimate`, `low`, `high` and `n_problems` over (by..., thought); of `failed` also
+        `n_failures`, the number of problems that failed at least once. The attribute `warnings`
+        says what the sample is too small for. Rates have Wilson's
         interval. Means, of several corruptions or of an outcome that is no rate, have the interval
         of a mean over problems; a mean rate that is the same in all problems has Wilson's.
 
@@ -57,9 +60,10 @@ def importance(
         )
     is_rate = outcome == "failed" and _is_binary(values)
     method = "rate, Wilson's interval" if is_rate else "mean over problems, skewness-corrected t"
-    return result.transpose(*kept, "thought").assign_attrs(
+    ordered = result.transpose(*kept, "thought").assign_attrs(
         method=method, outcome=outcome, confidence=confidence, by=kept
     )
+    return with_warnings(ordered)
 
 
 def worst_thought(
@@ -141,6 +145,7 @@ def _mean_or_rate(values: xr.DataArray, outcome: str, confidence: float) -> xr.D
     low, high = wilson((result["estimate"] * n).values, n.values, confidence)
     many_valued = ~((values == 0) | (values == 1) | values.isnull()).all("problem")
     keep = many_valued & (values.max("problem") > values.min("problem"))
+    result["n_failures"] = (values > 0).sum("problem")
     for name, bound in (("low", low), ("high", high)):
         other = result[name].copy(data=bound)
         result[name] = result[name].where(keep, other).clip(0, 1)
