@@ -57,11 +57,11 @@ def study(
         from cot_attn.models import load
         from cot_attn.study import run_study
         from cot_attn.study.display import comparison_table, study_tables
-        from cot_attn.study.export import export, new_folder
+        from cot_attn.study.export import export_comparison, export_study, new_folder
 
         asked = load_problems(problems, n=n, seed=seed)
         folder = new_folder(out, models)
-        studies = []
+        studies, written = [], []
         for name in models:
             result = run_study(
                 load(name, device=device),
@@ -75,11 +75,12 @@ def study(
                 seed=seed,
             )
             studies.append(result)
+            written.append(export_study(result, folder))
             for shown in study_tables(result):
                 console.print(shown)
         if len(studies) > 1:
             console.print(comparison_table(studies))
-        written = export(studies, folder)
+            written.append(export_comparison(studies, folder))
     console.print("Written, with tables (CSV), figures (PNG, PDF) and arrays (zarr):")
     for path in written:
         console.print(f"  {path}", highlight=False, soft_wrap=True)

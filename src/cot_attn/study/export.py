@@ -13,27 +13,26 @@ from cot_attn.study.results import Study
 from cot_attn.study.storage import check_writable
 
 
-def export(studies: Sequence[Study], folder: Path) -> list[Path]:
-    """Write studies into one folder and return what is worth looking at.
+def export_study(study: Study, folder: Path) -> Path:
+    """Write a study into a folder of its own inside `folder` and return that.
 
-    Each study has a folder of its own inside: what `Study.load` reads, `summary.json`, `tables/`
-    as CSV and `figures/` as PNG and PDF. Several studies have `comparison/` besides.
+    It holds what `Study.load` reads, `summary.json`, `tables/` (CSV) and `figures/` (PNG, PDF).
     """
-    written = []
-    for study in studies:
-        target = study.save(folder / _file_name(study.name))
-        tables = target / "tables"
-        tables.mkdir()
-        for name, table in study.tables():
-            table.to_csv(tables / f"{name}.csv", index=False)
-        text = json.dumps(summary(study), indent=2, ensure_ascii=False)
-        (target / "summary.json").write_text(text + "\n", encoding="utf-8")
-        draw(study_figures(study), target / "figures")
-        written.append(target)
-    if len(studies) > 1:
-        draw(comparison_figures(compare(studies)), folder / "comparison")
-        written.append(folder / "comparison")
-    return written
+    target = study.save(folder / _file_name(study.name))
+    tables = target / "tables"
+    tables.mkdir()
+    for name, table in study.tables():
+        table.to_csv(tables / f"{name}.csv", index=False)
+    text = json.dumps(summary(study), indent=2, ensure_ascii=False)
+    (target / "summary.json").write_text(text + "\n", encoding="utf-8")
+    draw(study_figures(study), target / "figures")
+    return target
+
+
+def export_comparison(studies: Sequence[Study], folder: Path) -> Path:
+    """Draw studies side by side into `comparison/` inside `folder` and return that."""
+    draw(comparison_figures(compare(studies)), folder / "comparison")
+    return folder / "comparison"
 
 
 def summary(study: Study) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def study_figures(study: "Study") -> dict[str, Draw]:
         "attention_against_importance": lambda: plots.attention_against_importance(
             study.shares,
             study.failure,
-            [study.correlations.sel(estimand=name) for name in ("within_problem", "pooled")],
+            study.correlations.sel(estimand=["within_problem", "pooled"]),
             layers=layers,
         ),
         "correlation_by_layer": lambda: plots.correlation_by_layer(

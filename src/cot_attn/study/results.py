@@ -12,6 +12,7 @@ import xarray as xr
 
 from cot_attn import stats
 from cot_attn.data.problem import Problem
+from cot_attn.plots.layers import early_middle_last
 from cot_attn.stats.estimands import Estimand
 from cot_attn.study.figures import draw, study_figures
 from cot_attn.study.storage import read_folder, write_folder
@@ -58,8 +59,7 @@ class Study:
     @property
     def three_layers(self) -> list[int]:
         """An early, a middle and the last recorded layer."""
-        layers = self.layers
-        return sorted({layers[len(layers) // 4], layers[len(layers) // 2], layers[-1]})
+        return early_middle_last(self.layers)
 
     @property
     def n_correct(self) -> int:
