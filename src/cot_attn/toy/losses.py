@@ -133,5 +133,5 @@ def _result_loss(
 def _bridge_loss(
     network: ToyNetwork, thoughts: Float[Tensor, "batch n_thoughts d_model"], batch: Batch
 ) -> Float[Tensor, ""]:
-    target = network.language_model.get_input_embeddings()(batch.results).detach()
+    target: Tensor = network.language_model.get_input_embeddings()(batch.results).detach()
     return (thoughts - target).square().mean() / target.square().mean()

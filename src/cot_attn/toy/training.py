@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from cot_attn.toy.architecture import ToyName, ToyNetwork
 from cot_attn.toy.curriculum import Curriculum
@@ -170,7 +171,9 @@ def train(
     return progress
 
 
-def _loss(progress: Progress, tokenizer: Any) -> tuple[Tensor, dict[str, float]]:
+def _loss(
+    progress: Progress, tokenizer: PreTrainedTokenizerFast
+) -> tuple[Tensor, dict[str, float]]:
     recipe, curriculum, step = progress.recipe, progress.curriculum, progress.step
     rng = random.Random(f"{recipe.seed} {step}")
     steps = curriculum.draw_steps(rng, step)
