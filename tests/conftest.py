@@ -118,9 +118,9 @@ def questions() -> list[str]:
 
 @pytest.fixture(scope="session")
 def problems(tiny: ContinuousThoughtModel, questions: list[str]) -> list[Problem]:
-    """Problems whose gold answer is what the model says, so that every baseline is right."""
+    """Problems whose gold answer is what the model says; where it says nothing, it is wrong."""
     run = tiny.run(questions, max_new_tokens=6)
     return [
-        Problem(f"p{i}", question, answer, answer_type="text", difficulty=1 + i % 3)
+        Problem(f"p{i}", question, answer or "w0", answer_type="text", difficulty=1 + i % 3)
         for i, (question, answer) in enumerate(zip(questions, run.answers, strict=True))
     ]

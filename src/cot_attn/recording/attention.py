@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ class AttentionRecorder:
         self._seen: set[str] = set()
         self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "AttentionRecorder":
         hooks = [(f"blocks.{layer}.attn.hook_pattern", self._record) for layer in self.layers]
         self._stack.enter_context(self.model.hooks(hooks))
         self._stack.enter_context(self.model.watch(self._finish))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 import xarray as xr
@@ -49,7 +49,7 @@ class PositionRecorder:
         self._datasets: dict[str, xr.Dataset] = {}
         self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PositionRecorder":
         for layer in self.layers:
             hook = (f"blocks.{layer}.attn.hook_pattern", self._record)
             self._stack.enter_context(self.model.hooks([hook]))

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 
 def selected(kind: str, chosen: Iterable[int] | None, count: int) -> list[int]:
-    """Return chosen indices, or all of them; raise where one does not exist.
+    """Return chosen indices in order, or all of them; raise where one does not exist.
 
     Examples
     --------
     >>> selected("layer", None, 3)
     [0, 1, 2]
-    >>> selected("layer", [-1], 3)
-    [2]
+    >>> selected("layer", [-1, 0], 3)
+    [0, 2]
     """
     if chosen is None:
         return list(range(count))
@@ -24,4 +24,4 @@ def selected(kind: str, chosen: Iterable[int] | None, count: int) -> list[int]:
         )
     if len(set(indices)) < len(indices):
         raise ValueError(f"{kind}s are {list(chosen)}; give each {kind} once.")
-    return indices
+    return sorted(indices)

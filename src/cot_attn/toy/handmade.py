@@ -34,7 +34,7 @@ WORDS = ["nothing", *map(str, range(N_DIGITS)), "please", "take", "the", "digit"
 SPECIAL = ["<eos>", "<bot>", "<eot>"]
 
 
-def handmade_model(weights: Sequence[float] = (1, 1, 4, 1, 1, 1)) -> ContinuousThoughtModel:
+def handmade_model(weights: Sequence[int | float] = (1, 1, 4, 1, 1, 1)) -> ContinuousThoughtModel:
     """Build a model whose answer reads its thoughts with known weights.
 
     Parameters
@@ -100,7 +100,7 @@ def handmade_model(weights: Sequence[float] = (1, 1, 4, 1, 1, 1)) -> ContinuousT
 
 
 def handmade_problems(
-    n: int, weights: Sequence[float] = (1, 1, 4, 1, 1, 1), seed: int = 0
+    n: int, weights: Sequence[int | float] = (1, 1, 4, 1, 1, 1), seed: int = 0
 ) -> list[Problem]:
     """Return problems of mixed lengths for `handmade_model(weights)`, with their right answers."""
     reads = max(range(len(weights)), key=lambda i: weights[i])
@@ -148,7 +148,7 @@ class _Parts:
 
 
 def _set_language_model(
-    model: GPT2LMHeadModel, parts: _Parts, weights: Sequence[float], words: dict[str, int]
+    model: GPT2LMHeadModel, parts: _Parts, weights: Sequence[int | float], words: dict[str, int]
 ) -> None:
     for parameter in model.parameters():
         parameter.zero_()
