@@ -75,6 +75,7 @@ def bridged(
 ) -> TransformerBridge:
     """Return a TransformerLens bridge round a model, on its device and in its type."""
     model.to(device=device, dtype=dtype)  # type: ignore[call-arg]  # transformers wraps `to`
-    return TransformerBridge.boot_transformers(
-        name, hf_model=model, tokenizer=tokenizer, dtype=dtype, device=device
-    )
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        return TransformerBridge.boot_transformers(
+            name, hf_model=model, tokenizer=tokenizer, dtype=dtype, device=device
+        )

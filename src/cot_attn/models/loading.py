@@ -129,7 +129,8 @@ def _convert(
     from cot_attn.models.continuous import ContinuousThoughtModel
 
     convert = {"codi": convert_codi, "coconut": convert_coconut}[info.family]
-    converted = convert(weights, read_base(info.base), info)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        converted = convert(weights, read_base(info.base), info)
     short = Path(name).name
     report = LoadReport(
         source=name,

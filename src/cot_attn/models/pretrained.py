@@ -122,7 +122,9 @@ def read(
                 f"{weights} is not the file that {SETTINGS} was written with: its SHA-256 is "
                 f"{digest}, not {settings['sha256']}. Copy the folder again."
             )
-        config, feedback = _config(settings["model"]), _feedback(settings["feedback"])
+        config = _config(settings["model"])
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+            feedback = _feedback(settings["feedback"])
         template, n_thoughts = Template.from_dict(settings["template"]), settings["n_thoughts"]
         name = settings["name"]
     except (KeyError, TypeError) as error:
