@@ -1,25 +1,24 @@
-from .attention_against_importance import (
-    attention_against_importance as attention_against_importance,
-)
-from .attention_by_head import attention_by_head as attention_by_head
-from .attention_by_layer import attention_by_layer as attention_by_layer
+from .attention_maps import attention_by_head as attention_by_head
+from .attention_maps import attention_by_layer as attention_by_layer
+from .beside import importance_beside_attention as importance_beside_attention
+from .beside import importance_beside_attention_by_layer as importance_beside_attention_by_layer
+from .canvas import COLUMN as COLUMN
+from .canvas import PAGE as PAGE
+from .canvas import figure as figure
+from .canvas import save as save
+from .canvas import style as style
+from .canvas import subplots as subplots
 from .colours import thought_colour as thought_colour
-from .concentration_by_layer import concentration_by_layer as concentration_by_layer
+from .concentration import concentration_by_layer as concentration_by_layer
 from .correlation import correlation_by_layer as correlation_by_layer
 from .correlation import correlation_by_thought as correlation_by_thought
-from .importance_beside_attention import (
-    importance_beside_attention as importance_beside_attention,
-)
-from .importance_beside_attention import (
-    importance_beside_attention_by_layer as importance_beside_attention_by_layer,
-)
-from .importance_by_thought import importance_by_thought as importance_by_thought
-from .style import COLUMN as COLUMN
-from .style import PAGE as PAGE
-from .style import figure as figure
-from .style import save as save
-from .style import style as style
-from .style import subplots as subplots
+from .corruptions import importance_by_corruption as importance_by_corruption
+from .downstream import recompute_against_frozen as recompute_against_frozen
+from .flow import flow_between_thoughts as flow_between_thoughts
+from .importance_bars import importance_by_thought as importance_by_thought
+from .importance_matrix import importance_by_problem as importance_by_problem
+from .problem_words import one_problem as one_problem
+from .scatter import attention_against_importance as attention_against_importance
 
 __all__ = [
     "COLUMN",
@@ -31,9 +30,14 @@ __all__ = [
     "correlation_by_layer",
     "correlation_by_thought",
     "figure",
+    "flow_between_thoughts",
     "importance_beside_attention",
     "importance_beside_attention_by_layer",
+    "importance_by_corruption",
+    "importance_by_problem",
     "importance_by_thought",
+    "one_problem",
+    "recompute_against_frozen",
     "save",
     "style",
     "subplots",

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 
-from cot_attn.plots.style import INK, SMALL, axes_size
+from cot_attn.plots.canvas import INK, SMALL, axes_size
 from cot_attn.plots.text import text_width
 from cot_attn.plots.units import short
 

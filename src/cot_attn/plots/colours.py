@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib.colors import to_hex
 
 IMPORTANCE = "#a63603"
+DIRECT = "#fdb97d"  # importance that does not travel through later thoughts
 ATTENTION = "#7db8dd"
 IMPORTANCE_MAP = "Oranges"
 ATTENTION_MAP = "Blues"

@@ -7,9 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots.canvas import FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import series, thought_colour, thought_marker
 from cot_attn.plots.headings import heading
-from cot_attn.plots.style import FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.summaries import model_of, scalar_label, summary
 from cot_attn.plots.units import count, signed
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import ScaledTranslation
 
-from cot_attn.plots.style import FAINT, axes_size
+from cot_attn.plots.canvas import FAINT, axes_size
 from cot_attn.plots.text import text_width, wrapped
 
 LINE = 9.5  # points from one line of a subtitle to the next
@@ -36,7 +37,8 @@ def heading(
     if legend:
         columns = _columns([str(handle.get_label()) for handle in legend], width)
         ax.legend(
-            handles=list(legend),
+            # Matplotlib fills columns first; people read rows first.
+            handles=[handle for column in range(columns) for handle in legend[column::columns]],
             loc="lower left",
             bbox_to_anchor=(0, 1),
             bbox_transform=ax.transAxes + _up(ax, height),
@@ -60,6 +62,11 @@ def heading(
         )
         height += len(lines) * LINE
     ax.set_title(title, loc="left", pad=height + 1)
+
+
+def figure_heading(fig: Figure | SubFigure, title: str, model: str | None) -> None:
+    """Write what several panels are about above them all."""
+    fig.suptitle(f"{title}, {model}" if model else title, x=0.01, ha="left")
 
 
 def _columns(labels: Sequence[str], width: float) -> int:

@@ -6,10 +6,11 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 
-from cot_attn.plots.style import SMALL, axes_size, fix_ticks
+from cot_attn.plots.canvas import SMALL, axes_size, fix_ticks
 from cot_attn.plots.text import text_width
 from cot_attn.plots.units import short
 
@@ -57,14 +58,22 @@ def draw_heatmap(
     label_ticks(ax, "y", rows)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    fig = ax.get_figure()
-    assert fig is not None
-    scale = fig.colorbar(mesh, ax=ax, label=scale_label, pad=0.02, aspect=25)
-    scale.outline.set_visible(False)
-    fix_ticks(scale.ax)
+    add_scale(mesh, ax, scale_label)
     if numbers:
         _write_numbers(ax, values, colours, Normalize(*limits))
     return mesh
+
+
+def add_scale(drawn: ScalarMappable, ax: Axes, label: str, *, beneath: bool = False) -> None:
+    """Put a scale of the colours beside the axes, or beneath them."""
+    fig = ax.get_figure()
+    assert fig is not None
+    place, length, aspect = ("bottom", 0.6, 40) if beneath else ("right", 1.0, 25)
+    scale = fig.colorbar(
+        drawn, ax=ax, label=label, location=place, pad=0.02, shrink=length, aspect=aspect
+    )
+    scale.outline.set_visible(False)
+    fix_ticks(scale.ax)
 
 
 def label_ticks(ax: Axes, along: str, labels: Sequence[object]) -> None:

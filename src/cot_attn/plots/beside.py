@@ -6,14 +6,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Shaped
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
 from matplotlib.figure import Figure, SubFigure
 
-from cot_attn.plots.bars import draw_bars, numbers_fit, write_numbers
-from cot_attn.plots.colours import ATTENTION, IMPORTANCE
-from cot_attn.plots.headings import heading
-from cot_attn.plots.layers import chosen_layers
-from cot_attn.plots.style import (
+from cot_attn.plots.canvas import (
     NARROW,
     PAGE,
     axes_on,
@@ -22,10 +17,12 @@ from cot_attn.plots.style import (
     style,
     width_of,
 )
+from cot_attn.plots.colours import ATTENTION, IMPORTANCE
+from cot_attn.plots.headings import figure_heading, heading
+from cot_attn.plots.layers import chosen_layers
+from cot_attn.plots.paired_bars import Pair, Side, draw_pair, same_thoughts, write_pairs
 from cot_attn.plots.summaries import Values, model_of, require_dims, scalar_label, summary
 from cot_attn.plots.units import count, percent_only, short
-
-WIDTH = 0.44
 
 
 @style()
@@ -57,14 +54,15 @@ def importance_beside_attention(
     ValueError
         If the importance is not a part of a whole (a KL, say), or the thoughts differ.
     """
-    broken, looked = _joined(importance, summary(shares, ("thought",), "shares"))
+    pair = _pair(importance, summary(shares, ("thought",), "shares"))
+    broken, looked = (side.result for side in pair)
     ax = axes_or_new(ax, height=2.4)
-    handles = _draw(ax, broken, looked)
+    handles = draw_pair(ax, pair, "%")
     layer = scalar_label(looked, "layer")
     model = model_of(looked) or model_of(broken)
     title = "Importance and attention" + (f", {layer}" if layer else "")
     heading(ax, title, [model, _n(broken), _on_thoughts(total)], legend=handles)
-    _write_numbers([ax], [(broken, looked)])
+    write_pairs([ax], [pair])
     return ax
 
 
@@ -106,7 +104,7 @@ def importance_beside_attention_by_layer(
     models = [{"model": model} for model in importance["model"].values] if by_model else [{}]
     chosen = [chosen_layers(looked["estimate"].sel(model), layers) for model in models]
     n_columns = max(map(len, chosen))
-    fig = fig or figure(PAGE, 0.5 + 1.8 * len(models))
+    fig = fig or figure(PAGE, 0.7 + 1.9 * len(models))
     panels = np.full((len(models), n_columns), None, dtype=object)
     stacked = width_of(fig) < NARROW
     n_panels = sum(map(len, chosen))
@@ -118,8 +116,8 @@ def importance_beside_attention_by_layer(
         for column, layer in enumerate(chosen[row]):
             ax = panels[row, column] = next(free)
             here = {**model, "layer": layer}
-            pairs.append(_joined(importance.sel(model), looked.sel(here)))
-            handles = _draw(ax, *pairs[-1])
+            pairs.append(_pair(importance.sel(model), looked.sel(here)))
+            handles = draw_pair(ax, pairs[-1], "%")
             total = None if on_thoughts is None else on_thoughts.sel(here)
             name = f"{model['model']}, layer {layer}" if model else f"Layer {layer}"
             heading(ax, name, [_on_thoughts(total)])
@@ -134,54 +132,19 @@ def importance_beside_attention_by_layer(
         title=_n(importance),
         title_fontsize=6.5,
     )
-    _write_numbers(drawn, pairs)  # last: only now is every panel as wide as it will be
+    figure_heading(fig, "Importance and attention by layer", model_of(looked))
+    write_pairs(drawn, pairs)  # last: only now is every panel as wide as it will be
     return panels
 
 
-def _joined(importance: xr.Dataset, looked: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+def _pair(importance: xr.Dataset, looked: xr.Dataset) -> Pair:
     percent_only(importance)
     broken = summary(importance, ("thought",), "importance")
-    thoughts = broken["thought"].values
-    if set(thoughts) != set(looked["thought"].values):
-        raise ValueError(
-            f"importance is of thoughts {thoughts.tolist()} and shares are of "
-            f"{looked['thought'].values.tolist()}; they must be the same."
-        )
-    return broken, looked.sel(thought=thoughts)
-
-
-def _draw(ax: Axes, broken: xr.Dataset, looked: xr.Dataset) -> list[BarContainer]:
-    thoughts = broken["thought"].values
-    at = np.arange(len(thoughts), dtype=float)
-    bars = []
-    for result, side, colour, label in (
-        (broken, -WIDTH / 2, IMPORTANCE, "importance (answers broken)"),
-        (looked, WIDTH / 2, ATTENTION, "share of attention on thoughts"),
-    ):
-        numbers = [100 * result[name].values for name in ("estimate", "low", "high")]
-        colours = [colour] * len(at)
-        bars.append(draw_bars(ax, at + side, *numbers, width=WIDTH, colours=colours, label=label))
-    ax.set_xlim(-0.5, len(thoughts) - 0.5)
-    ax.set_xticks(at, [str(thought) for thought in thoughts])
-    ax.set_xlabel("thought")
-    ax.set_ylabel("%")
-    return bars
-
-
-def _write_numbers(panels: Sequence[Axes], pairs: Sequence[tuple[xr.Dataset, xr.Dataset]]) -> None:
-    at = np.arange(pairs[0][0].sizes["thought"], dtype=float)
-    places = np.concatenate([at - WIDTH / 2, at + WIDTH / 2])
-    numbers = [
-        [
-            100 * np.concatenate([broken[name].values, looked[name].values])
-            for name in ("estimate", "high")
-        ]
-        for broken, looked in pairs
-    ]
-    # All upright, or none: panels are compared.
-    fit = all(numbers_fit(ax, n[0], WIDTH) for ax, n in zip(panels, numbers, strict=True))
-    for ax, (estimate, high) in zip(panels, numbers, strict=True):
-        write_numbers(ax, places, estimate, high, upright=not fit)
+    looked = same_thoughts(broken, looked, ("importance", "shares"))
+    return (
+        Side(broken, IMPORTANCE, "importance (answers broken)"),
+        Side(looked, ATTENTION, "share of attention on thoughts"),
+    )
 
 
 def _n(importance: xr.Dataset) -> str | None:

@@ -5,9 +5,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from cot_attn.plots.bars import draw_bars, numbers_fit, write_numbers
+from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import thought_colour
 from cot_attn.plots.headings import heading
-from cot_attn.plots.style import axes_or_new, style
 from cot_attn.plots.summaries import model_of, scalar_label, summary
 from cot_attn.plots.units import count, unit_of
 

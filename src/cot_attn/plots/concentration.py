@@ -5,10 +5,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import series
 from cot_attn.plots.headings import heading
 from cot_attn.plots.layers import layers_with_values
-from cot_attn.plots.style import axes_or_new, style
 from cot_attn.plots.summaries import summary
 from cot_attn.plots.units import count
 
@@ -30,9 +30,9 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
     ----------
     concentration
         Over (layer[, model]): one measure of `stats.concentration`, such as
-        `.sel(measure="effective_number")`. A model has NaN for layers that it lacks. Depth is
-        relative to a coordinate `n_layers` along `model` where there is one, else to the last
-        layer that has a value.
+        `.sel(measure="effective_number")`. A model has NaN for layers that it lacks. Depth is the
+        coordinate `depth` (model, layer) that `compare` gives, or else the layer divided by the
+        last that has a value.
     ax
         Where to draw; by default, on a new figure of a column's width.
     """
@@ -64,5 +64,5 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
 
 
 def _depth(line: xr.Dataset, layers: np.ndarray) -> np.ndarray:
-    last = float(line["n_layers"]) - 1 if "n_layers" in line.coords else float(layers.max())
-    return layers / max(last, 1.0)
+    depth = line["depth"].values if "depth" in line.coords else layers / max(layers.max(), 1)
+    return np.asarray(depth, dtype=float)

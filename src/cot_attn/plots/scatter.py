@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from cot_attn.plots.canvas import FAINT, INK, NARROW, PAGE, axes_on, figure, style, width_of
 from cot_attn.plots.colours import thought_colour, thought_marker
 from cot_attn.plots.correlation import ESTIMANDS
+from cot_attn.plots.headings import figure_heading
 from cot_attn.plots.layers import chosen_layers
-from cot_attn.plots.style import FAINT, INK, NARROW, PAGE, axes_on, figure, style, width_of
-from cot_attn.plots.summaries import require_dims
+from cot_attn.plots.summaries import model_of, require_dims
 from cot_attn.plots.units import p_value, signed
 from cot_attn.stats.labels import join_by_label
 
@@ -26,7 +27,7 @@ MOST_LEVELS = 25  # with more different outcomes there is nothing to spread
 def attention_against_importance(
     shares: xr.DataArray,
     failure: xr.DataArray,
-    correlations: Sequence[xr.Dataset] = (),
+    correlations: xr.Dataset | None = None,
     *,
     line: xr.Dataset | None = None,
     layers: Sequence[int] | None = None,
@@ -45,8 +46,7 @@ def attention_against_importance(
         (problem, thought), for instance `effects.failed.mean("corruption")`. Where it is missing
         no point is drawn.
     correlations
-        Results of `stats.correlate` over (layer), one for each estimand; they are written above
-        the panels with their p.
+        Over (layer[, estimand]), from `stats.correlate`; written above the panels with p.
     line
         A fitted line with its band: `estimate`, `low`, `high` over (layer, share), where the
         coordinate `share` holds the fractions at which it was evaluated.
@@ -95,7 +95,7 @@ def attention_against_importance(
         ax.set_xlabel("share of attention on thoughts (%)")
         ax.set_ylabel("answers broken (%)")
         ax.label_outer()
-        written = [_correlation(correlation.sel(layer=layer)) for correlation in correlations]
+        written = [] if correlations is None else _written(correlations.sel(layer=layer))
         for place, text in enumerate(reversed(written)):
             ax.annotate(
                 text,
@@ -121,6 +121,7 @@ def attention_against_importance(
         for thought in thoughts
     ]
     _legend(fig, handles, n)
+    figure_heading(fig, "Attention against importance", model_of(shares))
     return panels
 
 
@@ -139,10 +140,20 @@ def _draw_line(ax: Axes, line: xr.Dataset) -> None:
     ax.plot(at, 100 * line["estimate"], color=INK, linewidth=1.2, zorder=4)
 
 
-def _correlation(result: xr.Dataset) -> str:
-    estimand = str(result.attrs.get("estimand", "correlation"))
-    r = signed(float(result["estimate"]))
-    return f"{ESTIMANDS.get(estimand, estimand)}: r = {r}, {p_value(float(result['p']))}"
+def _written(correlations: xr.Dataset) -> list[str]:
+    """Write each estimand's correlation with its p, the within-problem one first."""
+    if "estimand" not in correlations.dims:
+        estimand = str(correlations.attrs.get("estimand", "correlation"))
+        correlations = correlations.drop_vars("estimand", errors="ignore")
+        correlations = correlations.expand_dims(estimand=[estimand])
+    require_dims(correlations["estimate"], ("estimand",), "correlations")
+    known = [str(estimand) for estimand in correlations["estimand"].values]
+    lines = []
+    for estimand in sorted(known, key=lambda name: name != "within_problem"):
+        result = correlations.sel(estimand=estimand)
+        r, p = signed(float(result["estimate"])), p_value(float(result["p"]))
+        lines.append(f"{ESTIMANDS.get(estimand, estimand)}: r = {r}, {p}")
+    return lines
 
 
 def _legend(fig: Figure | SubFigure, handles: list[Line2D], n: int) -> None:

@@ -1,0 +1,77 @@
+"""Heat maps of the share of attention that thoughts get: by layer, and by head."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from cot_attn.plots.canvas import axes_or_new, style
+from cot_attn.plots.colours import ATTENTION_MAP
+from cot_attn.plots.headings import heading
+from cot_attn.plots.heatmap import draw_heatmap
+from cot_attn.plots.summaries import Values, model_of, scalar_label, summary
+from cot_attn.plots.units import count
+
+ROW = 0.17  # inches from one layer to the next
+FEWEST_ROWS = 5  # with fewer layers, the map is as high as with these
+
+
+@style()
+def attention_by_layer(shares: Values, *, ax: Axes | None = None) -> Axes:
+    """Draw the mean share of attention of each thought (across) at each layer (up).
+
+    Parameters
+    ----------
+    shares
+        (problem, layer, thought[, head]) from `stats.share`, averaged over heads here; for one
+        head, `.sel(head=...)` first. Or a Dataset over (layer, thought) with the means.
+    ax
+        Where to draw; by default, on a new figure of a column's width.
+    """
+    shown = summary(shares, ("layer", "thought"), "shares")
+    head = scalar_label(shown, "head") or "mean over heads"
+    return _draw(shown, "thought", "Attention among thoughts", [head], ax)
+
+
+@style()
+def attention_by_head(shares: Values, thought: int, *, ax: Axes | None = None) -> Axes:
+    """Draw the mean share of attention that one thought gets from each head (across) and layer.
+
+    Parameters
+    ----------
+    shares
+        (problem, layer, head, thought) from `stats.share`, or a Dataset over (layer, head,
+        thought) with the means.
+    thought
+        Which thought.
+    ax
+        Where to draw; by default, on a new figure of a column's width.
+    """
+    known = [int(label) for label in shares["thought"].values]
+    if thought not in known:
+        raise ValueError(f"There is no thought {thought}; the shares are of thoughts {known}.")
+    shown = summary(shares.sel(thought=thought), ("layer", "head"), "shares")
+    return _draw(shown, "head", f"Attention on thought {thought} by head", [], ax)
+
+
+def _draw(
+    shown: xr.Dataset, across: str, title: str, subtitle: Sequence[str], ax: Axes | None
+) -> Axes:
+    values = 100 * shown["estimate"].values
+    layers = list(shown["layer"].values)
+    ax = axes_or_new(ax, height=0.95 + ROW * max(len(layers), FEWEST_ROWS))
+    ax.set_xlabel(across)
+    ax.set_ylabel("layer")
+    n = count(shown["n_problems"]) if "n_problems" in shown else None
+    heading(ax, title, [model_of(shown), *subtitle, n])
+    draw_heatmap(
+        ax,
+        values,
+        layers,
+        list(shown[across].values),
+        colours=ATTENTION_MAP,
+        limits=(0.0, float(np.nanmax(values))),
+        scale_label="share of attention (%)",
+    )
+    return ax

@@ -1,0 +1,40 @@
+"""Paired bars: a thought's total effect, and what of it does not travel through later thoughts."""
+
+import xarray as xr
+from matplotlib.axes import Axes
+
+from cot_attn.plots.canvas import axes_or_new, style
+from cot_attn.plots.colours import DIRECT, IMPORTANCE
+from cot_attn.plots.headings import heading
+from cot_attn.plots.paired_bars import Side, draw_pair, same_thoughts, write_pairs
+from cot_attn.plots.summaries import model_of, summary
+from cot_attn.plots.units import BROKEN, count, percent_only
+
+
+@style()
+def recompute_against_frozen(
+    recompute: xr.Dataset, frozen: xr.Dataset, *, ax: Axes | None = None
+) -> Axes:
+    """Draw each thought's importance when later thoughts follow, and when they are held fixed.
+
+    Parameters
+    ----------
+    recompute, frozen
+        Over (thought), from `stats.importance` of effects with these `downstream`s.
+    ax
+        Where to draw; by default, on a new figure of a column's width.
+    """
+    for importance in (recompute, frozen):
+        percent_only(importance)
+    total = summary(recompute, ("thought",), "recompute")
+    direct = same_thoughts(total, summary(frozen, ("thought",), "frozen"), ("recompute", "frozen"))
+    pair = (
+        Side(total, IMPORTANCE, "later thoughts recomputed"),
+        Side(direct, DIRECT, "later thoughts frozen"),
+    )
+    ax = axes_or_new(ax, height=2.4)
+    handles = draw_pair(ax, pair, BROKEN.label)
+    n = count(total["n_problems"]) if "n_problems" in total else None
+    heading(ax, "Total and direct importance", [model_of(total), n], legend=handles)
+    write_pairs([ax], [pair])
+    return ax

@@ -1,0 +1,78 @@
+"""A matrix: which thoughts each problem needs, problems in order of difficulty."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from cot_attn.plots.canvas import INK, axes_or_new, style
+from cot_attn.plots.colours import IMPORTANCE_MAP
+from cot_attn.plots.headings import heading
+from cot_attn.plots.heatmap import add_scale, label_ticks
+from cot_attn.plots.summaries import model_of, require_dims
+
+
+@style()
+def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> Axes:
+    """Draw for every problem (across) and thought (up) whether corrupting it broke the answer.
+
+    Problems stand in the order of their difficulty and, among equally difficult ones, of their
+    outcomes. Those that were answered wrong before are left out, and the subtitle says how many.
+
+    Parameters
+    ----------
+    failure
+        (problem, thought), for instance `effects.failed.mean("corruption")`, with `difficulty`
+        along the problems where it is known.
+    ax
+        Where to draw; by default, on a new figure of a column's width.
+    """
+    require_dims(failure, ("problem", "thought"), "failure")
+    known = failure.transpose("problem", "thought").dropna("problem", how="all")
+    n_left_out = failure.sizes["problem"] - known.sizes["problem"]
+    if not known.sizes["problem"]:
+        raise ValueError(
+            "Every value of failure is missing: no problem was answered right before thoughts were "
+            "corrupted, so there is nothing to break."
+        )
+    difficulty = np.full(known.sizes["problem"], np.nan)
+    if "difficulty" in known.coords:
+        difficulty = known["difficulty"].values.astype(float)
+    order = np.lexsort((*(-known.values.T[::-1]), np.nan_to_num(difficulty, nan=np.inf)))
+    known, difficulty = known[order], difficulty[order]
+    ax = axes_or_new(ax, height=1.9)
+    n_problems, n_thoughts = known.shape
+    image = ax.imshow(
+        100 * known.values.T,
+        aspect="auto",
+        origin="lower",
+        cmap=IMPORTANCE_MAP,
+        vmin=0,
+        vmax=100,
+        extent=(0, n_problems, -0.5, n_thoughts - 0.5),
+    )
+    label_ticks(ax, "y", list(known["thought"].values))
+    ax.set_ylabel("thought corrupted")
+    _label_difficulties(ax, difficulty)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    add_scale(image, ax, "answers broken (%)")
+    left_out = f"{n_left_out} wrong before, left out" if n_left_out else None
+    subtitle = [model_of(failure), f"{n_problems} problems", left_out]
+    heading(ax, "Importance by problem and thought", subtitle)
+    return ax
+
+
+def _label_difficulties(ax: Axes, difficulty: np.ndarray) -> None:
+    """Draw lines between difficulties and name each under the middle of its problems."""
+    values, first, counts = np.unique(
+        np.nan_to_num(difficulty, nan=np.inf), return_index=True, return_counts=True
+    )
+    if len(values) == 1:
+        ax.set_xticks([])
+        ax.set_xlabel("problems")
+        return
+    for boundary in first[1:]:
+        ax.axvline(boundary, color=INK, linewidth=0.6)
+    names = ["?" if np.isinf(value) else f"{value:g}" for value in values]
+    ax.set_xticks(first + counts / 2, names)
+    ax.set_xlabel("problems, by difficulty")
