@@ -1,0 +1,191 @@
+"""A study joins attention and effects by problem, is saved whole, and compares like with like."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from cot_attn.data import Problem
+from cot_attn.interventions import Resample, Zero
+from cot_attn.models import ContinuousThoughtModel
+from cot_attn.study import Study, compare, run_study, storage
+from cot_attn.study.export import export_comparison, export_study, new_folder
+from cot_attn.toy.handmade import handmade_model, handmade_problems
+
+WEIGHTS = (1, 2, 8, 1, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def model() -> ContinuousThoughtModel:
+    return handmade_model(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def problems() -> list[Problem]:
+    wrong = Problem("wrong", "take the digit 3", "3", difficulty=3)
+    return [*handmade_problems(20, WEIGHTS), wrong]
+
+
+@pytest.fixture(scope="module")
+def study(model: ContinuousThoughtModel, problems: list[Problem]) -> Study:
+    return run_study(model, problems, corruptions=[Zero(), Resample()], max_new_tokens=4)
+
+
+def test_the_truth_about_the_handmade_model_is_found(study: Study) -> None:
+    table = study.table(1)
+    # Thoughts before the one that is read carry it; those behind it do nothing.
+    failed = study.effects["failed"].sel(corruption="zero").mean("problem").values
+    np.testing.assert_array_equal(failed, [1, 1, 1, 0, 0, 0])
+    lengths = study.attention["question_length"].values[:, None]
+    # Head 0 reads with the weights, head 1 looks at every position alike.
+    weights = np.array(WEIGHTS)
+    read = weights / (weights.sum() + lengths + 2)
+    alike = 1 / (lengths + 8)
+    expected = 100 * ((read + alike) / 2).mean(axis=0)
+    np.testing.assert_allclose(table["attention"], expected, rtol=1e-4)
+    shares = 100 * (weights / weights.sum() + 1 / 6) / 2
+    np.testing.assert_allclose(table["share"], shares, rtol=1e-4)
+
+
+def test_a_problem_answered_wrong_stays_in_the_study_and_counts_nowhere(study: Study) -> None:
+    assert study.n_correct == 20
+    assert len(study.problems) == 21
+    assert np.isnan(study.effects["failed"].sel(problem="wrong")).all()
+    assert int(study.importance["n_problems"].max()) == 20
+    assert set(np.unique(study.correlations["n_problems"])) == {20}
+
+
+def test_saving_and_loading_gives_the_same_study(study: Study, tmp_path: Path) -> None:
+    loaded = Study.load(study.save(tmp_path / "new" / "study"))
+    xr.testing.assert_identical(loaded.attention, study.attention)
+    xr.testing.assert_identical(loaded.effects, study.effects)
+    assert loaded.problems == study.problems
+    assert loaded.settings == study.settings
+    pd.testing.assert_frame_equal(loaded.table(1), study.table(1))
+
+
+def test_an_interrupted_save_leaves_the_old_study_whole(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = study.save(tmp_path / "study")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage, "save_problems", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        study.save(folder)
+    assert Study.load(folder).settings == study.settings
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def test_a_save_replaces_an_older_study_and_nothing_else(study: Study, tmp_path: Path) -> None:
+    folder = study.save(tmp_path / "study")
+    study.save(folder)
+    assert Study.load(folder).name == "handmade"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("do not lose me")
+    with pytest.raises(FileExistsError, match="not a study"):
+        study.save(tmp_path / "other")
+    assert (tmp_path / "other" / "thesis.tex").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError, match="Nothing can be written"):
+        study.save(tmp_path / "file" / "study")
+
+
+def test_what_is_not_a_study_or_of_another_version_is_refused(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="not a study"):
+        Study.load(tmp_path)
+    folder = study.save(tmp_path / "study")
+    settings = folder / "study.json"
+    described = json.loads(settings.read_text())
+    settings.write_text(json.dumps({**described, "format_version": 99}))
+    with pytest.raises(ValueError, match=r"version 99.*Update cot-attn"):
+        Study.load(folder)
+    settings.write_text("{")
+    with pytest.raises(ValueError, match="not valid JSON"):
+        Study.load(folder)
+
+
+def test_studies_side_by_side_join_by_problem(
+    model: ContinuousThoughtModel, study: Study, problems: list[Problem]
+) -> None:
+    other = _renamed(
+        run_study(model, problems[::-1], corruptions=[Zero(), Resample()], max_new_tokens=4)
+    )
+    both = compare([study, other])
+    assert both.sizes["model"] == 2
+    assert both["problem"].values.tolist() == study.effects["problem"].values.tolist()
+    here, there = (both.sel(model=name) for name in ("handmade", "other"))
+    np.testing.assert_array_equal(here["failed"], there["failed"])
+    np.testing.assert_allclose(here["share"], there["share"], atol=1e-5)
+    np.testing.assert_array_equal(both["depth"].sel(model="other"), [0, 1])
+
+
+def test_studies_made_differently_are_not_compared(
+    model: ContinuousThoughtModel, study: Study, problems: list[Problem]
+) -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        compare([study])
+    with pytest.raises(ValueError, match="another model"):
+        compare([study, study])
+    fewer = run_study(model, problems[:9], corruptions=[Zero(), Resample()], max_new_tokens=4)
+    with pytest.raises(ValueError, match="different problems"):
+        compare([study, _renamed(fewer)])
+    for changed in ({"corruptions": "zero"}, {"downstream": "frozen"}, {"query": "bot"}):
+        options = {"corruptions": [Zero(), Resample()], "max_new_tokens": 4, **changed}
+        with pytest.raises(ValueError, match="treated differently"):
+            compare([study, _renamed(run_study(model, problems, **options))])
+
+
+def test_bad_studies_are_refused_with_a_sentence(
+    model: ContinuousThoughtModel, problems: list[Problem], study: Study
+) -> None:
+    with pytest.raises(ValueError, match="no gold answer"):
+        run_study(model, [Problem("p", "take the digit 3")])
+    with pytest.raises(ValueError, match="no problems"):
+        run_study(model, [])
+    with pytest.raises(ValueError, match="accepted: ccta, zero"):
+        run_study(model, problems, corruptions="all")
+    with pytest.raises(ValueError, match="query is 'eos'"):
+        run_study(model, problems, query="eos")
+    with pytest.raises(ValueError, match="layers 0 to 1"):
+        run_study(model, problems, layers=[7])
+    with pytest.raises(ValueError, match=r"recorded \[0, 1\]"):
+        study.table(5)
+
+
+def test_export_writes_arrays_tables_a_summary_and_figures(study: Study, tmp_path: Path) -> None:
+    folder = export_study(study, tmp_path)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["n_correct"] == 20
+    importance = pd.read_csv(folder / "tables" / "importance.csv")
+    np.testing.assert_allclose(importance["estimate"], study.importance["estimate"])
+    figures = {path.suffix for path in (folder / "figures").iterdir()}
+    assert figures == {".png", ".pdf"}
+    assert Study.load(folder).settings == study.settings
+    comparison = export_comparison([study, _renamed(study)], tmp_path)
+    assert any(comparison.glob("*.png"))
+
+
+def test_the_default_folder_is_always_a_new_one(tmp_path: Path) -> None:
+    first = new_folder(None, ["toy-gpt2"], tmp_path)
+    first.mkdir(parents=True)
+    second = new_folder(None, ["toy-gpt2"], tmp_path)
+    assert first != second
+    assert not second.exists()
+    (first / "something").write_text("")
+    with pytest.raises(FileExistsError, match="not empty"):
+        new_folder(first, ["toy-gpt2"], tmp_path)
+
+
+def _renamed(study: Study) -> Study:
+    return Study(
+        study.attention, study.effects, study.problems, {**study.settings, "model": "other"}
+    )
