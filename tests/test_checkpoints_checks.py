@@ -1,0 +1,119 @@
+"""A model checks itself when it is loaded, and one that is not sound is refused."""
+
+import pytest
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from checkpoint_files import CODI, SAID
+from cot_attn.models import (
+    ContinuousThoughtModel,
+    Identity,
+    Prompt,
+    Template,
+    Thought,
+    validate,
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI])
+
+
+def test_a_sound_model_passes_every_check(model):
+    assert validate(model) == model.load_report.checks
+    assert len(set(validate(model))) == 4
+
+
+def test_attention_that_does_not_sum_to_one(model):
+    def thinner(pattern, hook):
+        return 0.9 * pattern
+
+    with (
+        model.hooks([("blocks.2.attn.hook_pattern", thinner)]),
+        pytest.raises(ValueError, match=r"'attention rows sum to 1': a row is off by 0\.1"),
+    ):
+        validate(model)
+
+
+def test_logits_that_are_not_finite(model):
+    def overflow(residual, hook):
+        return residual * torch.inf
+
+    with (
+        model.hooks([("blocks.3.hook_out", overflow)]),
+        pytest.raises(ValueError, match="the logits are not finite"),
+    ):
+        validate(model)
+
+
+def test_runs_that_disagree(model):
+    def noisy(residual, hook):
+        return residual + torch.randn_like(residual)
+
+    with (
+        model.hooks([("blocks.1.hook_out", noisy)]),
+        pytest.raises(ValueError, match="'two runs agree': the logits moved"),
+    ):
+        validate(model)
+
+
+def test_thoughts_whose_input_changes_nothing(model):
+    def same(residual, hook):
+        return torch.ones_like(residual)
+
+    with (
+        model.hooks([("blocks.0.hook_in", same)], stages=[Thought(0)]),
+        pytest.raises(ValueError, match="a change of a thought's input changes the hidden state"),
+    ):
+        validate(model)
+
+
+def test_a_run_that_changes_when_an_activation_is_put_back(model):
+    """The fourth run is the one that puts back; here something else moves in it too."""
+    n_runs = 0
+
+    def drift(residual, hook):
+        nonlocal n_runs
+        n_runs += model.running.stage == Prompt()
+        return residual + 1 if n_runs == 4 else residual
+
+    with (
+        model.hooks([("blocks.1.hook_out", drift)]),
+        pytest.raises(ValueError, match="'putting an activation back changes nothing'"),
+    ):
+        validate(model)
+
+
+def test_loading_runs_the_checks_unless_it_is_told_not_to(monkeypatch):
+    monkeypatch.setattr(
+        "cot_attn.models.validation._size", lambda vectors: torch.zeros(())
+    )  # a nudge of nothing
+    with pytest.raises(ValueError, match="validate=False"):
+        ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI])
+    model = ContinuousThoughtModel.from_pretrained(CODI, validate=False, **SAID[CODI])
+    assert model.load_report.checks == ()
+
+
+def test_a_bridge_of_ones_own_passes_the_checks():
+    """Another family than the checkpoints': Qwen2, with biases and grouped queries."""
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    bridge = TransformerBridge.boot_transformers(
+        "mine",
+        hf_model=Qwen2ForCausalLM._from_config(config, attn_implementation="eager").eval(),
+        tokenizer=ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI]).tokenizer,
+    )
+    model = ContinuousThoughtModel(bridge, Identity(), Template(bot=(48,), eot=(49,), eos=47), 3)
+    assert len(validate(model)) == 4
+    assert model.load_report is None
+    assert model.run([torch.arange(4)], max_new_tokens=2).thoughts.shape == (1, 3, 32)

@@ -1,0 +1,191 @@
+"""Names: the known checkpoints, those of a user, the hub's cache, and what is none of them."""
+
+import dataclasses
+import hashlib
+import os
+
+import huggingface_hub.constants
+import pytest
+import torch
+
+from checkpoint_files import COCONUT, CODI, SAID, Golden, coconut_tensors, codi_tensors
+from cot_attn.models import (
+    CheckpointInfo,
+    ContinuousThoughtModel,
+    known_checkpoints,
+    register_checkpoint,
+)
+from cot_attn.models import registry as registry_module
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+load = ContinuousThoughtModel.from_pretrained
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    """What a test registers is forgotten."""
+    monkeypatch.setattr(registry_module, "_KNOWN", dict(registry_module._KNOWN))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty hub cache; tests never have a network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def put(cache, name, files):
+    """Store files in the hub's cache as huggingface_hub does; large ones under their SHA-256."""
+    repo = cache / f"models--{name.replace('/', '--')}"
+    snapshot = repo / "snapshots" / COMMIT
+    for folder in (snapshot, repo / "refs", repo / "blobs"):
+        folder.mkdir(parents=True)
+    (repo / "refs" / "main").write_text(COMMIT)
+    for file, content in files.items():
+        blob = repo / "blobs" / hashlib.sha256(content).hexdigest()
+        blob.write_bytes(content)
+        (snapshot / file).symlink_to(os.path.relpath(blob, snapshot))
+    return snapshot
+
+
+# What is known --------------------------------------------------------------------------------
+
+
+def test_the_public_checkpoints_are_known():
+    assert set(known_checkpoints()) == {
+        "zen-E/CODI-gpt2",
+        "zen-E/CODI-llama3.2-1b-Instruct",
+        "bcywinski/codi_llama1b-answer_only",
+        "internlm/SIM_COT-LLaMA3-CODI-1B",
+        "internlm/SIM_COT-LLaMA3-CODI-3B",
+        "internlm/SIM_COT-LLaMA3-CODI-8B",
+        "internlm/SIM_COT-GPT2-CODI",
+        "internlm/SIM_COT-GPT2-Coconut",
+        "connordilgren/gpt2-gsm8k-coconut",
+    }
+
+
+def test_a_registered_path_loads_by_name_alone():
+    path = str(CODI / "pytorch_model.bin")
+    register_checkpoint(path, CheckpointInfo("codi", str(CODI / "base"), 6, lora_alpha=32))
+    tokens = load(path).run(Golden(CODI).questions, max_new_tokens=16).answer_tokens
+    assert tokens == [Golden(CODI).answer_tokens(question) for question in range(8)]
+
+
+def test_what_the_user_says_goes_before_what_is_known():
+    info = CheckpointInfo("codi", str(CODI / "base"), 6, lora_alpha=1, eos_before_bot=True)
+    register_checkpoint(str(CODI), info)
+    assert load(CODI).template.bot == (199, 201)
+    assert load(CODI).template.eot == (202,)
+    model = load(CODI, lora_alpha=32, remove_eos=True, n_thoughts=3)
+    assert (model.template.bot, model.template.eot, model.n_thoughts) == ((201,), (202,), 3)
+    assert model.load_report.settings["lora_alpha"] == 32
+
+
+def test_a_name_cannot_be_registered_twice_with_different_facts():
+    known = known_checkpoints()["zen-E/CODI-gpt2"]
+    register_checkpoint("zen-E/CODI-gpt2", known)
+    with pytest.raises(ValueError, match="is registered already"):
+        register_checkpoint("zen-E/CODI-gpt2", dataclasses.replace(known, n_thoughts=7))
+
+
+def test_a_decoder_in_a_checkpoint_that_is_known_to_have_none(tmp_path):
+    tensors = codi_tensors() | {"decoder.weight": torch.ones(1)}
+    torch.save(tensors, tmp_path / "pytorch_model.bin")
+    register_checkpoint(str(tmp_path), CheckpointInfo("codi", str(CODI / "base"), 6, 32))
+    with pytest.raises(ValueError, match=r"decoder\.weight"):
+        load(tmp_path)
+
+
+# The hub --------------------------------------------------------------------------------------
+
+
+def test_a_known_name_loads_from_the_hubs_cache_without_a_network(cache):
+    put(cache, "zen-E/CODI-gpt2", {"pytorch_model.bin": (CODI / "pytorch_model.bin").read_bytes()})
+    model = load("zen-E/CODI-gpt2", base=CODI / "base")
+    tokens = model.run(Golden(CODI).questions, max_new_tokens=16).answer_tokens
+    assert tokens == [Golden(CODI).answer_tokens(question) for question in range(8)]
+    assert model.name == "CODI-gpt2"
+    assert model.load_report.revision == COMMIT
+    assert "official CODI code" in model.load_report.verified
+
+
+def test_the_known_file_of_several_epochs_is_read(cache):
+    content = (COCONUT / "checkpoint_1").read_bytes()
+    files = {"checkpoint_33": content, "checkpoint_9": b"another epoch", "config.json": b"{}"}
+    put(cache, "connordilgren/gpt2-gsm8k-coconut", files)
+    model = load("connordilgren/gpt2-gsm8k-coconut", base=COCONUT / "base")
+    tokens = model.run(Golden(COCONUT).questions, max_new_tokens=16).answer_tokens
+    assert tokens == [Golden(COCONUT).answer_tokens(question) for question in range(8)]
+
+
+def test_sim_cots_coconut_loads_with_its_ten_thoughts(cache, tmp_path):
+    extra = {"expainable_llm.transformer.wte.weight": torch.ones(200, 32)}
+    torch.save(coconut_tensors() | extra, tmp_path / "file")
+    files = {"checkpoint_28": (tmp_path / "file").read_bytes(), "config.json": b"{}"}
+    put(cache, "internlm/SIM_COT-GPT2-Coconut", files)
+    model = load("internlm/SIM_COT-GPT2-Coconut", base=COCONUT / "base")
+    assert model.think(Golden(COCONUT).questions).thoughts.shape == (8, 10, 32)
+
+
+def test_an_unknown_hub_id_loads_with_what_the_user_says(cache):
+    put(cache, "me/mine", {"model.safetensors": (CODI / "model.safetensors").read_bytes()})
+    model = load("me/mine", **SAID[CODI])
+    assert model.load_report.source == "me/mine"
+
+
+def test_a_saved_model_loads_from_the_hub(cache, tmp_path):
+    load(CODI, **SAID[CODI]).save_pretrained(tmp_path / "saved")
+    put(cache, "me/saved", {f.name: f.read_bytes() for f in (tmp_path / "saved").iterdir()})
+    assert load("me/saved").template.bot == (201,)
+
+
+def test_a_damaged_file_in_the_cache_shows_by_its_name(cache):
+    snapshot = put(
+        cache, "me/mine", {"model.safetensors": (CODI / "model.safetensors").read_bytes()}
+    )
+    blob = (snapshot / "model.safetensors").resolve()
+    content = bytearray(blob.read_bytes())
+    content[-1000] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(ValueError, match="where the hub has"):
+        load("me/mine", **SAID[CODI])
+
+
+@pytest.mark.parametrize("name", ["zen-E/CODI-gpt2", "me/my-own"])
+def test_a_hub_id_without_a_network(cache, name):
+    with pytest.raises(FileNotFoundError, match="cannot be downloaded") as error:
+        load(name, **SAID[CODI])
+    assert name in str(error.value)
+
+
+def test_a_hub_id_whose_weights_are_not_in_the_cache(cache):
+    put(cache, "me/mine", {"config.json": b"{}"})
+    with pytest.raises(FileNotFoundError, match="has no weight file"):
+        load("me/mine", **SAID[CODI])
+
+
+# Neither --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "/no/where", "~/nowhere-at-all", "a/b/c"])
+def test_a_path_where_nothing_is(path):
+    with pytest.raises(FileNotFoundError, match="There is no folder or file"):
+        load(path)
+
+
+def test_a_name_that_nobody_knows():
+    with pytest.raises(ValueError, match="There is no model named 'gpt5'"):
+        load("gpt5")
+
+
+def test_a_file_that_is_named_and_not_there():
+    with pytest.raises(FileNotFoundError, match="has no file 'checkpoint_99'"):
+        load(COCONUT, weights="checkpoint_99", **SAID[COCONUT])
+
+
+@pytest.mark.parametrize("dtype", ["float31", "int8", torch.int64, "nn"])
+def test_a_type_that_no_model_runs_in(dtype):
+    with pytest.raises(ValueError, match="dtype is"):
+        load(CODI, dtype=dtype, **SAID[CODI])
