@@ -1,0 +1,89 @@
+"""Made-up worlds in which it is known what a test should find."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+
+N_THOUGHTS = 6
+N_CORRUPTIONS = 7
+PROBLEM_SPREAD = 1.5  # of the log odds of failure, where problem effects are strong
+POSITION_SPREAD = 1.0
+
+
+@dataclass(frozen=True)
+class World:
+    """How attention and failure come about.
+
+    Parameters
+    ----------
+    n_problems
+        How many problems were answered right before a thought was corrupted.
+    problems, positions
+        Whether some problems fail more than others, and some thoughts more than others. Attention
+        has effects of the same kind, drawn independently.
+    outcome
+        "binary": one corruption. "graded": the mean over seven.
+    rate
+        How many answers fail, where there are no effects.
+    strength
+        The effect of a thought's attention, in this problem, on the log odds of its failure.
+    """
+
+    n_problems: int
+    problems: bool
+    positions: bool
+    outcome: Literal["binary", "graded"]
+    rate: float
+    strength: float = 0.0
+
+    def __str__(self) -> str:
+        effects = "+".join(
+            name
+            for name, there in (("problems", self.problems), ("positions", self.positions))
+            if there
+        )
+        return f"n={self.n_problems} {self.outcome} {self.rate:.0%} {effects or 'no effects'}"
+
+    def profiles(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw what attention and failure have in common over problems: (2, thought)."""
+        return rng.normal(size=(2, N_THOUGHTS)) * (POSITION_SPREAD if self.positions else 0.0)
+
+    def draw(
+        self, rng: np.random.Generator, profiles: np.ndarray, n_problems: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw attention and failure, both (problem, thought)."""
+        n = n_problems or self.n_problems
+        spread = PROBLEM_SPREAD if self.problems else 0.0
+        own = rng.normal(size=(n, N_THOUGHTS))
+        log_attention = 0.5 * (own + spread * rng.normal(size=(n, 1)) + profiles[0])
+        log_odds = (
+            np.log(self.rate / (1 - self.rate))
+            + spread * rng.normal(size=(n, 1))
+            + profiles[1]
+            + self.strength * own
+        )
+        if self.outcome == "binary":
+            failure = rng.random(log_odds.shape) < _probability(log_odds)
+            return np.exp(log_attention), failure.astype(float)
+        # Corruptions of one thought break the same problems more often than chance has it.
+        log_odds = log_odds + rng.normal(size=log_odds.shape)
+        failures = rng.random((*log_odds.shape, N_CORRUPTIONS)) < _probability(log_odds)[..., None]
+        return np.exp(log_attention), failures.mean(axis=-1)
+
+
+def grid() -> Iterator[World]:
+    """List the worlds: 24 at a failure rate of 20 %, 8 at 2 %."""
+    yesno = (False, True)
+    for n, problems, positions, outcome in product(
+        (30, 100, 300), yesno, yesno, ("binary", "graded")
+    ):
+        yield World(n, problems, positions, outcome, 0.2)
+    for n, effects, outcome in product((100, 300), yesno, ("binary", "graded")):
+        yield World(n, effects, effects, outcome, 0.02)
+
+
+def _probability(log_odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-log_odds))
