@@ -272,12 +272,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     start = time.perf_counter()
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        work = partial(one_world, n_runs=arguments.runs)
-        results = list(pool.map(work, enumerate(grid())))
-    show(results, arguments.runs)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"runs": arguments.runs, "worlds": results}, indent=1))
+    results: list[dict] = []
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for result in pool.map(partial(one_world, n_runs=arguments.runs), enumerate(grid())):
+            results.append(result)
+            RESULTS.write_text(json.dumps({"runs": arguments.runs, "worlds": results}, indent=1))
+    show(results, arguments.runs)
     print(f"{time.perf_counter() - start:.0f} s; all figures are in {RESULTS}")
 
 

@@ -22,7 +22,7 @@ Method = Literal["pearson", "spearman"]
 ESTIMANDS: tuple[Estimand, ...] = get_args(Estimand)
 METHODS: tuple[Method, ...] = get_args(Method)
 
-Values = Float[np.ndarray, "problem thought series"]
+Values = Float[np.ndarray, "problem thought #series"]  # failure has one series, for all
 Means = Float[np.ndarray, "sample thought _"]
 Correlations = Float[np.ndarray, "sample thought_or_one series"]
 

@@ -22,7 +22,7 @@ from cot_attn.stats.permutation import p_values
 SERIES_AT_ONCE = 256  # layers × heads whose leave-one-out means are held in memory at a time
 FEWEST_PROBLEMS = 4
 CLEAR_PROFILE_P = 0.001  # two profiles of noise pass for two real ones once in a million
-REASON_DTYPE = "<U120"
+REASON_DTYPE = "<U160"
 
 Figures = Float[np.ndarray, "thought_or_one series"]
 
@@ -94,6 +94,14 @@ def _answer_block(attention: Values, failure: Values, question: Question) -> Ans
     reason = np.full(estimate.shape, "", dtype=REASON_DTYPE)
     reason[~np.isfinite(low)] = "no interval: without one of the problems nothing varies"
 
+    if estimand == "within_problem" and method == "spearman":
+        for name, values in (("attention", attention), ("failure", failure)):
+            tied = np.broadcast_to(_largest_tie(values) > 0.5, reason.shape)
+            low, high = (np.where(tied, np.nan, bound) for bound in (low, high))
+            reason[tied] = (
+                f"no interval: most values of {name} are equal, and the order of what centring "
+                "leaves of them is chance; use method='pearson'"
+            )
     for name, values in (("attention", attention), ("failure", failure)):
         if estimand == "between_thoughts":
             unclear = np.broadcast_to(~profile_is_clear(values), reason.shape)
@@ -114,6 +122,13 @@ def _fisher(correlation: np.ndarray) -> np.ndarray:
     """Fisher's z, on which the distribution of a correlation is about symmetric."""
     z: np.ndarray = np.arctanh(np.clip(correlation, -1 + 1e-12, 1 - 1e-12))
     return z
+
+
+def _largest_tie(values: Values) -> Float[np.ndarray, " series"]:
+    """Give the part of the points that share the commonest value."""
+    columns = values.reshape(-1, values.shape[2]).T
+    commonest = [np.unique(column, return_counts=True)[1].max() for column in columns]
+    return np.array(commonest) / columns.shape[1]
 
 
 def profile_is_clear(values: Values) -> Bool[np.ndarray, " series"]:

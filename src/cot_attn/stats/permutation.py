@@ -27,7 +27,7 @@ from cot_attn.stats.resampling import (
 )
 
 PValues = Float[np.ndarray, "thought_or_one series"]
-Statistics = Float[np.ndarray, "order series"]
+Statistics = Float[np.ndarray, "#order series"]
 
 NUMBERS_AT_ONCE = 2_000_000  # shuffled copies that are held in memory at a time (16 MB)
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 Weights = Float[np.ndarray, "resample problem"]
-Orders = Int[np.ndarray, "resample item"]
+Orders = Int[np.ndarray, "resample _"]
 
 LISTED_UP_TO = 7  # 7! = 5040 orders are listed; of more items, orders are drawn
 
