@@ -138,10 +138,14 @@ def test_studies_made_differently_are_not_compared(
     fewer = run_study(model, problems[:9], corruptions=[Zero(), Resample()], max_new_tokens=4)
     with pytest.raises(ValueError, match="different problems"):
         compare([study, _renamed(fewer)])
-    for changed in ({"corruptions": "zero"}, {"downstream": "frozen"}, {"query": "bot"}):
-        options = {"corruptions": [Zero(), Resample()], "max_new_tokens": 4, **changed}
-        with pytest.raises(ValueError, match="treated differently"):
-            compare([study, _renamed(run_study(model, problems, **options))])
+    zero = run_study(model, problems, corruptions="zero", max_new_tokens=4)
+    with pytest.raises(ValueError, match="treated differently: corruptions"):
+        compare([study, _renamed(zero)])
+    for name, value in (("downstream", "frozen"), ("query", "bot"), ("site", "kv"), ("seed", 1)):
+        changed = {**study.settings, name: value}
+        other = Study(study.attention, study.effects, study.problems, changed)
+        with pytest.raises(ValueError, match=f"treated differently: {name}"):
+            compare([study, _renamed(other)])
 
 
 def test_bad_studies_are_refused_with_a_sentence(

@@ -53,13 +53,16 @@ def compare(studies: Iterable[Study]) -> xr.Dataset:
 def _one(study: Study, order: Study) -> xr.Dataset:
     last = max(int(study.settings["n_layers"]) - 1, 1)
     layers = study.attention["layer"]
-    effects = study.effects.sel(problem=order.effects["problem"])
+    ids = order.effects["problem"].values
+    effects = study.effects.sel(problem=ids)
     return (
         xr.Dataset(
             {
                 "failed": effects["failed"].reset_coords(drop=True),
-                "share": study.shares.reset_coords(drop=True),
-                "sequence_attention": study.sequence_attention.reset_coords(drop=True),
+                "share": study.shares.sel(problem=ids).reset_coords(drop=True),
+                "sequence_attention": study.sequence_attention.sel(problem=ids).reset_coords(
+                    drop=True
+                ),
                 "depth": ("layer", layers.values / last),
                 "baseline_correct": effects["baseline_correct"].reset_coords(drop=True),
             }
