@@ -84,6 +84,11 @@ def run_variants(
     check_problems(problems)
     check_outcomes(outcomes)
     _check_interventions(interventions, model.n_thoughts)
+    if reference is not None and not reference:
+        raise ValueError(
+            "reference is empty. Give the problems that may donate, or None for `problems` "
+            "themselves."
+        )
     if batch_size < 1 or max_new_tokens < 1:
         raise ValueError(
             f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; give at least 1."

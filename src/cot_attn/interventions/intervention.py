@@ -56,7 +56,7 @@ class Intervention:
             raise ValueError(
                 f"thoughts is {thoughts!r}; give one index from 0 on, or several different ones."
             )
-        if not callable(corruption):
+        if not callable(corruption) or isinstance(corruption, type):
             raise TypeError(
                 f"corruption is {corruption!r}; give one of cot_attn.interventions (an instance, "
                 "as in Zero()), or a callable (activation, place) -> activation."

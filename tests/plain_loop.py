@@ -1,0 +1,264 @@
+"""A plain Hugging Face loop to compare with: one question, no cache, no padding, no hooks of ours.
+
+The whole sequence is run anew for every step, and whatever is changed at a thought is changed
+whenever that thought is part of the sequence.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from conftest import BUILDERS, wrap
+from cot_attn.models import ContinuousThoughtModel, Projection, Template
+
+Edit = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Plain:
+    """What a plain run did.
+
+    Attributes
+    ----------
+    thoughts, hidden
+        The vectors that were fed, and the hidden states that they were made from.
+    logits
+        One row for each answer token and one for the EOS behind it.
+    answer
+        Its tokens, without EOS.
+    seen
+        What the model had at each site of each thought, after any edit.
+    patterns
+        Attention of the last pass, (layer, head, query, key).
+    """
+
+    thoughts: Tensor
+    hidden: Tensor
+    logits: Tensor
+    answer: list[int]
+    seen: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    patterns: Tensor | None = None
+
+    def decided(self, template: Template) -> int:
+        """Return before which answer token the two best are closer than 1e-3."""
+        allowed = self.logits.clone()
+        allowed[:, list(template.suppressed)] = -torch.inf
+        best = allowed.topk(2, dim=-1).values
+        close = (best[:, 0] - best[:, 1] <= 1e-3).tolist()
+        return close.index(True) if True in close else len(close)
+
+
+class PlainLoop:
+    """Questions, thoughts and answers with a Hugging Face model alone.
+
+    Parameters
+    ----------
+    model
+        A GPT-2 or a Llama.
+    transform
+        From a hidden state to the next input embedding.
+    template, n_thoughts, n_new
+        As in the model under test; `n_new` is the greatest number of answer tokens.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        transform: Edit,
+        template: Template,
+        n_thoughts: int,
+        n_new: int,
+    ) -> None:
+        model.set_attn_implementation("eager")
+        self.model, self.transform, self.template = model, transform, template
+        self.n_thoughts, self.n_new = n_thoughts, n_new
+        self.embed = model.get_input_embeddings()
+
+    @torch.no_grad()
+    def run(
+        self,
+        question: Sequence[int],
+        edits: Mapping[tuple[str, int], Edit] | None = None,
+        *,
+        inputs: Mapping[int, Tensor] | None = None,
+        words: Sequence[int] | None = None,
+        blocked: Sequence[tuple[int, int, int, int]] = (),
+    ) -> Plain:
+        """Run one question.
+
+        Parameters
+        ----------
+        question
+            Its tokens, without BOT.
+        edits
+            What is done to (site, thought).
+        inputs
+            Vectors to feed in the place of thoughts, before any edit of the input.
+        words
+            The answer that is forced on the model; by default its own.
+        blocked
+            (layer, head, query, key): attention that is taken away, by position.
+        """
+        edits = edits or {}
+        template = self.template
+        start = len(question) + len(template.bot)
+        sequence = self.embed(torch.tensor([[*question, *template.bot]]))
+        seen: dict[tuple[str, int], Tensor] = {}
+        thoughts, hidden = [], []
+
+        def edited(site: str, index: int, value: Tensor) -> Tensor:
+            if (site, index) in edits:
+                value = edits[site, index](value)
+            seen[site, index] = value.clone()
+            return value
+
+        with self._edited(edits, seen, start), self._blocked(blocked):
+            for index in range(self.n_thoughts):
+                last = self._forward(sequence).hidden_states[-1][0, -1]
+                hidden.append(edited("hidden", index, last))
+                fed = self.transform(hidden[-1]) if index not in (inputs or {}) else inputs[index]
+                thoughts.append(edited("input", index, fed))
+                sequence = torch.cat([sequence, thoughts[-1][None, None]], dim=1)
+            sequence = torch.cat([sequence, self.embed(torch.tensor([list(template.eot)]))], dim=1)
+            logits, answer = [], []
+            steps = self.n_new if words is None else len(words)
+            output = self._forward(sequence)
+            for step in range(steps):
+                logits.append(output.logits[0, -1])
+                allowed = logits[-1].clone()
+                allowed[list(template.suppressed)] = -torch.inf
+                token = int(allowed.argmax()) if words is None else words[step]
+                if words is None and token == template.eos:
+                    break
+                answer.append(token)
+                if step + 1 < steps:
+                    sequence = torch.cat([sequence, self.embed(torch.tensor([[token]]))], dim=1)
+                    output = self._forward(sequence)
+        return Plain(
+            torch.stack(thoughts),
+            torch.stack(hidden),
+            torch.stack(logits),
+            answer,
+            seen,
+            torch.stack([layer[0] for layer in output.attentions]),
+        )
+
+    def _forward(self, sequence: Tensor) -> Any:
+        return self.model(inputs_embeds=sequence, output_hidden_states=True, output_attentions=True)
+
+    @contextmanager
+    def _edited(
+        self, edits: Mapping[tuple[str, int], Edit], seen: dict[tuple[str, int], Tensor], start: int
+    ) -> Any:
+        """Change activations at the positions of thoughts, at every hook that `seen` can report."""
+
+        def change(site: str, value: Tensor, shape: Sequence[int]) -> Tensor:
+            value = value.clone()
+            for index in range(min(value.shape[1] - start, self.n_thoughts)):
+                own = value[0, start + index].view(*shape)
+                if (site, index) in edits:
+                    own = edits[site, index](own.clone())
+                    value[0, start + index] = own.reshape(-1)
+                seen[site, index] = own.clone()
+            return value
+
+        with ExitStack() as stack:
+            for layer, block in enumerate(self._blocks()):
+                for site, module, where, columns, shape in self._sites(layer, block):
+
+                    def hook(
+                        module: nn.Module,
+                        args: tuple[Any, ...],
+                        output: Any = None,
+                        *,
+                        site: str = site,
+                        columns: slice = columns,
+                        shape: tuple[int, ...] = shape,
+                    ) -> Any:
+                        whole = args[0] if output is None else output
+                        tensor = whole[0] if isinstance(whole, tuple) else whole
+                        tensor = tensor.clone()
+                        tensor[..., columns] = change(site, tensor[..., columns], shape)
+                        if isinstance(whole, tuple):
+                            return (tensor, *whole[1:])
+                        return (tensor, *args[1:]) if output is None else tensor
+
+                    register = getattr(module, where)
+                    stack.callback(register(hook).remove)
+            yield
+
+    @contextmanager
+    def _blocked(self, blocked: Sequence[tuple[int, int, int, int]]) -> Any:
+        def hide(module: nn.Module, args: Any, kwargs: Any, *, layer: int) -> Any:
+            mask = kwargs["attention_mask"]
+            n_heads = self.model.config.num_attention_heads
+            mask = mask.expand(-1, n_heads, -1, -1).clone()
+            for where, head, query, key in blocked:
+                if where == layer and query < mask.shape[2]:
+                    mask[0, head, query, key] = torch.finfo(mask.dtype).min
+            return args, {**kwargs, "attention_mask": mask}
+
+        with ExitStack() as stack:
+            for layer, block in enumerate(self._blocks()):
+                attention = block.attn if hasattr(block, "attn") else block.self_attn
+
+                def hook(module: nn.Module, args: Any, kwargs: Any, *, layer: int = layer) -> Any:
+                    return hide(module, args, kwargs, layer=layer)
+
+                if any(where == layer for where, *_ in blocked):
+                    handle = attention.register_forward_pre_hook(hook, with_kwargs=True)
+                    stack.callback(handle.remove)
+            yield
+
+    def _blocks(self) -> Sequence[Any]:
+        base = self.model.base_model
+        return base.h if hasattr(base, "h") else base.layers
+
+    def _sites(self, layer: int, block: Any) -> list[tuple[str, Any, str, slice, tuple[int, ...]]]:
+        config = self.model.config
+        width = config.hidden_size
+        n_heads = config.num_attention_heads
+        n_kv = getattr(config, "num_key_value_heads", n_heads)
+        own, every = width // n_heads, slice(None)
+        name = f"blocks.{layer}"
+        after, before = "register_forward_hook", "register_forward_pre_hook"
+        sites = [
+            (f"{name}.hook_out", block, after, every, (width,)),
+            (f"{name}.mlp.hook_out", block.mlp, after, every, (width,)),
+        ]
+        heads, kv_heads = (n_heads, own), (n_kv, own)
+        if hasattr(block, "attn"):
+            keys, values = slice(width, 2 * width), slice(2 * width, 3 * width)
+            joint = block.attn.c_attn
+            return [
+                *sites,
+                (f"{name}.attn.hook_z", block.attn.c_proj, before, every, heads),
+                (f"{name}.attn.hook_k", joint, after, keys, kv_heads),
+                (f"{name}.attn.hook_v", joint, after, values, kv_heads),
+            ]
+        attention = block.self_attn
+        return [
+            *sites,
+            (f"{name}.attn.hook_z", attention.o_proj, before, every, heads),
+            (f"{name}.attn.hook_k", attention.k_proj, after, every, kv_heads),
+            (f"{name}.attn.hook_v", attention.v_proj, after, every, kv_heads),
+        ]
+
+
+def twins(
+    architecture: str, n_thoughts: int = 4, n_new: int = 6
+) -> tuple[ContinuousThoughtModel, PlainLoop]:
+    """A model under test and a plain loop with the same random weights."""
+    torch.manual_seed(7)
+    feedback = Projection(32, 40).eval()
+    models = []
+    for _ in range(2):
+        torch.manual_seed(11)
+        models.append(BUILDERS[architecture]())
+    model = wrap(models[0], feedback, n_thoughts)
+    return model, PlainLoop(models[1], feedback.transform, model.template, n_thoughts, n_new)

@@ -1,0 +1,132 @@
+"""Outcomes against direct computations from a plain loop's logits and attention."""
+
+import numpy as np
+import pytest
+import torch
+
+from cot_attn.data import Problem, grade
+from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
+from cot_attn.models import ContinuousThoughtModel
+from plain_loop import PlainLoop, twins
+
+N_THOUGHTS, N_NEW = 3, 5
+CHANGES = [Intervention(i, Zero()) for i in range(N_THOUGHTS)]
+OUTCOMES = [
+    "kl_first",
+    "kl_value",
+    "logprob_gold",
+    "logprob_baseline",
+    "disruption_l2",
+    "disruption_tv",
+]
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def model_and_loop(request: pytest.FixtureRequest) -> tuple[ContinuousThoughtModel, PlainLoop]:
+    return twins(request.param, N_THOUGHTS, N_NEW)
+
+
+def right_problems(
+    model: ContinuousThoughtModel, loop: PlainLoop
+) -> tuple[list[Problem], dict[str, range]]:
+    """Problems that the model gets right, and which answer tokens hold the value of each.
+
+    One word is one token. Of a text every word is its value; of numbers the last one is.
+    """
+    problems, values = [], {}
+    for i in range(8):
+        question = f"w{i} w{(7 * i) % 30} w{(11 * i) % 30}"[: 3 + 3 * i]
+        words = model.decode(loop.run(model.tokenizer(question)["input_ids"]).answer).split()
+        kind = "text" if i % 2 else "number"
+        gold = " ".join(words) if i % 2 else words[-1].strip("w")
+        problems.append(Problem(f"p{i}", question, gold, answer_type=kind))
+        values[f"p{i}"] = range(0 if i % 2 else len(words) - 1, len(words))
+    return problems, values
+
+
+def test_divergences_and_log_probabilities_are_those_of_plain_logits(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+) -> None:
+    model, loop = model_and_loop
+    problems, values = right_problems(model, loop)
+    result = run_variants(model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW)
+    assert result["baseline_correct"].all()
+    for problem in problems:
+        tokens = model.tokenizer(problem.question)["input_ids"]
+        answer = loop.run(tokens).answer
+        words = [*answer, model.template.eos][:N_NEW]
+        value = values[problem.id]
+        base = loop.run(tokens, words=words)
+        log_p = base.logits.log_softmax(dim=-1)
+        for thought, change in enumerate(CHANGES):
+            run = loop.run(tokens, {("input", thought): torch.zeros_like}, words=words)
+            log_q = run.logits.log_softmax(dim=-1)
+            kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+            said = log_q[torch.arange(len(words)), words]
+            expected = {
+                "kl_first": kl[0],
+                "kl_value": kl[value.start],
+                "logprob_gold": said[value.start : value.stop].sum(),
+                "logprob_baseline": said.sum(),
+            }
+            one = result.sel(problem=problem.id, variant=change.label)
+            for name, figure in expected.items():
+                assert float(one[name]) == pytest.approx(float(figure), abs=2e-4), name
+            # EOT's row, and the row that predicts the value, over positions.
+            eot = len(tokens) + 1 + N_THOUGHTS
+            for query, row in {"eot": eot, "answer_value": eot + value.start}.items():
+                difference = run.patterns[:, :, row] - base.patterns[:, :, row]
+                l2 = difference.square().sum(dim=-1).sqrt().mean(dim=-1)
+                tv = difference.abs().sum(dim=-1).mean(dim=-1) / 2
+                found = one.sel(query=query)
+                np.testing.assert_allclose(found["disruption_l2"], l2, atol=1e-5)
+                np.testing.assert_allclose(found["disruption_tv"], tv, atol=1e-5)
+
+
+def test_an_answer_without_a_value_has_nothing_to_measure_at_the_value(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+) -> None:
+    model, _ = model_and_loop
+    silent = [Problem(f"p{i}", f"w{i}", "yes", answer_type="boolean") for i in range(2)]
+    result = run_variants(
+        model, silent, CHANGES, OUTCOMES, max_new_tokens=N_NEW, only_correct=False
+    )
+    for name in ("kl_value", "logprob_gold"):
+        assert np.isnan(result[name]).all()
+    assert np.isnan(result["disruption_tv"].sel(query="answer_value")).all()
+    assert np.isfinite(result["disruption_tv"].sel(query="eot")).all()
+    assert np.isfinite(result["kl_first"]).all()
+
+
+def test_only_what_was_asked_is_in_the_result(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+) -> None:
+    model, _ = model_and_loop
+    problems = [Problem("a", "w1 w2", "3"), Problem("b", "w3", "4")]
+    for outcome in ["failed", "answer", *OUTCOMES]:
+        result = run_variants(model, problems, CHANGES, [outcome], max_new_tokens=N_NEW)
+        assert list(result.data_vars) == [outcome]
+
+
+def test_failed_is_what_grading_the_answer_says(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+) -> None:
+    model, loop = model_and_loop
+    problems, _ = right_problems(model, loop)
+    result = run_variants(model, problems, CHANGES, ["failed", "answer"], max_new_tokens=N_NEW)
+    for problem in problems:
+        for change in CHANGES:
+            one = result.sel(problem=problem.id, variant=change.label)
+            assert float(one["failed"]) == (not grade(str(one["answer"].item()), problem).correct)
+    assert 0 < float(result["failed"].mean()) < 1
+
+
+def test_the_noise_floor_is_float_noise(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+) -> None:
+    model, loop = model_and_loop
+    problems = right_problems(model, loop)[0][:3]
+    floor = noise_floor(model, problems, ["failed", *OUTCOMES], max_new_tokens=N_NEW)
+    assert set(floor) == {"failed", *OUTCOMES}
+    assert floor["failed"] == 0
+    assert all(0 <= value < 1e-3 for value in floor.values())
