@@ -1,6 +1,14 @@
+from . import data as data
+from . import interventions as interventions
+from . import models as models
+from . import plots as plots
+from . import recording as recording
+from . import stats as stats
+from . import toy as toy
 from .data import Problem as Problem
 from .data import grade as grade
 from .data import load_problems as load_problems
+from .data import save_problems as save_problems
 from .interventions import CCTA as CCTA
 from .interventions import Intervention as Intervention
 from .interventions import TokenAblator as TokenAblator
@@ -37,9 +45,17 @@ __all__ = [
     "TokenAblator",
     "bundled_models",
     "compare",
+    "data",
     "grade",
+    "interventions",
     "load_problems",
+    "models",
     "noise_floor",
+    "plots",
+    "recording",
     "run_study",
     "run_variants",
+    "save_problems",
+    "stats",
+    "toy",
 ]

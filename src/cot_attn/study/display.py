@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from cot_attn import stats
@@ -12,10 +13,29 @@ from cot_attn.study.results import Study
 
 
 def study_tables(study: Study) -> Iterator[Table]:
-    """Yield the tables that show what a study found."""
+    """Yield the tables that show what a study found, the checks first."""
+    yield _checks(study)
     yield _by_thought(study)
     yield _by_difficulty(study)
     yield _by_layer(study)
+
+
+def _checks(study: Study) -> Table:
+    """Show what could make the numbers mean less than they seem to."""
+    colours = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+    notable = [check for check in study.checks if check.status != "pass"]
+    n_passed = len(study.checks) - len(notable)
+    table = Table(
+        title=f"{study.name}: checks ({n_passed} of {len(study.checks)} passed)",
+        title_justify="left",
+        show_header=False,
+    )
+    for check in notable:
+        status = f"[{colours[check.status]}]{check.status}[/]"
+        table.add_row(status, check.name.replace("_", " "), escape(check.message))
+    if not notable:
+        table.add_row("[green]pass[/]", ", ".join(c.name.replace("_", " ") for c in study.checks))
+    return table
 
 
 def _by_thought(study: Study) -> Table:
@@ -52,12 +72,13 @@ def _by_difficulty(study: Study) -> Table:
     """Show importance by the number of steps that a problem needs."""
     importance = stats.importance(study.effects, by="difficulty")
     table = Table(
-        title=f"{study.name}: importance by number of steps, percent", title_justify="left"
+        title=f"{study.name}: importance of thoughts 0, 1, .. by number of steps, percent",
+        title_justify="left",
     )
     table.add_column("steps", justify="right")
     table.add_column("n", justify="right")
     for thought in importance["thought"].values:
-        table.add_column(f"thought {thought}", justify="right")
+        table.add_column(str(thought), justify="right")
     for difficulty in importance["difficulty"].values:
         here = importance.sel(difficulty=difficulty)
         cells = [_number(100 * value) for value in here["estimate"].values]
@@ -99,11 +120,11 @@ def _by_layer(study: Study) -> Table:
 
 def comparison_table(studies: Sequence[Study]) -> Table:
     """Show the importance of each thought for several models."""
-    table = Table(title="Importance of each thought, percent", title_justify="left")
+    table = Table(title="Importance of thoughts 0, 1, .., percent", title_justify="left")
     table.add_column("model")
     table.add_column("right", justify="right")
     for thought in studies[0].importance["thought"].values:
-        table.add_column(f"thought {thought}", justify="right")
+        table.add_column(str(thought), justify="right")
     for study in studies:
         cells = [_number(100 * value) for value in study.importance["estimate"].values]
         table.add_row(study.name, f"{100 * study.accuracy:.0f} %", *cells)

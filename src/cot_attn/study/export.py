@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -43,6 +44,7 @@ def summary(study: Study) -> dict[str, Any]:
     correlations = study.correlations.to_dataframe().reset_index()
     return {
         "settings": study.settings,
+        "checks": [asdict(check) for check in study.checks],
         "n_problems": len(study.problems),
         "n_correct": study.n_correct,
         "accuracy": study.accuracy,

@@ -72,6 +72,11 @@ class Study:
         return self.n_correct / len(self.problems)
 
     @cached_property
+    def checks(self) -> tuple[stats.Check, ...]:
+        """What could make the study's numbers mean less than they seem to; look here first."""
+        return stats.run_checks(self.attention, self.effects)
+
+    @cached_property
     def importance(self) -> xr.Dataset:
         """How often the answer breaks when a thought is corrupted; mean over corruptions."""
         return stats.importance(self.effects)
