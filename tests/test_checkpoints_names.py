@@ -3,15 +3,19 @@
 import dataclasses
 import hashlib
 import os
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import huggingface_hub.constants
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from checkpoint_files import COCONUT, CODI, SAID, Golden, coconut_tensors, codi_tensors
 from cot_attn.models import (
     CheckpointInfo,
     ContinuousThoughtModel,
+    hub,
     known_checkpoints,
     register_checkpoint,
 )
@@ -189,3 +193,67 @@ def test_a_file_that_is_named_and_not_there():
 def test_a_type_that_no_model_runs_in(dtype):
     with pytest.raises(ValueError, match="dtype is"):
         load(CODI, dtype=dtype, **SAID[CODI])
+
+
+# What is downloaded ---------------------------------------------------------------------------
+
+
+class Hub:
+    """Stands in for `snapshot_download`: a repository, and what was asked of it."""
+
+    def __init__(self, folder, names):
+        self.folder, self.names = folder / COMMIT, names
+        self.folder.mkdir()
+        self.asked = []
+
+    def __call__(self, name, *, revision, allow_patterns=None, dry_run=False):
+        if dry_run:
+            return [SimpleNamespace(filename=each) for each in self.names]
+        self.asked.append((revision, allow_patterns))
+        return str(self.folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "expected"),
+    [
+        (["pytorch_model.bin", "model.safetensors"], None, ["model.safetensors"]),
+        (["model-00001-of-00001.safetensors"], None, ["model-00001-of-00001.safetensors"]),
+        (["pytorch_model.bin", "optimizer.pt", "README.md"], None, ["pytorch_model.bin"]),
+        (["checkpoint_3", "checkpoint_28"], "checkpoint_28", ["checkpoint_28"]),
+        (
+            ["a.bin.index.json", "a-00001-of-00002.bin", "a-00002-of-00002.bin"],
+            None,
+            ["a.bin.index.json", "a-00001-of-00002.bin", "a-00002-of-00002.bin"],
+        ),
+    ],
+)
+def test_one_set_of_weights_is_downloaded_of_one_commit(
+    names, wanted, expected, tmp_path, monkeypatch
+):
+    fake = Hub(tmp_path, names)
+    monkeypatch.setattr(hub, "snapshot_download", fake)
+    folder, file = hub.download("me/mine", revision="v2", weights=wanted)
+    assert (folder, file) == (fake.folder, expected[0])
+    (first, _), (second, patterns) = fake.asked
+    assert (first, second, patterns) == ("v2", COMMIT, expected)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (GatedRepoError, "is gated. Accept its licence at https://huggingface.co/me/mine"),
+        (RepositoryNotFoundError, "The hub has no model 'me/mine'"),
+    ],
+)
+def test_what_the_hub_refuses(error, words, monkeypatch):
+    def refuse(*args, **options):
+        raise error("no", response=MagicMock())
+
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    with pytest.raises(FileNotFoundError, match=words):
+        load("me/mine", **SAID[CODI])
+
+
+def test_a_revision_of_a_local_folder():
+    with pytest.raises(ValueError, match="a revision is for models on the hub"):
+        load(CODI, revision="main", **SAID[CODI])

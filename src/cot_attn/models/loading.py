@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from cot_attn.models.base import read_base
-from cot_attn.models.build import bridged
-from cot_attn.models.coconut import convert_coconut, is_coconut
-from cot_attn.models.codi import convert_codi, is_codi
+from cot_attn.models.checkpoint import Said, read_checkpoint
 from cot_attn.models.hub import download
 from cot_attn.models.pretrained import SETTINGS, read
-from cot_attn.models.registry import KNOWN_UNUSED, CheckpointInfo, Family, known_checkpoints
-from cot_attn.models.report import LoadReport
+from cot_attn.models.registry import CheckpointInfo, Family, known_checkpoints
 from cot_attn.models.validation import validate as check
-from cot_attn.models.weights import Weights, read_weights
 
 if TYPE_CHECKING:
     from cot_attn.models.continuous import ContinuousThoughtModel
@@ -88,147 +84,43 @@ def load(
         damaged or do not fit; keys at fault are listed. Nothing is ever loaded in part.
     """
     name, dtype = str(name_or_path), _dtype(dtype)
-    own = bundled_models().get(name, Path(name).expanduser())
-    info = known_checkpoints().get(name)
-    commit = None
-    if not own.exists():
-        _check_hub_id(name, info)
-        own, weights = download(
-            name, revision=revision, weights=weights or (info.weights if info else None)
-        )
-        commit = own.name
-    if (own / SETTINGS).is_file():
-        told = {"family": family, "base": base, "lora_alpha": lora_alpha, "remove_eos": remove_eos}
-        if given := [option for option, value in told.items() if value is not None]:
-            raise ValueError(
-                f"{own} is a folder that save_pretrained wrote; it says itself what {given} would."
-            )
-        model = read(own, dtype=dtype, device=device)
-        assert model.load_report is not None
-        _check_digest(name, model.load_report.sha256, sha256)
-        if n_thoughts is not None:
-            model.n_thoughts = n_thoughts
+    path = bundled_models().get(name, Path(name).expanduser())
+    known, commit = known_checkpoints().get(name), None
+    said = Said(family, base if base is None else str(base), n_thoughts, lora_alpha, remove_eos)
+    if n_thoughts is not None and n_thoughts < 0:
+        raise ValueError(f"n_thoughts is {n_thoughts}; give 0 or more.")
+    if path.exists():
+        if revision is not None:
+            raise ValueError(f"{path} is on this machine; a revision is for models on the hub.")
+        if weights is None and known is not None and path.is_dir():
+            weights = known.weights
     else:
-        stored = read_weights(own, weights or (info.weights if info and own.is_dir() else None))
-        _check_digest(name, stored.sha256, sha256)
-        info = _completed(info, own, stored, family, base, n_thoughts, lora_alpha, remove_eos)
-        model = _convert(name, stored, info, commit, dtype, device)
-    if validate and model.load_report is not None:
-        model.load_report = replace(model.load_report, checks=check(model))
-    return model
-
-
-def _convert(
-    name: str,
-    weights: Weights,
-    info: CheckpointInfo,
-    revision: str | None,
-    dtype: torch.dtype,
-    device: str | torch.device | None,
-) -> "ContinuousThoughtModel":
-    from cot_attn.models.continuous import ContinuousThoughtModel
-
-    convert = {"codi": convert_codi, "coconut": convert_coconut}[info.family]
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        converted = convert(weights, read_base(info.base), info)
-    short = Path(name).name
-    report = LoadReport(
-        source=name,
-        family=info.family,
-        files=weights.digests,
-        revision=revision,
-        base=info.base,
-        settings={"n_thoughts": info.n_thoughts, **converted.settings},
-        n_tensors=converted.n_tensors,
-        repeated=converted.repeated,
-        unused=converted.unused,
-        verified=info.verified,
-    )
-    return ContinuousThoughtModel(
-        bridged(converted.language_model, converted.tokenizer, short, dtype, device),
-        converted.feedback,
-        converted.template,
-        info.n_thoughts,
-        tokenizer=converted.tokenizer,
-        name=short,
-        load_report=report,
-    )
-
-
-def _completed(
-    known: CheckpointInfo | None,
-    path: Path,
-    weights: Weights,
-    family: Family | None,
-    base: str | PathLike[str] | None,
-    n_thoughts: int | None,
-    lora_alpha: int | float | None,
-    remove_eos: bool | None,
-) -> CheckpointInfo:
-    """Return what is known of a checkpoint, with what the user says put over it."""
-    family = _family(family or (known.family if known else None), weights)
-    if base is None:
-        folder = path if path.is_dir() else path.parent
-        base = known.base if known else folder
-        if not known and not (folder / "config.json").is_file():
+        _check_hub_id(name, known)
+        if source := said.base or (known.base if known else None):
+            read_base(source)  # so that a missing or gated base shows before a large download
+        weights = weights or (known.weights if known else None)
+        path, weights = download(name, revision=revision, weights=weights)
+        commit = path.name
+    if (path / SETTINGS).is_file():
+        if told := said.about_the_format():
             raise ValueError(
-                f"{path} has no config.json. Give as base= the folder or hub id of the model that "
-                "it was trained from."
+                f"{path} is a folder that save_pretrained wrote; it says itself what {told} would."
             )
-    if known is None:
-        if n_thoughts is None:
-            raise ValueError(
-                f"No file of {path} says how many thoughts it was trained to have. Give "
-                "n_thoughts=; most published checkpoints have 6."
-            )
-        known = CheckpointInfo(
-            family,
-            str(base),
-            n_thoughts,
-            answer_marker="###" if family == "coconut" else None,
-            unused=KNOWN_UNUSED[family],
-            verified="nothing: not one of the known checkpoints",
-        )
-    told = replace(known, base=str(base))
-    if n_thoughts is not None:
-        told = replace(told, n_thoughts=n_thoughts)
-    if lora_alpha is not None:
-        told = replace(told, lora_alpha=lora_alpha)
-    if remove_eos is not None:
-        told = replace(told, eos_before_bot=not remove_eos, eos_after_eot=not remove_eos)
-    return told
-
-
-def _family(family: Family | None, weights: Weights) -> Family:
-    looks: dict[Family, bool] = {
-        "codi": is_codi(weights.tensors),
-        "coconut": is_coconut(weights.tensors),
-    }
-    alike = [each for each, is_like in looks.items() if is_like]
-    if family is not None and family not in looks:
-        raise ValueError(f"family is {family!r}; accepted are {list(looks)}.")
-    if alike and family in (None, *alike):
-        return family or alike[0]
-    keys = list(weights.tensors)[:5]
-    if alike:
-        cause = f"these keys are of the family {alike[0]!r}, not {family!r}"
-    elif any(".lora_" in key for key in weights.tensors):
-        cause = "a LoRA file without its base; save the whole state dict"
+        model = read(path, dtype=dtype, device=device)
+        model.n_thoughts = model.n_thoughts if n_thoughts is None else n_thoughts
     else:
-        cause = "a plain language model, or another method's checkpoint"
-    raise ValueError(
-        f"{weights.where} is not a checkpoint of the family {family or 'codi or coconut'}: its "
-        f"first keys are {keys}. CODI's begin with 'codi.', Coconut's with 'base_causallm.'. The "
-        f"likely cause: {cause}."
-    )
-
-
-def _check_digest(name: str, found: str, wanted: str | None) -> None:
-    if wanted is not None and found != wanted.lower():
+        model = read_checkpoint(
+            path, weights, known, said, name=Path(name).name, dtype=dtype, device=device
+        )
+    assert model.load_report is not None
+    report = replace(model.load_report, source=name, revision=commit)
+    if sha256 is not None and report.sha256 != sha256.lower():
         raise ValueError(
-            f"The SHA-256 of {name} is {found}, not {wanted}. Download it again, or give the right "
-            "one."
+            f"The SHA-256 of {name} is {report.sha256}, not {sha256}. Download it again, or give "
+            "the right one."
         )
+    model.load_report = replace(report, checks=check(model)) if validate else report
+    return model
 
 
 def _check_hub_id(name: str, info: CheckpointInfo | None) -> None:

@@ -94,7 +94,7 @@ def merge_lora(
     names = {f"base_model.model.{name}": tensor for name, tensor in halves.items()}
     outcome = wrapped.load_state_dict(names, strict=False)
     assert not outcome.unexpected_keys, outcome.unexpected_keys
-    merged: PreTrainedModel = wrapped.merge_and_unload(safe_merge=True)
+    merged: PreTrainedModel = wrapped.merge_and_unload()
     merged.requires_grad_(False)
     merged.eval()
     return merged
