@@ -211,7 +211,7 @@ def _as_numbers(coordinate: xr.DataArray) -> Covariate:
         ) from error
 
 
-def _require_array(array: xr.DataArray, name: str) -> None:
+def _require_array(array: object, name: str) -> None:
     if not isinstance(array, xr.DataArray):
         raise TypeError(
             f"{name} must be an xarray DataArray over (problem, thought), got "

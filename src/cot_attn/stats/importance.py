@@ -117,7 +117,7 @@ def worst_thought(
 
 
 def _outcome_by_problem(
-    effects: xr.Dataset, outcome: str, by: str | Sequence[str] | None
+    effects: object, outcome: str, by: str | Sequence[str] | None
 ) -> tuple[xr.DataArray, list[str], xr.DataArray | None]:
     """Average what is not kept apart; find the coordinate by which problems are grouped."""
     if not isinstance(effects, xr.Dataset):

@@ -1,9 +1,10 @@
 """Joining arrays by their labels, and saying what is wrong with those that cannot be joined."""
 
 from collections.abc import Hashable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
@@ -98,7 +99,7 @@ def _require_unique_labels(array: xr.DataArray, dim: Hashable, name: str) -> Non
         raise ValueError(f"{name} has repeated labels along {dim!r}: {_some(repeated)}.")
 
 
-def _some(labels: Sequence[object]) -> str:
+def _some(labels: "pd.Index[Any]") -> str:
     listed = [str(label) for label in list(labels)[:3]]
     return f"({', '.join(listed)}{', ...' if len(labels) > 3 else ''})" if listed else ""
 
