@@ -1,6 +1,6 @@
 """Are the p values and intervals of cot_attn.stats what they say? (make calibrate)
 
-In 32 made-up worlds (worlds.py) this counts
+In 36 made-up worlds (worlds.py) this counts
 
 - false positives: with attention and failure unrelated, how often does a test at 5 % reject? The
   published recipe (pooled r, textbook p) is tried on the same data, and so is demeaning alone;

@@ -30,6 +30,9 @@ class World:
         How many answers fail, where there are no effects.
     strength
         The effect of a thought's attention, in this problem, on the log odds of its failure.
+    shared
+        Whether problems that fail more also have more uneven attention. That is no relation within
+        problems, but a test that takes problems for interchangeable may find one.
     """
 
     n_problems: int
@@ -38,11 +41,16 @@ class World:
     outcome: Literal["binary", "graded"]
     rate: float
     strength: float = 0.0
+    shared: bool = False
 
     def __str__(self) -> str:
         effects = "+".join(
             name
-            for name, there in (("problems", self.problems), ("positions", self.positions))
+            for name, there in (
+                ("problems", self.problems),
+                ("positions", self.positions),
+                ("shared spread", self.shared),
+            )
             if there
         )
         return f"n={self.n_problems} {self.outcome} {self.rate:.0%} {effects or 'no effects'}"
@@ -58,10 +66,13 @@ class World:
         n = n_problems or self.n_problems
         spread = PROBLEM_SPREAD if self.problems else 0.0
         own = rng.normal(size=(n, N_THOUGHTS))
+        hardness = rng.normal(size=(n, 1))
+        if self.shared:
+            own = own * np.exp(0.5 * hardness)
         log_attention = 0.5 * (own + spread * rng.normal(size=(n, 1)) + profiles[0])
         log_odds = (
             np.log(self.rate / (1 - self.rate))
-            + spread * rng.normal(size=(n, 1))
+            + spread * hardness
             + profiles[1]
             + self.strength * own
         )
@@ -75,7 +86,7 @@ class World:
 
 
 def grid() -> Iterator[World]:
-    """List the worlds: 24 at a failure rate of 20 %, 8 at 2 %."""
+    """List the worlds: 24 at a failure rate of 20 %, 8 at 2 %, and 4 with a shared spread."""
     yesno = (False, True)
     for n, problems, positions, outcome in product(
         (30, 100, 300), yesno, yesno, ("binary", "graded")
@@ -83,6 +94,8 @@ def grid() -> Iterator[World]:
         yield World(n, problems, positions, outcome, 0.2)
     for n, effects, outcome in product((100, 300), yesno, ("binary", "graded")):
         yield World(n, effects, effects, outcome, 0.02)
+    for n, outcome in product((100, 300), ("binary", "graded")):
+        yield World(n, True, True, outcome, 0.2, shared=True)
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:

@@ -58,7 +58,7 @@ def test_leaving_out_problems_gives_the_standard_error_of_a_mean() -> None:
     left_out = (values.sum() - values) / 49
     (low,), (high,) = leave_one_out_interval(values.mean(keepdims=True), left_out[:, None])
     (freedom,) = degrees_of_freedom((values - values.mean())[:, None])
-    expected = scipy_stats.t.ppf(0.975, freedom) * scipy_stats.sem(values)
+    expected = scipy_stats.t.ppf(0.975, freedom / 2) * scipy_stats.sem(values)
     assert (high - low) / 2 == pytest.approx(expected)
 
 

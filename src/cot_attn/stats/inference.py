@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import f as f_distribution
 
 from cot_attn.stats.estimands import (
     Estimand,
@@ -21,7 +20,7 @@ from cot_attn.stats.permutation import p_values
 
 SERIES_AT_ONCE = 256  # layers × heads whose leave-one-out means are held in memory at a time
 FEWEST_PROBLEMS = 4
-CLEAR_PROFILE_P = 0.001  # two profiles of noise pass for two real ones once in a million
+RELIABLE = 0.9
 REASON_DTYPE = "<U160"
 
 Figures = Float[np.ndarray, "thought_or_one series"]
@@ -132,15 +131,15 @@ def _largest_tie(values: Values) -> Float[np.ndarray, " series"]:
 
 
 def profile_is_clear(values: Values) -> Bool[np.ndarray, " series"]:
-    """Say whether the thoughts' means differ by more than their problems' spread explains.
+    """Say whether noise makes up less than a tenth of the spread between the thoughts' means.
 
-    The F test of a two-way layout (problems and thoughts) without interaction.
+    The F ratio of a two-way layout (problems and thoughts) without interaction is 1 where the
+    spread is nothing but noise; 1 - 1/F is the profile's reliability.
     """
     n_problems, n_thoughts, n_series = values.shape
     residual = prepare(values, "within_problem", "pearson")
     between = n_problems * values.mean(axis=0).var(axis=0, ddof=1)
-    degrees = n_thoughts - 1, (n_thoughts - 1) * (n_problems - 1)
-    within = (residual**2).sum(axis=(0, 1)) / degrees[1]
+    within = (residual**2).sum(axis=(0, 1)) / ((n_thoughts - 1) * (n_problems - 1))
     ratio = np.divide(between, within, out=np.full(n_series, np.inf), where=within > 0)
-    clear: np.ndarray = f_distribution.sf(ratio, *degrees) < CLEAR_PROFILE_P
+    clear: np.ndarray = 1 - 1 / np.maximum(ratio, 1) >= RELIABLE
     return clear
