@@ -46,13 +46,14 @@ class Base:
     def grown(self, tokens: Sequence[str]) -> "Base":
         """Return the base with tokens added behind the model's last id.
 
-        Where the tokenizer has fewer ids than the model (Qwen pads its embedding), names would get
-        the wrong ids; then the added ids stay nameless.
+        Where the tokenizer has fewer ids than the model (Qwen pads its embedding) or has one of the
+        names already, names would get the wrong ids; then the added ids stay nameless.
         """
         config = copy.deepcopy(self.config)
         config.vocab_size = self.n_vocabulary + len(tokens)
         tokenizer = copy.deepcopy(self.tokenizer)
-        if len(tokenizer) == self.n_vocabulary:
+        taken = tokenizer.get_vocab().keys() & set(tokens)
+        if len(tokenizer) == self.n_vocabulary and not taken:
             tokenizer.add_tokens(list(tokens), special_tokens=True)
         return Base(self.source, config, tokenizer)
 
@@ -67,7 +68,7 @@ def read_base(base: str | PathLike[str]) -> Base:
     ValueError
         Where the tokenizer has more tokens than the model.
     """
-    source = str(base)
+    source = str(Path(base).expanduser()) if str(base).startswith("~") else str(base)
     try:
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:

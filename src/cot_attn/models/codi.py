@@ -77,10 +77,10 @@ def convert_codi(weights: Weights, base: Base, info: CheckpointInfo) -> Converte
         cause = likely_cause(misfit, given, embedding, base.n_vocabulary, len(ADDED_TOKENS))
         raise misfit.error(weights.where, f"a CODI model on the base {base.source}", cause)
     check_finite(given, weights.where)
+    alpha = _alpha(info, lora, weights) if lora else None
 
     model = language_model(grown.config, {name: given[key] for name, key in untied.items()})
-    if lora:
-        alpha = _alpha(info, lora, weights)
+    if lora and alpha is not None:
         model = merge_lora(model, lora, alpha, {name: inner[name] for name in halves})
     feedback, described = _feedback(given)
     return Converted(
@@ -94,7 +94,7 @@ def convert_codi(weights: Weights, base: Base, info: CheckpointInfo) -> Converte
         settings={
             "remove_eos": info.remove_eos,
             "lora_rank": lora.rank if lora else None,
-            "lora_alpha": info.lora_alpha if lora else None,
+            "lora_alpha": alpha,
             **described,
         },
     )

@@ -7,7 +7,7 @@ from huggingface_hub.errors import DryRunError, GatedRepoError, RepositoryNotFou
 
 from cot_attn.models.weights import FileSet, chosen_sets
 
-_DESCRIPTIONS = ["*.json", "*.txt", "*.model", "*.jinja"]
+_DESCRIPTIONS = ["*.json", "*.txt", "*.model", "*.jinja", "*.md"]
 
 
 def download(
