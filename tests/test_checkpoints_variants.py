@@ -335,3 +335,14 @@ def test_a_tokenizer_that_is_smaller_than_its_model_leaves_the_added_ids_nameles
     model = ContinuousThoughtModel.from_pretrained(tmp_path, base=base, lora_alpha=32, n_thoughts=6)
     assert (model.template.bot, model.template.eot) == ((209,), (210,))
     assert len(model.tokenizer) == 200
+
+
+def test_a_tokenizer_that_has_one_of_the_names_leaves_the_added_ids_nameless(tmp_path):
+    base = llama_base(tmp_path / "base")
+    file = base / "tokenizer.json"
+    file.write_text(file.read_text().replace('"w5"', '"[PAD]"'))
+    torch.save(llama_tensors(), tmp_path / "pytorch_model.bin")
+    model = ContinuousThoughtModel.from_pretrained(tmp_path, base=base, lora_alpha=32, n_thoughts=6)
+    assert model.tokenizer.convert_tokens_to_ids("[PAD]") == 5
+    assert len(model.tokenizer) == 200
+    assert (model.template.bot, model.template.eot) == ((201,), (202,))
