@@ -75,3 +75,51 @@ def effects(n_problems: int = 96, seed: int = 0, scale: float = 0.95):
         },
         attrs={"model": "toy-gpt2", "site": "input", "downstream": "recompute"},
     )
+
+
+def correlation(estimand: str, dims: dict[str, range], seed: int = 0) -> xr.Dataset:
+    """Correlations with intervals and q values, laid out as `stats.correlate` gives them."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(map(len, dims.values()))
+    estimate = rng.uniform(-0.4, 0.9, shape)
+    reach = rng.uniform(0.05, 0.25, shape)
+    numbers = {
+        "estimate": estimate,
+        "low": np.maximum(estimate - reach, -1),
+        "high": np.minimum(estimate + reach, 1),
+        "p": rng.uniform(0, 0.1, shape),
+        "q": rng.uniform(0, 0.1, shape),
+        "n_problems": np.full(shape, 92),
+    }
+    return xr.Dataset(
+        {name: (tuple(dims), values) for name, values in numbers.items()},
+        coords=dims,
+        attrs={"estimand": estimand, "method": "pearson"},
+    )
+
+
+def positions(seed: int = 0):
+    """One problem's attention over its words, as the recorder of positions gives it."""
+    rng = np.random.default_rng(seed)
+    question = "Mia has 7 apples . She buys 3 times as many for $2 each and $5 of nuts . How many ?"
+    words = question.split()
+    thoughts = [f"thought {i}" for i in range(N_THOUGHTS)]
+    texts = [*words, "<bot>", *thoughts, "<eot>", "The", "answer", "is:"]
+    roles = ["question"] * len(words) + ["bot"] + ["thought"] * N_THOUGHTS + ["eot"]
+    roles += ["answer"] * (len(texts) - len(roles))
+    rows = np.tril(rng.gamma(0.5, 1.0, (2, 3, len(texts), len(texts))))
+    rows /= rows.sum(axis=-1, keepdims=True)
+    return xr.Dataset(
+        {"attention": (("layer", "head", "query", "key"), rows)},
+        coords={
+            "layer": [0, 1],
+            "head": [0, 1, 2],
+            "query": range(len(texts)),
+            "key": range(len(texts)),
+            "query_role": ("query", roles),
+            "key_role": ("key", roles),
+            "query_text": ("query", texts),
+            "key_text": ("key", texts),
+        },
+        attrs={"model": "toy-gpt2", "problem": "toy-012"},
+    )

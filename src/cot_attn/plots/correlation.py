@@ -49,6 +49,7 @@ def correlation_by_thought(correlation: xr.Dataset, *, ax: Axes | None = None) -
     ax.set_xlim(-0.6, len(thoughts) - 0.4)
     ax.set_xticks(at, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought")
+    _limits(ax, shown, room=0.03)  # the heading is fitted to the axes beside their labels
     _dress(ax, shown, [_estimand(shown), scalar_label(shown, "layer")])
     _, up = axes_size(ax)
     _limits(ax, shown, room=NUMBER / up)
@@ -97,8 +98,8 @@ def correlation_by_layer(correlation: xr.Dataset, *, ax: Axes | None = None) -> 
             )
     ax.set_xticks(layers[:: -(-len(layers) // 16)])
     ax.set_xlabel("layer")
-    _dress(ax, shown, [None if further else _estimand(shown)], handles)
     _limits(ax, shown, room=0.03)
+    _dress(ax, shown, [None if further else _estimand(shown)], handles)
     return ax
 
 

@@ -47,7 +47,7 @@ def flow_between_thoughts(
     panels: np.ndarray = axes_on(fig, *((2, 1) if width_of(fig) < NARROW else (1, 2))).ravel()
     n = count(shown["n_problems"]) if "n_problems" in shown else None
     where = [model_of(shown), scalar_label(shown, "layer"), scalar_label(shown, "head"), n]
-    reach = float(np.nanmax(np.abs(excess)))
+    reach = max(float(np.nanmax(np.abs(excess))), 1.0)  # rounding is not coloured
     heading(panels[0], "Attention between thoughts", where)
     heading(panels[1], "Less what the causal mask gives", ["0: attention spread evenly"])
     for ax, values, colours, limits, scale in (

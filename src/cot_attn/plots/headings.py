@@ -13,6 +13,7 @@ from cot_attn.plots.text import text_width, wrapped
 
 LINE = 9.5  # points from one line of a subtitle to the next
 SUBTITLE_SIZE = 6.5
+SLACK = 8.0  # points that the axes may yet lose to longer tick labels
 HANDLE = 28.0  # points: a legend's handle and the space after its label
 
 
@@ -32,7 +33,7 @@ def heading(
     legend
         Labelled handles.
     """
-    width, _ = axes_size(ax)
+    width = axes_size(ax)[0] - SLACK
     height = 3.0
     if legend:
         columns = _columns([str(handle.get_label()) for handle in legend], width)

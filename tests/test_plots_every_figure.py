@@ -1,0 +1,191 @@
+"""What holds for every figure, whatever it shows."""
+
+import inspect
+from collections.abc import Iterator
+from itertools import combinations
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from cot_attn import plots
+from every_figure import FIGURES, SEVERAL, SINGLE, drawn, figure_of
+
+WIDTHS = [plots.COLUMN, plots.PAGE]
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    yield
+    plt.close("all")  # those that a test has cached stay as they are
+
+
+def takes_a_place(function: object) -> bool:
+    return (
+        inspect.isfunction(function)
+        and bool({"ax", "fig"} & set(inspect.signature(function).parameters))
+        and function is not plots.save
+    )
+
+
+def second_axes(fig: Figure) -> list[Axes]:
+    """Find axes that lie over other ones, and those hidden inside other axes."""
+    fig.canvas.draw()
+    found = [child for ax in fig.axes for child in ax.child_axes]
+    for one, other in combinations(fig.axes, 2):
+        here, there = (ax.get_window_extent().padded(-1) for ax in (one, other))
+        if here.overlaps(there):
+            found.append(other)
+    return found
+
+
+def texts(fig: Figure) -> list[Text]:
+    """List the texts that a reader sees."""
+    fig.canvas.draw()
+    hidden: set[Text] = set()
+    for ax in fig.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            labels = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            outside = [t for t in labels if not low - 1e-9 <= t.get_loc() <= high + 1e-9]
+            hidden |= {label for tick in outside for label in (tick.label1, tick.label2)}
+            if not ax.axison:
+                hidden |= set(axis.findobj(Text))
+    return [
+        text
+        for text in fig.findobj(Text)
+        if text not in hidden and text.get_visible() and text.get_text().strip()
+    ]
+
+
+def collisions(fig: Figure) -> list[tuple[str, str]]:
+    boxes = [(text.get_text(), text.get_window_extent().padded(-0.5)) for text in texts(fig)]
+    return [
+        (one, other)
+        for (one, here), (other, there) in combinations(boxes, 2)
+        if here.overlaps(there)
+    ]
+
+
+def cut_off(fig: Figure) -> list[str]:
+    page = fig.bbox.padded(1)
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(fig)]
+    return [
+        text
+        for text, box in boxes
+        if not (page.contains(box.x0, box.y0) and page.contains(box.x1, box.y1))
+    ]
+
+
+def test_every_public_figure_is_among_those_tested_here():
+    public = {name for name in plots.__all__ if takes_a_place(getattr(plots, name))}
+    assert public == set(FIGURES)
+    assert len(public) >= 14
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_figure_has_a_second_axis(name):
+    assert second_axes(figure_of(drawn(name, plots.PAGE))) == []
+
+
+@pytest.mark.parametrize("add", [Axes.twinx, Axes.twiny, lambda ax: ax.secondary_yaxis("right")])
+def test_a_second_axis_would_be_noticed(add):
+    fig, ax = plots.subplots()
+    add(ax)
+    assert len(second_axes(fig)) == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_covers_another_or_leaves_the_figure(name, width):
+    fig = figure_of(drawn(name, width))
+    assert collisions(fig) == []
+    assert cut_off(fig) == []
+
+
+@pytest.mark.parametrize("name", [*SINGLE, *SEVERAL])
+def test_on_a_figure_of_its_own_too_no_text_covers_another(name):
+    fig = figure_of({**SINGLE, **SEVERAL}[name](None))
+    assert collisions(fig) == []
+    assert cut_off(fig) == []
+
+
+def test_text_that_covers_another_would_be_noticed():
+    fig, ax = plots.subplots()
+    ax.text(0.5, 0.5, "over")
+    ax.text(0.5, 0.52, "under")
+    fig.text(0.9, 0.2, "running out of the figure")
+    assert collisions(fig) == [("over", "under")]
+    assert cut_off(fig) == ["running out of the figure"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_figure_changes_the_global_style_or_the_current_axes(name):
+    _, bystander = plt.subplots()
+    draw = {**SINGLE, **SEVERAL}[name]
+    place = plots.subplots(height=3.0)[1] if name in SINGLE else plots.figure(height=6.0)
+    plt.sca(bystander)
+    before = dict(mpl.rcParams)
+    draw(place)
+    assert dict(mpl.rcParams) == before
+    assert plt.gca() is bystander
+    assert not bystander.has_data()
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_figure_draws_on_the_axes_it_is_given(name):
+    fig, ax = plots.subplots(height=3.0)
+    assert SINGLE[name](ax) is ax
+    assert plt.get_fignums() == [fig.number]
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_figure_of_several_panels_draws_on_the_figure_it_is_given(name):
+    fig = plots.figure(plots.PAGE, 3.0)
+    panels = SEVERAL[name](fig)
+    assert all(ax.get_figure() is fig for ax in panels.flat)
+    assert plt.get_fignums() == [fig.number]
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_panels_fit_into_a_part_of_a_figure(name):
+    part = plots.figure(plots.PAGE, 6.0).subfigures(2, 1)[0]
+    assert all(ax.get_figure() is part for ax in SEVERAL[name](part).flat)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_label_is_in_the_style_even_when_drawn_later(name):
+    fig = figure_of(drawn(name, plots.PAGE))
+    sizes = {text.get_fontsize() for text in texts(fig)}
+    assert min(sizes) >= 6
+    assert max(sizes) <= 9
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_saved_text_stays_text(name, tmp_path):
+    axes = drawn(name, plots.COLUMN)
+    title = figure_of(axes).get_suptitle() or np.asarray(axes).flat[0].get_title(loc="left")
+    svg, pdf = plots.save(axes, tmp_path / "figure", ["svg", "pdf"])
+    assert title
+    assert title.replace("<", "&lt;").replace(">", "&gt;") in svg.read_text()
+    fonts = pdf.read_bytes()
+    assert b"/FontFile2" in fonts  # embedded TrueType
+    assert b"/Type3" not in fonts
+
+
+def test_the_same_figure_gives_the_same_bytes_again(tmp_path):
+    formats = ["png", "svg", "pdf"]
+    first = plots.save(FIGURES["importance_by_thought"](3.3), tmp_path / "first", formats)
+    again = plots.save(FIGURES["importance_by_thought"](3.3), tmp_path / "again", formats)
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in again]
+
+
+def test_png_is_fit_for_print(tmp_path):
+    (png,) = plots.save(FIGURES["importance_by_thought"](plots.COLUMN), tmp_path / "a", ["png"])
+    height, width, _ = plt.imread(png).shape
+    assert width == pytest.approx(300 * plots.COLUMN, abs=1)
+    assert height == pytest.approx(300 * 2.8, abs=1)
