@@ -1,5 +1,6 @@
 """Estimate, interval and p value of a correlation, or the reason why there is none."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,8 @@ from cot_attn.stats.permutation import p_values
 
 SERIES_AT_ONCE = 256  # layers × heads whose leave-one-out means are held in memory at a time
 FEWEST_PROBLEMS = 4
-RELIABLE = 0.9
+RELIABLE = 0.9  # a profile in which noise makes up a tenth of the spread
+MOSTLY_TIED = 0.5
 REASON_DTYPE = "<U160"
 
 Figures = Float[np.ndarray, "thought_or_one series"]
@@ -92,29 +94,35 @@ def _answer_block(attention: Values, failure: Values, question: Question) -> Ans
     )
     reason = np.full(estimate.shape, "", dtype=REASON_DTYPE)
     reason[~np.isfinite(low)] = "no interval: without one of the problems nothing varies"
-
-    if estimand == "within_problem" and method == "spearman":
-        for name, values in (("attention", attention), ("failure", failure)):
-            tied = np.broadcast_to(_largest_tie(values) > 0.5, reason.shape)
-            low, high = (np.where(tied, np.nan, bound) for bound in (low, high))
-            reason[tied] = (
-                f"no interval: most values of {name} are equal, and the order of what centring "
-                "leaves of them is chance; use method='pearson'"
-            )
-    for name, values in (("attention", attention), ("failure", failure)):
-        if estimand == "between_thoughts":
-            unclear = np.broadcast_to(~profile_is_clear(values), reason.shape)
-            low, high = (np.where(unclear, np.nan, bound) for bound in (low, high))
-            reason[unclear] = (
-                f"no interval: mean {name} does not differ clearly between thoughts, and a "
-                "correlation with noise has no true value"
-            )
+    for doubtful, why in _doubts(attention, failure, question):
+        here = np.broadcast_to(doubtful, reason.shape)
+        low, high = (np.where(here, np.nan, bound) for bound in (low, high))
+        reason[here] = f"no interval: {why}"
     for name, values in (("attention", attention), ("failure", failure)):
         constant = np.broadcast_to(~varies(values, estimand), reason.shape)
         estimate, low, high, p = (np.where(constant, np.nan, x) for x in (estimate, low, high, p))
         where = {"within_problem": " within problems", "between_thoughts": " between thoughts"}
         reason[constant] = f"{name} does not vary{where.get(estimand, '')}"
     return Answer(estimate, np.tanh(low), np.tanh(high), p, reason)
+
+
+def _doubts(
+    attention: Values, failure: Values, question: Question
+) -> Iterator[tuple[Bool[np.ndarray, " series"], str]]:
+    """Say which series have no interval that can be trusted, and why."""
+    for name, values in (("attention", attention), ("failure", failure)):
+        if question.estimand == "within_problem" and question.method == "spearman":
+            why = (
+                f"most values of {name} are equal, and the order of what centring leaves of them "
+                "is chance; use method='pearson'"
+            )
+            yield _largest_tie(values) > MOSTLY_TIED, why
+        if question.estimand == "between_thoughts":
+            why = (
+                f"mean {name} does not differ clearly between thoughts, and a correlation with "
+                "noise has no true value"
+            )
+            yield ~profile_is_clear(values), why
 
 
 def _fisher(correlation: np.ndarray) -> np.ndarray:
