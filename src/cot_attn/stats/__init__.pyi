@@ -15,6 +15,7 @@ from .flow import hub_scores as hub_scores
 from .flow import path_scores as path_scores
 from .importance import importance as importance
 from .importance import worst_thought as worst_thought
+from .line import fitted_line as fitted_line
 from .multiplicity import benjamini_hochberg as benjamini_hochberg
 from .multiplicity import holm as holm
 from .profile import profile_concentration as profile_concentration
@@ -37,6 +38,7 @@ __all__ = [
     "correlate",
     "correlation_differences",
     "evolution",
+    "fitted_line",
     "flow",
     "holm",
     "hub_scores",

@@ -28,6 +28,7 @@ def study_figures(study: "Study") -> dict[str, Draw]:
             study.shares,
             study.failure,
             study.correlations.sel(estimand=["within_problem", "pooled"]),
+            line=stats.fitted_line(study.shares, study.failure),
             layers=layers,
         ),
         "correlation_by_layer": lambda: plots.correlation_by_layer(
