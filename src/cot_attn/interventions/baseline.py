@@ -10,9 +10,9 @@ from torch import Tensor
 from cot_attn.data.grading import grade
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.decoding import greedy, next_tokens
+from cot_attn.models.decoding import continued, greedy, next_tokens
 from cot_attn.models.rollout import Rollout
-from cot_attn.models.stages import Answer, Close, Prompt, Stage, Thought
+from cot_attn.models.stages import Prompt, Stage, Thought
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +114,13 @@ def answers_of_variants(
     # The first True of each row.
     departure = differs.long().argmax(dim=1)
     answers: list[list[int] | None] = [None] * len(changed)
-    for index in sorted(set(departure[changed].tolist())):
-        rows = torch.nonzero(changed & (departure == index))[:, 0]
-        branch = rollout.branch(rows, after=Answer(index - 1) if index else Close())
-        continued = greedy(branch, logits[rows, index], max_new_tokens, start=index)
-        said_before = words.tokens[rows, :index].tolist()
-        for row, before, after in zip(rows.tolist(), said_before, continued, strict=True):
-            answers[row] = [*before, *after]
+    rows = torch.nonzero(changed)[:, 0]
+    if len(rows):
+        at = departure[rows]
+        added = continued(rollout.resume(rows, at), tokens[rows, at], at, max_new_tokens)
+        said = words.tokens[rows].tolist()
+        for row, before, n_said, after in zip(rows.tolist(), said, at.tolist(), added, strict=True):
+            answers[row] = [*before[:n_said], *after]
     return answers
 
 

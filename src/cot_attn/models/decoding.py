@@ -9,38 +9,59 @@ from cot_attn.models.template import Template
 
 
 def greedy(
-    rollout: Rollout,
-    logits: Float[Tensor, "batch d_vocab"],
-    max_new_tokens: int,
-    *,
-    start: int = 0,
+    rollout: Rollout, logits: Float[Tensor, "batch d_vocab"], max_new_tokens: int
 ) -> list[list[int]]:
     """Decode the most likely token at every step and return each row's tokens, without EOS.
 
     Parameters
     ----------
     rollout
-        A closed rollout that has been fed `start` answer tokens.
+        A closed rollout.
     logits
-        Its logits behind the last token that was fed.
+        Its logits behind EOT.
+    max_new_tokens
+        The greatest number of tokens in an answer.
+    """
+    first = next_tokens(logits, rollout.model.template)
+    return continued(rollout, first, torch.zeros_like(first), max_new_tokens)
+
+
+def continued(
+    rollout: Rollout,
+    tokens: Int[Tensor, " batch"],
+    n_said: Int[Tensor, " batch"],
+    max_new_tokens: int,
+) -> list[list[int]]:
+    """Go on decoding from answers of different lengths and return what each row adds, without EOS.
+
+    Parameters
+    ----------
+    rollout
+        A closed rollout in which each row has said `n_said` tokens.
+    tokens
+        Each row's next token, which has not been fed.
+    n_said
+        How many tokens each row has said.
     max_new_tokens
         The greatest number of tokens in a whole answer.
-    start
-        How many answer tokens were fed before.
     """
     template = rollout.model.template
     columns: list[Tensor] = []
-    alive = torch.ones(len(logits), dtype=torch.bool, device=logits.device)
+    alive = torch.ones_like(tokens, dtype=torch.bool)
+    start = int(n_said.min()) if len(n_said) else 0
     for index in range(start, max_new_tokens):
-        tokens = next_tokens(logits, template)
-        alive &= ~ends(tokens, index, template)
+        at = n_said + len(columns)
+        alive = alive & (at < max_new_tokens) & ~ends(tokens, at, template)
         columns.append(tokens.masked_fill(~alive, -1))
-        if index + 1 == max_new_tokens or not alive.any():
+        # A row whose answer is full now has nothing more to predict.
+        going_on = alive & (at + 1 < max_new_tokens)
+        if not going_on.any():
             break
-        fed = tokens.masked_fill(~alive, template.eos)
-        logits = rollout.answer(index, fed[:, None], alive[:, None])[:, 0]
+        fed = tokens.masked_fill(~going_on, template.eos)
+        logits = rollout.answer(index, fed[:, None], going_on[:, None])[:, 0]
+        tokens = next_tokens(logits, template)
     if not columns:
-        return [[] for _ in range(len(logits))]
+        return [[] for _ in range(len(tokens))]
     rows: list[list[int]] = torch.stack(columns, dim=1).tolist()
     return [[token for token in row if token >= 0] for row in rows]
 
@@ -55,8 +76,7 @@ def next_tokens(
     return logits.argmax(dim=-1)
 
 
-def ends(tokens: Int[Tensor, " batch"], index: int, template: Template) -> Tensor:
-    """Return where answer token `index` ends its answer."""
-    if index == 0 and not template.stop_at_first:
-        return torch.zeros_like(tokens, dtype=torch.bool)
-    return tokens == template.eos
+def ends(tokens: Int[Tensor, " batch"], at: Int[Tensor, " batch"], template: Template) -> Tensor:
+    """Return where answer token number `at` of each row ends its answer."""
+    eos = tokens == template.eos
+    return eos if template.stop_at_first else eos & (at > 0)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import DynamicCache
 
 from cot_attn.data.problem import Problem
+from cot_attn.models.cache import branched, empty_cache
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
+from cot_attn.models.unembedding import unembed
 
 if TYPE_CHECKING:
     from cot_attn.models.continuous import ContinuousThoughtModel
@@ -61,7 +62,7 @@ class Rollout:
             n_thoughts=n_thoughts,
             eot_width=len(template.eot),
         )
-        self._cache = DynamicCache()
+        self._cache = empty_cache()
         self._hidden_states: list[Tensor] = []
         device = model.device
         width = self.layout.bot.stop
@@ -82,7 +83,7 @@ class Rollout:
     def read(self) -> None:
         """Read the prompts: the questions and BOT."""
         with self._at(Prompt()):
-            self._step(self._prompt_mask, input_ids=self._prompt)
+            self._think(self._prompt_mask, input_ids=self._prompt)
 
     def think(
         self, index: int, fed: Float[Tensor, "batch d_model"] | None = None
@@ -94,15 +95,15 @@ class Rollout:
         with self._at(Thought(index)):
             fed = self.model.feedback(self.hidden) if fed is None else fed
             everywhere = torch.ones_like(self._positions, dtype=torch.bool)[:, None]
-            self._step(everywhere, inputs_embeds=fed[:, None])
+            self._think(everywhere, inputs_embeds=fed[:, None])
         return fed
 
     def close(self) -> Float[Tensor, "batch d_vocab"]:
         """Feed EOT and return the logits of the first answer token."""
-        eot = torch.tensor(self.model.template.eot, device=self._mask.device)
-        tokens = eot.expand(len(self.problems), -1)
+        eot = self._eot()
         with self._at(Close()):
-            return self._logits(torch.ones_like(tokens, dtype=torch.bool), tokens)[:, -1]
+            hidden = self._step(torch.ones_like(eot, dtype=torch.bool), input_ids=eot)
+            return self.logits(hidden[:, -1])
 
     def answer(
         self,
@@ -116,7 +117,30 @@ class Rollout:
         several tokens counts as the stage of its first.
         """
         with self._at(Answer(index)):
-            return self._logits(real, tokens)
+            return self.logits(self._step(real, input_ids=tokens))
+
+    def recite(
+        self, tokens: Int[Tensor, "batch n_tokens"], real: Bool[Tensor, "batch n_tokens"]
+    ) -> Float[Tensor, "batch n_tokens+1 d_model"]:
+        """Feed EOT and given answer tokens, all in one pass, which counts as the stage `Close`.
+
+        Returns
+        -------
+        Tensor
+            The hidden states behind EOT and behind each token: number t predicts answer token t.
+            `logits` turns them, or a few of them, into logits.
+        """
+        eot = self._eot()
+        everywhere = torch.ones_like(eot, dtype=torch.bool)
+        with self._at(Close()):
+            hidden = self._step(
+                torch.cat([everywhere, real], dim=1), input_ids=torch.cat([eot, tokens], dim=1)
+            )
+        return hidden[:, eot.shape[1] - 1 :]
+
+    def logits(self, hidden: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
+        """Return the logits of hidden states."""
+        return unembed(self.model.bridge.original_model, hidden)
 
     def branch(self, rows: Int[Tensor, " rows"], *, after: Stage) -> "Rollout":
         """Return a copy of chosen rows, repeats allowed, as they were just after a stage.
@@ -125,17 +149,29 @@ class Rollout:
         should be ones whose answers had not ended.
         """
         width = self.layout.columns(after).stop
-        indices = rows.tolist()
+        return self._copied(rows, self._mask[rows, :width], after)
+
+    def resume(self, rows: Int[Tensor, " rows"], n_said: Int[Tensor, " rows"]) -> "Rollout":
+        """Return a copy of chosen rows as if each had said that many of its answer tokens.
+
+        The columns of the tokens that a row did not say stay where they are, and nothing attends
+        to them: what is fed next stands behind them, at the position of each row's next token.
+        """
+        columns = torch.arange(self._mask.shape[1], device=rows.device)
+        said = columns < self.layout.eot.stop + n_said[:, None]
+        return self._copied(rows, self._mask[rows] & said, self.stage)
+
+    def _copied(
+        self, rows: Int[Tensor, " rows"], mask: Bool[Tensor, "rows width"], stage: Stage
+    ) -> "Rollout":
+        indices, width = rows.tolist(), mask.shape[1]
         other = copy.copy(self)
-        other.stage = after
+        other.stage = stage
         other.problems = tuple(self.problems[row] for row in indices)
         other.layout = self.layout.rows(indices)
-        other._mask = self._mask[rows, :width]
-        other._positions = other._mask.sum(dim=1)
-        other._cache = DynamicCache()
-        other._cache.layers = [copy.copy(layer) for layer in self._cache.layers]
-        other._cache.crop(width - self._mask.shape[1])
-        other._cache.batch_select_indices(rows)
+        other._mask = mask
+        other._positions = mask.sum(dim=1)
+        other._cache = branched(self._cache, rows, width)
         n_thoughts = min(max(width - self.layout.bot.stop, 0), self.layout.n_thoughts)
         other._hidden_states = [hidden[rows] for hidden in self._hidden_states[: n_thoughts + 1]]
         return other
@@ -150,17 +186,19 @@ class Rollout:
         finally:
             self.model.running = outer
 
-    def _step(self, real: Bool[Tensor, "batch width"], **inputs: Tensor) -> None:
-        inner = self.model.bridge.original_model.base_model
-        output = inner(**inputs, **self._extend(real))
-        self._hidden_states.append(output.last_hidden_state[:, -1])
+    def _eot(self) -> Int[Tensor, "batch eot_width"]:
+        eot = torch.tensor(self.model.template.eot, device=self._mask.device)
+        return eot.expand(len(self.problems), -1)
 
-    def _logits(
-        self, real: Bool[Tensor, "batch width"], tokens: Int[Tensor, "batch width"]
-    ) -> Float[Tensor, "batch width d_vocab"]:
-        model = self.model.bridge.original_model
-        logits: Tensor = model(input_ids=tokens, **self._extend(real)).logits
-        return logits.float()
+    def _think(self, real: Bool[Tensor, "batch width"], **inputs: Tensor) -> None:
+        self._hidden_states.append(self._step(real, **inputs)[:, -1])
+
+    def _step(
+        self, real: Bool[Tensor, "batch width"], **inputs: Tensor
+    ) -> Float[Tensor, "batch width d_model"]:
+        inner = self.model.bridge.original_model.base_model
+        hidden: Tensor = inner(**inputs, **self._extend(real)).last_hidden_state
+        return hidden
 
     def _extend(self, real: Bool[Tensor, "batch width"]) -> dict[str, Any]:
         """Extend mask and positions by the new columns and return them as model arguments."""
