@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types format bench clean
+.PHONY: demo test lint types format bench calibrate gallery docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
@@ -22,6 +22,19 @@ types: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+calibrate: $(READY)
+	$(BIN)/python benchmarks/calibration.py
+
+gallery: $(READY)
+	$(BIN)/python docs/gallery.py
+
+docs: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cot-attn needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
