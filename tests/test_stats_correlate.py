@@ -195,6 +195,14 @@ def test_a_small_sample_is_said_to_be_one() -> None:
     assert any("30 problems" in warning for warning in warnings)
 
 
+def test_many_heads_and_few_resamples_are_warned_of() -> None:
+    attention, failure = world(n_problems=120)
+    heads = xr.concat([attention] * 50, dim="head").assign_coords(head=range(50))
+    warnings = correlate(heads, failure, n_resamples=199).attrs["warnings"]
+    assert any("n_resamples=4000" in warning for warning in warnings)
+    assert "warnings" not in correlate(attention, failure).attrs
+
+
 def test_unequal_problem_sets_raise_and_inner_joins_by_id_and_says_so() -> None:
     attention, failure = world()
     shuffled = failure[::-1][5:]

@@ -31,7 +31,12 @@ def attention() -> xr.Dataset:
 def effects(downstream: str) -> xr.Dataset:
     # Ten problems, ten digits: a donor's thought always holds another digit.
     ablator = TokenAblator(handmade_model(WEIGHTS.tolist()), [Resample()], downstream=downstream)
-    return ablator.run(handmade_problems(10))
+    return ablator.run(handmade_problems(10), max_new_tokens=4)
+
+
+@pytest.fixture(scope="module")
+def direct() -> xr.Dataset:
+    return effects("frozen")
 
 
 def test_shares_are_the_weights_that_were_set(attention: xr.Dataset) -> None:
@@ -47,21 +52,24 @@ def test_the_reading_head_prefers_the_thought_that_it_reads(attention: xr.Datase
     assert float(found.margin) == pytest.approx(3 / 9, abs=1e-5)
 
 
-def test_importance_is_on_the_thought_that_is_read_and_on_those_it_is_made_from() -> None:
-    direct, total = importance(effects("frozen")), importance(effects("recompute"))
-    np.testing.assert_array_equal(direct.estimate, [0, 0, 1, 0, 0, 0])
+def test_importance_is_on_the_thought_that_is_read_and_on_those_it_is_made_from(
+    direct: xr.Dataset,
+) -> None:
+    total = importance(effects("recompute"))
+    np.testing.assert_array_equal(importance(direct).estimate, [0, 0, 1, 0, 0, 0])
     np.testing.assert_array_equal(total.estimate, [1, 1, 1, 0, 0, 0])
 
 
-def test_importance_on_one_thought_has_an_effective_number_of_one() -> None:
-    data = effects("frozen")
-    assert int(worst_thought(data).thought) == READS
-    found = profile_concentration(data.failed.mean("corruption"))
+def test_importance_on_one_thought_has_an_effective_number_of_one(direct: xr.Dataset) -> None:
+    assert int(worst_thought(direct).thought) == READS
+    found = profile_concentration(direct.failed.mean("corruption"))
     assert float(found.estimate.sel(measure="effective_number")) == pytest.approx(1)
 
 
-def test_nothing_fails_the_checks_but_the_sample_is_small(attention: xr.Dataset) -> None:
-    found = run_checks(attention, effects("frozen"))
+def test_nothing_fails_the_checks_but_the_sample_is_small(
+    attention: xr.Dataset, direct: xr.Dataset
+) -> None:
+    found = run_checks(attention, direct)
     assert {check.name for check in found if check.status == "warn"} >= {"Enough problems"}
     failed = {check.name for check in found if check.status == "fail"}
     assert not failed, found

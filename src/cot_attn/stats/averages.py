@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from cot_attn.stats.intervals import mean_interval
 from cot_attn.stats.labels import require_dims
+from cot_attn.stats.sample_size import with_warnings
 
 
 def mean_over_problems(values: xr.DataArray, *, confidence: float = 0.95) -> xr.Dataset:
@@ -47,11 +48,12 @@ def mean_over_problems(values: xr.DataArray, *, confidence: float = 0.95) -> xr.
     n_problems = np.isfinite(flat).sum(axis=0)
     named = {"estimate": estimate, "low": low, "high": high, "n_problems": n_problems}
     coords = {dim: ordered.coords[dim] for dim in rest if dim in ordered.coords}
-    return xr.Dataset(
+    result = xr.Dataset(
         {name: (rest, numbers.reshape(shape)) for name, numbers in named.items()},
         coords=coords,
         attrs={"method": "mean over problems, skewness-corrected t", "confidence": confidence},
     )
+    return with_warnings(result)
 
 
 def series_by_presence(

@@ -14,6 +14,7 @@ from cot_attn.stats.intervals import mean_interval
 from cot_attn.stats.labels import as_array, require_dims
 from cot_attn.stats.multiplicity import benjamini_hochberg, holm
 from cot_attn.stats.resampling import canonical_order
+from cot_attn.stats.sample_size import with_warnings
 
 Pairs = Literal["all", "adjacent"]
 Differences = Float[np.ndarray, "problem series"]
@@ -113,7 +114,7 @@ def contrasts(
     variables = {name: (dims, table.reshape(full)) for name, table in found.items()}
     variables["n_problems"] = (dims, found["n_problems"].reshape(full).astype(np.int64))
     variables["reason"] = (dims, reason.reshape(full))
-    return xr.Dataset(
+    result = xr.Dataset(
         variables,
         coords={
             "first": ("pair", labels[[first for first, _ in chosen]]),
@@ -130,6 +131,7 @@ def contrasts(
             "seed": seed,
         },
     )
+    return with_warnings(result)
 
 
 def _flip(differences: Differences, signs: Float[np.ndarray, "resample problem"]) -> PerSeries:

@@ -13,7 +13,7 @@ from cot_attn.stats.inference import Question, answer
 from cot_attn.stats.labels import Join, as_values, join_by_label, problem_coordinate, require_dims
 from cot_attn.stats.multiplicity import benjamini_hochberg
 from cot_attn.stats.resampling import canonical_order
-from cot_attn.stats.sample_size import with_warnings
+from cot_attn.stats.sample_size import enough_resamples, with_warnings
 
 Covariate = Float[np.ndarray, " problem"]
 
@@ -147,7 +147,7 @@ def correlate(
         result.attrs["partial"] = partial
     if estimand == "pooled":
         result.attrs["warning"] = POOLED_WARNING
-    return with_warnings(result)
+    return with_warnings(result, enough_resamples(result))
 
 
 def _correlate_group(

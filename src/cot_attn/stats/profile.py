@@ -10,6 +10,7 @@ from cot_attn.stats.concentration import MEASURES, measures
 from cot_attn.stats.inference import FEWEST_PROBLEMS, REASON_DTYPE
 from cot_attn.stats.intervals import leave_one_out_interval
 from cot_attn.stats.labels import as_values, require_dims
+from cot_attn.stats.sample_size import with_warnings
 
 PerSeries = Float[np.ndarray, " series"]
 
@@ -58,7 +59,7 @@ def profile_concentration(values: xr.DataArray, *, confidence: float = 0.95) -> 
     shape = (len(MEASURES), *(values.sizes[dim] for dim in rest))
     dims: list[Hashable] = ["measure", *rest]
     coords = {dim: values.coords[dim] for dim in rest if dim in values.coords}
-    return xr.Dataset(
+    result = xr.Dataset(
         {
             "estimate": (dims, estimate.reshape(shape)),
             "low": (dims, low.reshape(shape)),
@@ -69,6 +70,7 @@ def profile_concentration(values: xr.DataArray, *, confidence: float = 0.95) -> 
         coords={"measure": list(MEASURES), **coords},
         attrs={"method": "leave one problem out, both ways of its bias", "confidence": confidence},
     )
+    return with_warnings(result)
 
 
 def _shares(totals: Float[np.ndarray, "*sample thought series"]) -> np.ndarray:

@@ -8,6 +8,7 @@ import xarray as xr
 from cot_attn.stats.intervals import mean_interval
 from cot_attn.stats.labels import as_values, require_dims
 from cot_attn.stats.resampling import bootstrap_weights, canonical_order
+from cot_attn.stats.sample_size import with_warnings
 
 
 def specialisation(
@@ -62,7 +63,7 @@ def specialisation(
         "certainty": certainty,
         "n_problems": np.full(first.shape, n),
     }
-    return xr.Dataset(
+    result = xr.Dataset(
         {name: (rest, numbers.reshape(shape)) for name, numbers in found.items()},
         coords=coords,
         attrs={
@@ -72,3 +73,4 @@ def specialisation(
             "seed": seed,
         },
     )
+    return with_warnings(result)
