@@ -124,6 +124,8 @@ def _errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, OSError, ImportError) as error:
+        if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
+            raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         typer.secho(f"cot-attn: {message}", fg="red", err=True)
         sys.exit(2)
