@@ -47,7 +47,7 @@ def _by_thought(study: Study) -> Table:
             f"{study.n_correct} of {len(study.problems)} problems answered right ({n_wrong} wrong, "
             f"left out). Importance: how often the answer breaks when the thought is corrupted, "
             f"mean over {study.effects.sizes['corruption']} corruptions, 95 % "
-            f"interval. Share: of the attention on thoughts from {study.query}, mean over heads. "
+            f"interval. Share L1: of the attention on thoughts from {study.query} in layer 1, mean "
             "All in percent."
         ),
         title_justify="left",
@@ -55,11 +55,11 @@ def _by_thought(study: Study) -> Table:
     )
     table.add_column("thought", justify="right")
     table.add_column("importance", justify="right")
-    table.add_column("95 %", justify="right")
+    table.add_column("95 %", justify="right", no_wrap=True)
     layers = study.three_layers
     tables = {layer: study.table(layer) for layer in layers}
     for layer in layers:
-        table.add_column(f"share, layer {layer}", justify="right")
+        table.add_column(f"share L{layer}", justify="right", no_wrap=True)
     first = tables[layers[0]]
     for position, (thought, row) in enumerate(first.iterrows()):
         shares = [_number(tables[layer]["share"].iloc[position]) for layer in layers]
