@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from cot_attn.interventions import (
     CCTA,
     GaussianNoise,
+    Hook,
     Mean,
     Place,
     Reference,
@@ -30,7 +31,8 @@ ACTIVATIONS = (
     .expand(-1, -1, WIDTH)
     .float()
 )
-REFERENCE = Reference(IDS, ACTIVATIONS, frozenset(IDS))
+INPUT = Hook("input")
+REFERENCE = Reference(IDS, {INPUT: ACTIVATIONS}, frozenset(IDS))
 
 problems = st.sampled_from(IDS)
 thoughts = st.integers(0, N_THOUGHTS - 1)
@@ -88,13 +90,13 @@ def test_the_mean_leaves_the_problem_itself_out(problem: str, thought: int) -> N
 
 
 def test_the_mean_of_donors_that_are_others_is_the_mean_of_all_donors() -> None:
-    reference = Reference(IDS, ACTIVATIONS, frozenset(IDS[:3]))
+    reference = Reference(IDS, {INPUT: ACTIVATIONS}, frozenset(IDS[:3]))
     mean = Mean()(torch.zeros(WIDTH), place("p6", 1, reference=reference))
     torch.testing.assert_close(mean, ACTIVATIONS[:3, 1].mean(dim=0))
 
 
 def test_only_donors_donate() -> None:
-    reference = Reference(IDS, ACTIVATIONS, frozenset({"p1", "p4"}))
+    reference = Reference(IDS, {INPUT: ACTIVATIONS}, frozenset({"p1", "p4"}))
     for problem, expected in {"p1": {"p4"}, "p4": {"p1"}, "p0": {"p1", "p4"}}.items():
         places = [place(problem, 2, seed, reference) for seed in range(50)]
         assert {origin(Resample()(torch.zeros(WIDTH), each))[0] for each in places} == expected
@@ -153,11 +155,11 @@ def test_every_corruption_has_a_label_of_its_own() -> None:
 
 
 def test_impossible_choices_are_refused_with_a_sentence() -> None:
-    alone = Reference(("p0",), ACTIVATIONS[:1], frozenset({"p0"}))
+    alone = Reference(("p0",), {INPUT: ACTIVATIONS[:1]}, frozenset({"p0"}))
     for corruption in (Resample(), Mean()):
         with pytest.raises(ValueError, match="at least two problems"):
             corruption(torch.zeros(WIDTH), place("p0", 0, reference=alone))
-    single = Reference(IDS, ACTIVATIONS[:, :1], frozenset(IDS))
+    single = Reference(IDS, {INPUT: ACTIVATIONS[:, :1]}, frozenset(IDS))
     with pytest.raises(ValueError, match="at least two thoughts"):
         Shuffle()(torch.zeros(WIDTH), place("p0", 0, reference=single))
     with pytest.raises(ValueError, match="not part of the reference"):

@@ -12,6 +12,7 @@ from cot_attn.data import Problem
 from cot_attn.interventions import (
     CCTA,
     GaussianNoise,
+    Hook,
     Intervention,
     Mean,
     Place,
@@ -48,7 +49,7 @@ class Twins:
         ]
         ids = tuple(problem.id for problem in self.problems)
         fed = torch.stack([plain.thoughts for plain in self.plain])
-        self.reference = Reference(ids, fed, frozenset(ids))
+        self.reference = Reference(ids, {Hook("input"): fed}, frozenset(ids))
 
     def changed(self, row: int, change: Intervention, seed: int = 0) -> Plain:
         """Run one problem plainly with one change."""
@@ -57,7 +58,7 @@ class Twins:
             place = Place(self.problems[row].id, index, seed, self.reference)
             return lambda activation: change.corruption(activation, place)
 
-        edits = {(change.site, index): edit(index) for index in change.thoughts}
+        edits = {(change.site.label, index): edit(index) for index in change.thoughts}
         later = range(change.thoughts[0] + 1, N_THOUGHTS) if change.downstream == "frozen" else ()
         inputs = {index: self.plain[row].thoughts[index] for index in later}
         return self.loop.run(self.tokens[row], edits, inputs=inputs)

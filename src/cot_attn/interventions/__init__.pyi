@@ -1,7 +1,9 @@
 from .ablator import TokenAblator as TokenAblator
+from .collecting import collect as collect
 from .corruption import CCTA as CCTA
 from .corruption import Corruption as Corruption
 from .corruption import GaussianNoise as GaussianNoise
+from .corruption import KnockOut as KnockOut
 from .corruption import Mean as Mean
 from .corruption import Replace as Replace
 from .corruption import Resample as Resample
@@ -11,25 +13,31 @@ from .corruption import ShuffleAll as ShuffleAll
 from .corruption import Swap as Swap
 from .corruption import Unchanged as Unchanged
 from .corruption import Zero as Zero
-from .engine import run_variants as run_variants
 from .intervention import Downstream as Downstream
 from .intervention import Intervention as Intervention
-from .intervention import Site as Site
 from .noise import noise_floor as noise_floor
 from .outcomes import OUTCOMES as OUTCOMES
 from .outcomes import Outcome as Outcome
 from .place import Place as Place
 from .place import Reference as Reference
-from .treatment import collect as collect
+from .sites import Attention as Attention
+from .sites import Hook as Hook
+from .sites import KeysValues as KeysValues
+from .sites import Site as Site
 from .treatment import treated as treated
+from .variants import run_variants as run_variants
 
 __all__ = [
     "CCTA",
     "OUTCOMES",
+    "Attention",
     "Corruption",
     "Downstream",
     "GaussianNoise",
+    "Hook",
     "Intervention",
+    "KeysValues",
+    "KnockOut",
     "Mean",
     "Outcome",
     "Place",

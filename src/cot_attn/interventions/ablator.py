@@ -7,16 +7,15 @@ from itertools import product
 import xarray as xr
 
 from cot_attn.data.problem import Problem
+from cot_attn.interventions.collecting import collect
 from cot_attn.interventions.corruption import CCTA, Corruption, ShuffleAll
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.engine import run_variants
-from cot_attn.interventions.intervention import Downstream, Intervention, Site
-from cot_attn.interventions.noise import noise_floor
+from cot_attn.interventions.intervention import Downstream, Intervention
 from cot_attn.interventions.outcomes import DEFAULT
-from cot_attn.interventions.treatment import collect, treated
+from cot_attn.interventions.sites import Site, as_site
+from cot_attn.interventions.treatment import treated
+from cot_attn.interventions.variants import check_interventions, run_variants
 from cot_attn.models.continuous import ContinuousThoughtModel
-
-N_FLOOR_PROBLEMS = 16
 
 
 class TokenAblator:
@@ -29,7 +28,7 @@ class TokenAblator:
     corruptions
         What replaces a thought; by default the published seven, `CCTA`.
     site
-        Where: `input` is the vector that is fed.
+        Where: `"input"` is the vector that is fed; see `Intervention`.
     downstream
         `recompute` for the total effect, `frozen` for the effect that does not travel through
         later thoughts' inputs.
@@ -52,7 +51,7 @@ class TokenAblator:
         self,
         model: ContinuousThoughtModel,
         corruptions: Sequence[Corruption] = CCTA,
-        site: Site = "input",
+        site: Site | str = "input",
         downstream: Downstream = "recompute",
         seed: int = 0,
         *,
@@ -65,7 +64,7 @@ class TokenAblator:
             )
         self.model = model
         self.corruptions = tuple(corruptions)
-        self.site, self.downstream = site, downstream
+        self.site, self.downstream = as_site(site).label, downstream
         self.seed = seed
         self.reference = reference
         self.interventions = [
@@ -79,7 +78,7 @@ class TokenAblator:
         outcomes: Sequence[str] = DEFAULT,
         *,
         max_new_tokens: int = 64,
-        batch_size: int = 128,
+        batch_size: int | None = None,
     ) -> xr.Dataset:
         """Corrupt each thought of each problem and return the effects.
 
@@ -92,7 +91,7 @@ class TokenAblator:
         max_new_tokens
             The greatest number of tokens in an answer.
         batch_size
-            How many rows run at once.
+            How many rows run at once; by default as many as fit.
 
         Returns
         -------
@@ -111,17 +110,10 @@ class TokenAblator:
             seed=self.seed,
             reference=self.reference,
         )
-        floor = noise_floor(
-            self.model,
-            problems[:N_FLOOR_PROBLEMS],
-            outcomes,
-            max_new_tokens=max_new_tokens,
-            batch_size=batch_size,
-        )
         labels = [label_of(corruption) for corruption in self.corruptions]
         grid = {"thought": range(self.model.n_thoughts), "corruption": labels}
         effects = _unfolded(variants, grid)
-        return effects.assign_attrs(site=self.site, downstream=self.downstream, noise_floor=floor)
+        return effects.assign_attrs(site=self.site, downstream=self.downstream)
 
     @contextmanager
     def applied(
@@ -146,7 +138,9 @@ class TokenAblator:
         >>> with TokenAblator(model).applied(Intervention(0, Zero()), problems):
         ...     answers = model.generate(problems)
         """
-        known = collect(self.model, problems, donors=self.reference)
+        check_interventions([intervention], self.model)
+        hooks = intervention.baselines(self.model)
+        known = collect(self.model, problems, hooks, donors=self.reference)
         with treated(self.model, intervention, known, seed=self.seed):
             yield self.model
 

@@ -1,12 +1,13 @@
 """What replaces an activation: corruptions of one thought of one problem.
 
 A corruption is any callable `(activation, place) -> activation` that keeps the shape; see
-`Corruption`. The ones here are small frozen dataclasses whose `label` names them in results.
+`Corruption`. The ones here are small frozen dataclasses whose `label` names them in results. Those
+that look at the activation alone say `needs_baseline = False`, which saves a run of the problems.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -35,6 +36,7 @@ class Corruption(Protocol):
 class Unchanged:
     """Puts back what was there: whatever moves is noise."""
 
+    needs_baseline: ClassVar[bool] = False
     label: str = field(default="unchanged", init=False)
 
     def __call__(self, activation: Activation, place: Place) -> Activation:
@@ -46,6 +48,7 @@ class Unchanged:
 class Zero:
     """All zeros. This is far from what the model knows; see Mean and Resample."""
 
+    needs_baseline: ClassVar[bool] = False
     label: str = field(default="zero", init=False)
 
     def __call__(self, activation: Activation, place: Place) -> Activation:
@@ -66,6 +69,7 @@ class GaussianNoise:
         Whether sigma is relative.
     """
 
+    needs_baseline: ClassVar[bool] = False
     sigma: float
     relative: bool = False
 
@@ -79,7 +83,7 @@ class GaussianNoise:
         return f"gaussian(sigma={self.sigma:g}{', relative' if self.relative else ''})"
 
     def __call__(self, activation: Activation, place: Place) -> Activation:
-        """Add noise that depends on seed, problem, thought and sigma alone."""
+        """Add noise that depends on seed, problem, thought, hook and sigma alone."""
         noise = torch.randn(activation.shape, generator=place.generator(self.label))
         scale = activation.float().square().mean().sqrt().cpu() if self.relative else 1.0
         return activation + (noise * self.sigma * scale).to(activation)
@@ -169,6 +173,7 @@ class Swap:
 class Scale:
     """The activation times a factor."""
 
+    needs_baseline: ClassVar[bool] = False
     factor: float
 
     @property
@@ -193,12 +198,30 @@ class Replace:
         The name in results.
     """
 
+    needs_baseline: ClassVar[bool] = False
     values: Tensor
     label: str = "replace"
 
     def __call__(self, activation: Activation, place: Place) -> Activation:
         """Return the values."""
         return self.values.to(activation)
+
+
+@dataclass(frozen=True)
+class KnockOut:
+    """No attention: for the site `Attention`, whose scores it masks before the softmax."""
+
+    needs_baseline: ClassVar[bool] = False
+    label: str = field(default="knock_out", init=False)
+
+    def __call__(self, activation: Activation, place: Place) -> Activation:
+        """Return the least number in the place of every score."""
+        return torch.full_like(activation, torch.finfo(activation.dtype).min)
+
+
+def needs_baseline(corruption: Callable[..., Tensor]) -> bool:
+    """Whether a corruption may ask for activations of unchanged runs."""
+    return bool(getattr(corruption, "needs_baseline", True))
 
 
 def label(corruption: Callable[..., Tensor]) -> str:

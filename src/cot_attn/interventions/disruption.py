@@ -1,7 +1,7 @@
 """How far an intervention moves attention, from the queries that read the answer."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cot_attn.interventions.baseline import Words
+from cot_attn.interventions.words import Words
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.stages import Close
 
 QUERIES = ("eot", "answer_value")
 
@@ -76,28 +75,22 @@ class Disruption:
             return
         model, first = self.model, words.value[:, 0]
         batch = torch.arange(len(first), device=first.device)
-        eot: list[Tensor] = []
-        value: list[Tensor] = []
+        n_tokens = words.tokens.shape[1]
+        closing: list[Tensor] = []
+        valuing: list[Tensor] = []
 
         def record(pattern: Float[Tensor, "batch head query key"], hook: object) -> None:
-            assert model.running is not None
-            if isinstance(model.running.stage, Close):
-                eot.append(pattern[:, :, -1].float())
-            else:
-                value.append(pattern[batch, :, (first - 1).clamp(min=0)].float())
+            # One pass over EOT and the words: its last `n_tokens` queries predict one word each.
+            predicting = pattern[:, :, -n_tokens:]
+            closing.append(predicting[:, :, 0].float())
+            valuing.append(predicting[batch, :, first.clamp(min=0)].float())
 
-        with ExitStack() as stack:
-            for layer in range(model.n_layers):
-                hook = (f"blocks.{layer}.attn.hook_pattern", record)
-                stack.enter_context(model.hooks([hook]))
+        names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.n_layers)]
+        with model.hooks([(name, record) for name in names]):
             yield collected
-        closing = torch.stack(eot, dim=1)
-        answering = torch.stack(value, dim=1) if value else closing.clone()
-        # Where the value comes first, it is EOT that predicts it.
-        answering[first == 0] = 0
-        answering[first == 0, :, :, : closing.shape[-1]] = closing[first == 0]
+        answering = torch.stack(valuing, dim=1)
         answering[first < 0] = torch.nan
-        collected.extend([closing, answering])
+        collected.extend([torch.stack(closing, dim=1), answering])
 
 
 def _distance(

@@ -1,31 +1,53 @@
 """How much every outcome moves when nothing was changed."""
 
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.corruption import Scale, Unchanged
-from cot_attn.interventions.engine import run_variants
-from cot_attn.interventions.intervention import Intervention
+from cot_attn.interventions.batching import Batches
+from cot_attn.interventions.collecting import collect
+from cot_attn.interventions.corruption import Unchanged
+from cot_attn.interventions.engine import Engine
+from cot_attn.interventions.intervention import Downstream, Intervention
 from cot_attn.interventions.outcomes import DEFAULT
+from cot_attn.interventions.sites import Site
 from cot_attn.models.continuous import ContinuousThoughtModel
 
+Treatment = tuple[Site | str, Downstream]
 
+
+@torch.no_grad()
 def noise_floor(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
     outcomes: Sequence[str] = DEFAULT,
     *,
+    treatments: Iterable[Treatment] = (("input", "recompute"),),
     max_new_tokens: int = 64,
     batch_size: int = 128,
 ) -> dict[str, float]:
     """Return how much each outcome moves when nothing was changed.
 
-    Every thought is put back as it was, in batches of other shapes than the baseline's and one by
-    one. What differs from the baseline, or between the two, is rounding; an effect below it is
+    Every thought is put back as it was, at each site and with each downstream, in two shapes of
+    batch. What differs from the baseline, or between the two, is rounding; an effect below it is
     none.
+
+    Parameters
+    ----------
+    model
+        The model.
+    problems
+        A few problems; those with a right baseline tell.
+    outcomes
+        What is measured; see `run_variants`.
+    treatments
+        Pairs of a site and a downstream.
+    max_new_tokens
+        The greatest number of tokens in an answer.
+    batch_size
+        The larger of the two shapes; the other is a third of it.
 
     Returns
     -------
@@ -33,23 +55,38 @@ def noise_floor(
         For each numeric outcome the greatest deviation over the problems; NaN where no baseline
         was right.
     """
-    # Two a thought, so that a batch of variants is larger than the batch of their baselines.
-    changes = [
-        Intervention(thought, same)
-        for thought, same in product(range(model.n_thoughts), (Unchanged(), Scale(1.0)))
-    ]
+    unchanged = {
+        change.label: change
+        for thought in range(model.n_thoughts)
+        for site, downstream in treatments
+        for change in [Intervention(thought, Unchanged(), site, downstream)]
+    }
+    changes = list(unchanged.values())
+    hooks = {hook for change in changes for hook in change.baselines(model)}
     numeric = [outcome for outcome in outcomes if outcome != "answer"]
-    together, alone = (
-        run_variants(
-            model, problems, changes, numeric, max_new_tokens=max_new_tokens, batch_size=size
+    if not (changes and numeric):
+        return {}
+    known = collect(model, problems, hooks, batch_size=batch_size)
+    n_rows = min(batch_size, len(problems) * len(changes))
+    runs = []
+    for size in (n_rows, max(1, n_rows // 3)):
+        engine = Engine(
+            model,
+            problems,
+            changes,
+            numeric,
+            reference=known,
+            seed=0,
+            max_new_tokens=max_new_tokens,
+            only_correct=True,
         )
-        for size in (batch_size, 1)
-    )
+        runs.append(engine.run(Batches(size), lambda done: None).dataset())
     floor = {}
     for name in numeric:
-        deviations = [np.abs(together[name].values - alone[name].values)]
+        one, other = (run[name].values for run in runs)
+        deviations = [np.abs(one - other)]
         if not name.startswith("logprob"):  # these are zero where nothing moved
-            deviations += [np.abs(together[name].values), np.abs(alone[name].values)]
+            deviations += [np.abs(one), np.abs(other)]
         finite = np.concatenate([each[np.isfinite(each)] for each in deviations])
         floor[name] = float(finite.max()) if finite.size else float("nan")
     return floor

@@ -1,45 +1,21 @@
 """Carrying interventions out while a model thinks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cot_attn.data.problem import Problem
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.intervention import HOOK_NAMES, Intervention
+from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.place import Place, Reference
+from cot_attn.interventions.sites import Attention, Hook
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Thought
-
-
-def collect(
-    model: ContinuousThoughtModel,
-    problems: Sequence[Problem],
-    *,
-    donors: Sequence[Problem] | None = None,
-    batch_size: int = 64,
-) -> Reference:
-    """Run problems unchanged and keep the vectors that are fed.
-
-    Parameters
-    ----------
-    model
-        The model.
-    problems
-        The problems whose baselines are needed.
-    donors
-        The problems that may donate; by default the same ones.
-    batch_size
-        How many problems think at once.
-    """
-    donors = problems if donors is None else donors
-    everything = {problem.id: problem for problem in [*donors, *problems]}
-    ids = sorted(everything)
-    run = model.think([everything[problem] for problem in ids], batch_size=batch_size)
-    return Reference(tuple(ids), run.thoughts, frozenset(problem.id for problem in donors))
+from cot_attn.recording.selection import selected
 
 
 @contextmanager
@@ -59,49 +35,156 @@ def treated(
     interventions
         One for all rows of a batch, or one for each row.
     reference
-        The baselines of the problems that will be run, and the donors.
+        The baselines that the interventions need, of the problems that will be run and of donors;
+        see `collect`.
     seed
         For the random ones among the corruptions.
     """
-
-    def treat(fed: Float[Tensor, "batch d_model"], hook: object) -> Float[Tensor, "batch d_model"]:
-        rollout = model.running
-        assert rollout is not None
-        assert isinstance(rollout.stage, Thought)
-        thought = rollout.stage.index
-        ids = [problem.id for problem in rollout.problems]
-        each = (
-            [interventions] * len(ids) if isinstance(interventions, Intervention) else interventions
-        )
-        if len(each) != len(ids):
-            raise ValueError(f"There are {len(each)} interventions for {len(ids)} rows.")
-        result = fed.clone()
-        frozen = [
-            row
-            for row, change in enumerate(each)
-            if change.downstream == "frozen" and thought > change.thoughts[0]
-        ]
-        if frozen:
-            rows = reference.rows([ids[row] for row in frozen])
-            result[frozen] = reference.activations[rows, thought].to(result)
-        for row, change in enumerate(each):
-            if thought in change.thoughts:
-                place = Place(ids[row], thought, seed, reference)
-                result[row] = _checked(change, change.corruption(result[row], place), result[row])
-        return result
-
-    with model.hooks([(HOOK_NAMES["input"], treat)]):
+    treatment = _Treatment(model, interventions, reference, seed)
+    different = treatment.different
+    hooks: list[tuple[str, Callable[..., Tensor]]] = []
+    for restored in {each.restored_at for each in different if each.downstream == "frozen"}:
+        hooks.append((restored.name, partial(treatment.restore, restored)))
+    places = {hook for each in different for hook in each.site.hooks(model)}
+    for place in sorted(places, key=lambda each: each.label):
+        hooks.append((place.name, partial(treatment.corrupt, place)))
+    masked = {
+        layer
+        for each in different
+        if isinstance(each.site, Attention)
+        for layer in selected("layer", each.site.layers, model.n_layers)
+    }
+    for layer in sorted(masked):
+        hooks.append((f"blocks.{layer}.attn.hook_attn_scores", partial(treatment.mask, layer)))
+    with model.hooks(hooks):
         yield model
 
 
-def _checked(change: Intervention, corrupted: object, activation: Tensor) -> Tensor:
-    name = label_of(change.corruption)
-    if not isinstance(corrupted, Tensor) or corrupted.shape != activation.shape:
-        given = tuple(corrupted.shape) if isinstance(corrupted, Tensor) else type(corrupted)
-        raise ValueError(
-            f"The corruption {name} returned {given}; it must return a tensor of the shape that "
-            f"it was given, {tuple(activation.shape)}."
-        )
-    if not torch.isfinite(corrupted).all():
-        raise ValueError(f"The corruption {name} returned NaN or infinity. Return finite numbers.")
-    return corrupted
+class _Treatment:
+    """What is done to the rows of a batch, hook by hook."""
+
+    def __init__(
+        self,
+        model: ContinuousThoughtModel,
+        interventions: Sequence[Intervention] | Intervention,
+        reference: Reference,
+        seed: int,
+    ) -> None:
+        self.model, self.reference, self.seed = model, reference, seed
+        self.interventions = interventions
+        each = [interventions] if isinstance(interventions, Intervention) else interventions
+        self.different = list({id(change): change for change in each}.values())
+        self._hooks = {id(change): set(change.site.hooks(model)) for change in self.different}
+
+    def restore(self, place: Hook, activation: Tensor, hook: object) -> Tensor:
+        """Put the baseline back into the later thoughts of frozen rows."""
+        rollout, thought = self._thought()
+        rows = [
+            row
+            for change, rows in self._groups(rollout)
+            if change.downstream == "frozen" and change.restored_at == place
+            for row in rows
+            if thought > change.thoughts[0]
+        ]
+        if not rows:
+            return activation
+        ids = [rollout.problems[row].id for row in rows]
+        result = activation.clone()
+        result[rows] = self.reference.at(place)[self.reference.rows(ids), thought].to(result)
+        return result
+
+    def corrupt(self, place: Hook, activation: Tensor, hook: object) -> Tensor:
+        """Replace a hook's activation in the rows that change this thought there."""
+        if not isinstance(self._rollout().stage, Thought):
+            return activation
+        rollout, thought = self._thought()
+        result = activation.clone()
+        own = result if result.ndim == 2 else result[:, 0]
+        heads = None if place.heads is None else torch.tensor(place.heads, device=own.device)
+        for change, rows in self._groups(rollout):
+            if thought in change.thoughts and place in self._hooks[id(change)]:
+                at = torch.tensor(rows, device=own.device)
+                where = (at,) if heads is None else (at[:, None], heads)
+                ids = [rollout.problems[row].id for row in rows]
+                own[where] = self._corrupted(change, own[where], ids, thought, place)
+        return result
+
+    def _corrupted(
+        self, change: Intervention, before: Tensor, ids: Sequence[str], thought: int, place: Hook
+    ) -> Tensor:
+        """Return what a corruption makes of the activations of several problems."""
+        each = []
+        for problem, own in zip(ids, before, strict=True):
+            where = Place(problem, thought, self.seed, self.reference, place)
+            after: object = change.corruption(own, where)
+            if not isinstance(after, Tensor) or after.shape != own.shape:
+                given = tuple(after.shape) if isinstance(after, Tensor) else type(after)
+                raise ValueError(
+                    f"The corruption {label_of(change.corruption)} returned {given}; it must "
+                    f"return a tensor of the shape that it was given, {tuple(own.shape)}."
+                )
+            each.append(after)
+        values = torch.stack(each)
+        if not torch.isfinite(values).all():
+            raise ValueError(
+                f"The corruption {label_of(change.corruption)} returned NaN or infinity. Return "
+                "finite numbers."
+            )
+        return values
+
+    def mask(
+        self, layer: int, scores: Float[Tensor, "batch head query key"], hook: object
+    ) -> Float[Tensor, "batch head query key"]:
+        """Take attention to changed thoughts away from the queries that come later."""
+        rollout = self._rollout()
+        layout = rollout.layout
+        first = scores.shape[3] - scores.shape[2]
+        result = scores
+        for change, rows in self._groups(rollout):
+            site = change.site
+            if not isinstance(site, Attention) or layer not in selected(
+                "layer", site.layers, self.model.n_layers
+            ):
+                continue
+            heads = selected("head", site.heads, self.model.n_heads)
+            for thought in change.thoughts:
+                queries = [
+                    query
+                    for query in range(scores.shape[2])
+                    if site.asks(layout, first + query, thought)
+                ]
+                if queries:
+                    result = result.clone() if result is scores else result
+                    key = layout.columns(Thought(thought)).start
+                    where = (
+                        torch.tensor(rows)[:, None, None],
+                        torch.tensor(heads)[:, None],
+                        torch.tensor(queries),
+                    )
+                    place = Place(rollout.problems[rows[0]].id, thought, self.seed, self.reference)
+                    result[*where, key] = change.corruption(result[*where, key], place)
+        return result
+
+    def _rollout(self) -> Rollout:
+        rollout = self.model.running
+        assert rollout is not None
+        return rollout
+
+    def _thought(self) -> tuple[Rollout, int]:
+        rollout = self._rollout()
+        assert isinstance(rollout.stage, Thought)
+        return rollout, rollout.stage.index
+
+    def _groups(self, rollout: Rollout) -> list[tuple[Intervention, list[int]]]:
+        """Return each different intervention with its rows."""
+        n_rows = len(rollout.problems)
+        if isinstance(self.interventions, Intervention):
+            return [(self.interventions, list(range(n_rows)))]
+        if len(self.interventions) != n_rows:
+            raise ValueError(
+                f"There are {len(self.interventions)} interventions for {n_rows} rows."
+            )
+        rows: dict[int, list[int]] = {id(change): [] for change in self.different}
+        for row, change in enumerate(self.interventions):
+            rows[id(change)].append(row)
+        return [(change, rows[id(change)]) for change in self.different]

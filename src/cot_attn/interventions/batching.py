@@ -1,0 +1,79 @@
+"""How many rows run at once."""
+
+import os
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import TypeVar
+
+import torch
+
+from cot_attn.models.continuous import ContinuousThoughtModel
+
+Item = TypeVar("Item")
+
+MOST_ROWS = {"cpu": 128, "cuda": 1024}
+"""Beyond these a larger batch was not faster."""
+SHARE = 0.25
+"""How much of the free memory a batch may take; the rest is for what comes and goes in a step."""
+
+
+class Batches:
+    """Work in batches that halve when memory runs out, and stay so.
+
+    Parameters
+    ----------
+    size
+        The number of rows to begin with.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def work(self, items: Sequence[Item], job: Callable[[Sequence[Item]], None]) -> None:
+        """Call a job with all items, batch by batch of about equal size.
+
+        A job that ran out of memory is called again with half of its items.
+        """
+        done = 0
+        while done < len(items):
+            left = len(items) - done
+            batch = items[done : done + ceil(left / ceil(left / self.size))]
+            try:
+                job(batch)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error) or len(batch) == 1:
+                    raise
+                self.size = len(batch) // 2
+            else:
+                done += len(batch)
+                continue
+            # Here the failed batch's tensors are no longer held by the error's traceback.
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def fitting(model: ContinuousThoughtModel, n_positions: int) -> int:
+    """Return how many rows of that many positions fit into the memory that is free.
+
+    A row is counted with its keys and values twice (the baseline's and the branch's).
+    """
+    numbers = 2 * 2 * model.n_layers * model.d_model * n_positions
+    row = numbers * torch.finfo(model.dtype).bits // 8
+    most = MOST_ROWS.get(model.device.type, MOST_ROWS["cpu"])
+    return max(1, min(most, int(SHARE * _free_bytes(model.device) / row)))
+
+
+def _free_bytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError):  # not every system tells
+        return float("inf")
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # On the CPU PyTorch raises a plain RuntimeError.
+    return not isinstance(error, RuntimeError) or (
+        isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    )

@@ -1,0 +1,136 @@
+"""What the logits behind forced words say, a few rows at a time so that they are never all kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cot_attn.interventions.words import Words
+from cot_attn.models.decoding import next_tokens
+from cot_attn.models.rollout import Rollout
+
+LOGITS_AT_ONCE = 2**24
+"""How many logits exist at a time: 64 MiB of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the logits behind the words of a batch said.
+
+    Attributes
+    ----------
+    best
+        The most likely token that is not suppressed, where it was asked for.
+    measured
+        Outcomes by name.
+    """
+
+    best: Int[Tensor, "batch n_tokens"]
+    measured: dict[str, Float[Tensor, " batch"]]
+
+
+class Reader:
+    """Reads from logits what some outcomes need, and nothing else.
+
+    Divergences and log-probabilities are in nats: `kl_first` and `kl_value` are KL(baseline ||
+    variant) at the answer's first token and at the first token of its value; `logprob_baseline` is
+    the log-probability of the whole answer and `logprob_gold` that of the value's tokens alone,
+    which in a right answer are the gold value's.
+
+    Parameters
+    ----------
+    outcomes
+        What is measured.
+    """
+
+    def __init__(self, outcomes: Sequence[str]) -> None:
+        self.answers = bool({"failed", "answer"} & set(outcomes))
+        self.divergences = [name for name in ("kl_first", "kl_value") if name in outcomes]
+        self.likelihoods = [
+            name for name in ("logprob_gold", "logprob_baseline") if name in outcomes
+        ]
+        self._at_value = {"kl_value", "disruption_l2", "disruption_tv"} & set(outcomes)
+
+    def needed(self, words: Words) -> Words:
+        """Return the words as far as the outcomes depend on them."""
+        if self.answers or "logprob_baseline" in self.likelihoods:
+            return words
+        n_tokens = 1
+        if self._at_value:
+            n_tokens = max(n_tokens, int(words.value[:, 0].max()) + 1)
+        if self.likelihoods:
+            n_tokens = max(n_tokens, int(words.value[:, 1].max()))
+        return words.up_to(n_tokens)
+
+    def baseline(
+        self, rollout: Rollout, words: Words, hidden: Float[Tensor, "batch n_tokens d_model"]
+    ) -> dict[str, Float[Tensor, "batch d_vocab"]]:
+        """Return the baselines' log-probabilities where divergences are measured."""
+        rows = torch.arange(len(hidden), device=hidden.device)
+        kept = {}
+        for name in self.divergences:
+            states = hidden[rows, _column(name, words).clamp(min=0)]
+            some = [rollout.logits(few).log_softmax(dim=-1) for few in _few(rollout, states)]
+            kept[name] = torch.cat(some)
+        return kept
+
+    def read(
+        self,
+        rollout: Rollout,
+        words: Words,
+        hidden: Float[Tensor, "batch n_tokens d_model"],
+        baseline: dict[str, Float[Tensor, "n_baselines d_vocab"]],
+        at: Int[Tensor, " batch"],
+    ) -> Reading:
+        """Measure variants, each against the row of the baselines that `at` names."""
+        best = torch.zeros_like(words.tokens)
+        spoken = torch.zeros(words.tokens.shape, device=hidden.device)
+        columns = torch.arange(words.tokens.shape[1], device=hidden.device)
+        places = {name: columns == _column(name, words)[:, None] for name in self.divergences}
+        measured = {name: spoken.new_full((len(at),), torch.nan) for name in self.divergences}
+        wanted = torch.zeros_like(words.said)
+        if self.answers or "logprob_baseline" in self.likelihoods:
+            wanted |= words.said
+        if self.likelihoods:
+            wanted |= words.in_value
+        for place in places.values():
+            wanted |= place
+        for some in _few(rollout, wanted.nonzero()):
+            row, column = some.unbind(dim=1)
+            logits = rollout.logits(hidden[row, column])
+            if self.answers:
+                best[row, column] = next_tokens(logits, rollout.model.template)
+            if self.likelihoods:
+                said = logits.gather(-1, words.tokens[row, column, None])[:, 0]
+                spoken[row, column] = said - logits.logsumexp(dim=-1)
+            for name, place in places.items():
+                chosen = place[row, column]
+                here = row[chosen]
+                measured[name][here] = _divergence(baseline[name][at[here]], logits[chosen])
+        if "logprob_baseline" in self.likelihoods:
+            measured["logprob_baseline"] = (spoken * words.said).sum(dim=1)
+        if "logprob_gold" in self.likelihoods:
+            value = (spoken * words.in_value).sum(dim=1)
+            measured["logprob_gold"] = value.masked_fill(words.value[:, 0] < 0, torch.nan)
+        return Reading(best, measured)
+
+
+def _column(name: str, words: Words) -> Int[Tensor, " batch"]:
+    """Return which word a divergence is about; -1 where there is none."""
+    value = words.value[:, 0]
+    return torch.zeros_like(value) if name == "kl_first" else value
+
+
+def _divergence(
+    log_p: Float[Tensor, "batch d_vocab"], logits: Float[Tensor, "batch d_vocab"]
+) -> Float[Tensor, " batch"]:
+    log_q = logits.log_softmax(dim=-1)
+    # Rounding can leave a divergence of nothing slightly below zero.
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1).clamp(min=0)
+
+
+def _few(rollout: Rollout, items: Tensor) -> Sequence[Tensor]:
+    n_vocabulary = rollout.model.bridge.original_model.get_output_embeddings().weight.shape[0]
+    return torch.split(items, max(1, LOGITS_AT_ONCE // n_vocabulary))

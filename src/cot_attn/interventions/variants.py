@@ -1,0 +1,149 @@
+"""The one way to intervene: run variants of problems and measure what each did."""
+
+from collections.abc import Sequence
+
+import torch
+import xarray as xr
+
+from cot_attn.data.problem import Problem, check_problems
+from cot_attn.interventions.batching import Batches, fitting
+from cot_attn.interventions.collecting import collect
+from cot_attn.interventions.engine import Engine
+from cot_attn.interventions.intervention import Intervention
+from cot_attn.interventions.noise import noise_floor
+from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
+from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.progress import progress
+
+FLOOR_SHARE = 16
+"""The noise floor is measured on one problem in this many, and on one at least."""
+
+
+@torch.no_grad()
+def run_variants(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    interventions: Sequence[Intervention],
+    outcomes: Sequence[str] = DEFAULT,
+    *,
+    max_new_tokens: int = 64,
+    batch_size: int | None = None,
+    seed: int = 0,
+    reference: Sequence[Problem] | None = None,
+    only_correct: bool = True,
+) -> xr.Dataset:
+    """Run every intervention on every problem and measure what it did.
+
+    Parameters
+    ----------
+    model
+        The model.
+    problems
+        What it is asked; ids must differ.
+    interventions
+        The variants; their labels must differ.
+    outcomes
+        What is measured: `failed` (1 where the variant's answer is wrong), `answer` (its text),
+        `kl_first`, `kl_value` (KL(baseline || variant) in nats at the first answer token and at
+        the first token of the value, both saying the baseline's words), `logprob_gold`
+        (log-probability of the value's tokens, which in a right baseline are the gold value's),
+        `logprob_baseline` (of the baseline's whole answer), `disruption_l2` and `disruption_tv`
+        (distance between attention rows from `eot` and `answer_value`, mean over heads),
+        `thought_change` (1 - cosine similarity between a later thought and the baseline's).
+    max_new_tokens
+        The greatest number of tokens in an answer.
+    batch_size
+        How many rows run at once; by default as many as fit into free memory, up to a limit
+        beyond which more is not faster. Where memory runs out, the batch halves and goes on. No
+        result depends on it beyond float noise.
+    seed
+        For random corruptions. With problem id, thought and corruption it decides every choice.
+    reference
+        The problems that may donate to Resample and Mean; by default `problems`.
+    only_correct
+        Whether variants run only of problems whose baseline is right. All problems stay in the
+        result; what did not run is NaN.
+
+    Returns
+    -------
+    xr.Dataset
+        The outcomes over (problem, variant), with `layer` and `query` added for disruptions and
+        `later_thought` for the change of thoughts.
+        Along `problem`: `difficulty`, `question_length`, `baseline_correct`, `baseline_answer`.
+        Along `variant`: `thoughts`, `corruption`, `site`, `downstream`. Attributes say model,
+        checkpoint, seed, how many baselines were wrong and the noise floor of every outcome.
+
+    Raises
+    ------
+    ValueError
+        Where problems or labels repeat, a thought does not exist, a site never fires on thoughts,
+        a corruption returns the wrong shape or NaN, or an outcome is not known.
+    KeyError
+        Where a site names a hook that the model does not have.
+    """
+    check_problems(problems)
+    check_outcomes(outcomes)
+    check_interventions(interventions, model)
+    if reference is not None and not reference:
+        raise ValueError(
+            "reference is empty. Give the problems that may donate, or None for `problems` "
+            "themselves."
+        )
+    if (batch_size is not None and batch_size < 1) or max_new_tokens < 1:
+        raise ValueError(
+            f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; give at least 1."
+        )
+    _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
+    longest = max(map(len, questions)) + model.n_thoughts + max_new_tokens
+    size = batch_size or fitting(model, longest)
+    hooks = {hook for change in interventions for hook in change.baselines(model)}
+    known = collect(model, problems, hooks, donors=reference, batch_size=size)
+    engine = Engine(
+        model,
+        problems,
+        interventions,
+        outcomes,
+        reference=known,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        only_correct=only_correct,
+    )
+    with progress(f"{model.name} variants", len(problems) * len(interventions)) as advance:
+        results = engine.run(Batches(size), advance)
+    usable = [p for p, right in zip(problems, results.correct, strict=True) if right]
+    usable = sorted(usable or problems, key=lambda problem: problem.id)
+    floor = noise_floor(
+        model,
+        usable[: -(-len(usable) // FLOOR_SHARE)],
+        outcomes,
+        treatments=[(change.site, change.downstream) for change in interventions],
+        max_new_tokens=max_new_tokens,
+        batch_size=size,
+    )
+    return results.dataset().assign_attrs(
+        max_new_tokens=max_new_tokens, seed=seed, n_donors=len(known.donors), noise_floor=floor
+    )
+
+
+def check_interventions(
+    interventions: Sequence[Intervention], model: ContinuousThoughtModel
+) -> None:
+    """Raise where interventions are none, share a label, or cannot be carried out."""
+    if not interventions:
+        raise ValueError("There are no interventions. Give at least one Intervention.")
+    n_thoughts = model.n_thoughts
+    for change in interventions:
+        if change.thoughts[-1] >= n_thoughts:
+            raise ValueError(
+                f"{change.label!r} names thought {change.thoughts[-1]}; this model thinks "
+                f"{n_thoughts} thoughts, 0 to {n_thoughts - 1}."
+            )
+    labels = [change.label for change in interventions]
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise ValueError(
+            f"Two interventions are called {repeated[0]!r}. Results are joined by label: leave one "
+            "out, or give the corruption another `label`."
+        )
+    for site in {change.site for change in interventions}:
+        site.check(model)

@@ -1,0 +1,91 @@
+"""The words of a baseline's answer, which every variant is made to say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cot_attn.models.rollout import Rollout
+from cot_attn.models.template import Template
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """The words that a batch of baselines said.
+
+    Attributes
+    ----------
+    tokens
+        Answer tokens, with EOS behind them where the answer ended; padded on the right.
+    length
+        Number of answer tokens, EOS not counted.
+    said
+        Where a token belongs to an answer, its EOS included.
+    value
+        For each row the tokens [start, stop) of the value, or (-1, -1) where there is none.
+    """
+
+    tokens: Int[Tensor, "batch n_tokens"]
+    length: Int[Tensor, " batch"]
+    said: Bool[Tensor, "batch n_tokens"]
+    value: Int[Tensor, "batch 2"]
+
+    @classmethod
+    def of(
+        cls,
+        answers: Sequence[Sequence[int]],
+        values: Sequence[range | None],
+        max_new_tokens: int,
+        template: Template,
+        device: torch.device,
+    ) -> "Words":
+        """Return the words of answers without EOS, whose values stand at given tokens."""
+        eos = template.eos
+        spoken = [
+            [*tokens, eos] if len(tokens) < max_new_tokens else list(tokens) for tokens in answers
+        ]
+        width = max(len(tokens) for tokens in spoken)
+        padded = [tokens + [eos] * (width - len(tokens)) for tokens in spoken]
+        lengths = torch.tensor([len(tokens) for tokens in spoken], device=device)
+        return cls(
+            tokens=torch.tensor(padded, device=device),
+            length=torch.tensor([len(tokens) for tokens in answers], device=device),
+            said=torch.arange(width, device=device) < lengths[:, None],
+            value=torch.tensor(
+                [(-1, -1) if value is None else (value.start, value.stop) for value in values],
+                device=device,
+            ),
+        )
+
+    def rows(self, rows: Int[Tensor, " rows"]) -> "Words":
+        """Return the words of chosen rows, repeats allowed."""
+        return Words(self.tokens[rows], self.length[rows], self.said[rows], self.value[rows])
+
+    def up_to(self, n_tokens: int) -> "Words":
+        """Return the first words of every row."""
+        return Words(self.tokens[:, :n_tokens], self.length, self.said[:, :n_tokens], self.value)
+
+    @property
+    def in_value(self) -> Bool[Tensor, "batch n_tokens"]:
+        """Where a token belongs to the value."""
+        columns = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        return (columns >= self.value[:, :1]) & (columns < self.value[:, 1:])
+
+    def say(self, rollout: Rollout) -> Float[Tensor, "batch n_tokens d_model"]:
+        """Make a rollout say the words and return the hidden states that predict each of them."""
+        columns = torch.arange(self.tokens.shape[1] - 1, device=self.tokens.device)
+        return rollout.recite(self.tokens[:, :-1], columns < self.length[:, None])
+
+    def departures(
+        self, best: Int[Tensor, "batch n_tokens"]
+    ) -> tuple[Int[Tensor, " departed"], Int[Tensor, " departed"]]:
+        """Return the rows in which another token was likelier than a word, and before which word.
+
+        As long as each most likely token is the word that is forced, nothing was forced at all.
+        """
+        differs = (best != self.tokens) & self.said
+        rows = torch.nonzero(differs.any(dim=1))[:, 0]
+        # The first True of each row.
+        return rows, differs[rows].long().argmax(dim=1)
