@@ -73,6 +73,7 @@ def save(
     unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         save_file(tensors, unfinished / WEIGHTS, metadata={"format": "pt"})
+        (unfinished / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner alone
         settings["sha256"] = sha256(unfinished / WEIGHTS)
         text = json.dumps(settings, indent=2, ensure_ascii=False)
         (unfinished / SETTINGS).write_text(text + "\n", encoding="utf-8")
