@@ -46,9 +46,9 @@ def _by_thought(study: Study) -> Table:
         caption=(
             f"{study.n_correct} of {len(study.problems)} problems answered right ({n_wrong} wrong, "
             f"left out). Importance: how often the answer breaks when the thought is corrupted, "
-            f"mean over {study.effects.sizes['corruption']} corruptions, 95 % "
-            f"interval. Share L1: of the attention on thoughts from {study.query} in layer 1, mean "
-            "All in percent."
+            f"mean over {study.effects.sizes['corruption']} corruptions, 95 % interval. Share: of "
+            f"the attention on thoughts from {study.query} in a layer (L), mean over heads. All in "
+            "percent."
         ),
         title_justify="left",
         caption_justify="left",
