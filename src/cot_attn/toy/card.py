@@ -8,7 +8,7 @@ import xarray as xr
 
 from cot_attn.toy.training import Recipe
 
-KINDS = {"toy-gpt2": "GPT-2", "toy-llama": "Llama with grouped-query attention"}
+KINDS = {"toy-gpt2": "GPT-2", "toy-llama": "Llama (grouped-query)"}
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,18 @@ def card(facts: Facts) -> str:
     )
     return f"""# {recipe.name}
 
-A {KINDS[recipe.name]} language model with {facts.n_parameters:,} parameters that answers word
-problems of 1 to 6 steps modulo 23. It was trained to think in six continuous thoughts, with a
-projection as in CODI, and it needs them. It serves to try methods on, where the truth is known:
-k-step problems need k thoughts. It says nothing about large models.
+A language model of the {KINDS[recipe.name]} architecture, with {facts.n_parameters:,} parameters,
+that answers word problems of 1 to 6 steps modulo 23. It was trained to think in six continuous
+thoughts, with a projection as in CODI, and it needs them. It serves to try methods on where the
+truth is known: k-step problems need k thoughts. It says nothing about large models.
 
 ## How it was made
 
     {command}
     {command} --no-thoughts
 
-{recipe.steps} training steps of {recipe.batch_size} problems took {facts.minutes:.0f} minutes on
-one of 2 CPU cores, in float32; the control took {facts.control_minutes:.0f}.
+{recipe.steps} training steps of {recipe.batch_size} problems took {facts.minutes:.0f} minutes
+on one of 2 CPU cores, which other work used too, in float32; the control took {facts.control_minutes:.0f}.
 
 At first the embeddings of the true intermediate results stood in for the thoughts; from step
 {facts.handover} on they were handed over to the model. Throughout, two auxiliary losses asked the
@@ -97,7 +97,7 @@ operations, taken together, occur in no training problem.
 
 Greedy answers to {facts.n} held-out problems of each number of steps. Chance is {1 / 23:.3f}.
 
-{_table(summary.transpose("model", "steps"), "")}
+{_table(summary.transpose("model", "steps"), "steps")}
 
 With j thoughts, for problems of k steps (the model was trained with j >= k only):
 
