@@ -78,7 +78,8 @@ truth is known: k-step problems need k thoughts. It says nothing about large mod
     {command} --no-thoughts
 
 {recipe.steps} training steps of {recipe.batch_size} problems took {facts.minutes:.0f} minutes
-on one of 2 CPU cores, which other work used too, in float32; the control took {facts.control_minutes:.0f}.
+on one of 2 CPU cores, which other work used too, in float32; the control took
+{facts.control_minutes:.0f}.
 
 At first the embeddings of the true intermediate results stood in for the thoughts; from step
 {facts.handover} on they were handed over to the model. Throughout, two auxiliary losses asked the
