@@ -32,7 +32,7 @@ from worlds import World, grid
 
 from cot_attn import stats
 from cot_attn.stats.estimands import correlations, observed_moments, prepare
-from cot_attn.stats.inference import Question, answer
+from cot_attn.stats.inference import Answer, Question, answer
 from cot_attn.stats.resampling import bootstrap_weights
 
 LEVEL = 0.05
@@ -61,7 +61,7 @@ def false_positives(world: World, n_runs: int, seed: int) -> dict[str, float]:
     draws = [world.draw(rng, world.profiles(rng)) for _ in range(n_runs)]
     for run, (attention, failure) in enumerate(draws):
         for name, question in QUESTIONS.items():
-            found = answer(attention[:, :, None], failure[:, :, None], replace(question, seed=run))
+            found = ask(question, attention, failure, run)
             p_values[name].append(found.p[0, 0])
         p_values["published: pooled r, textbook p"].append(textbook_p(attention, failure))
         own = (x - x.mean(axis=1, keepdims=True) for x in (attention, failure))
@@ -104,7 +104,7 @@ def coverage_and_power(world: World, n_runs: int, seed: int) -> dict[str, dict[s
     for run, (attention, failure) in enumerate(draws):
         n_failures = (failure > 0).sum(axis=0)
         for name, question in QUESTIONS.items():
-            got = answer(attention[:, :, None], failure[:, :, None], replace(question, seed=run))
+            got = ask(question, attention, failure, run)
             per_thought = question.estimand == "within_thought"
             failures = n_failures[:1] if per_thought else n_failures.sum(keepdims=True)
             note(name, got.low[0], got.high[0], truth[name], failures)
@@ -158,6 +158,12 @@ def one_world(numbered: tuple[int, World], n_runs: int) -> dict[str, object]:
             "false_positives": false_positives(world, n_runs, 2 * index),
             **coverage_and_power(world, n_runs, 2 * index + 1),
         }
+
+
+def ask(question: Question, attention: np.ndarray, failure: np.ndarray, seed: int) -> Answer:
+    if question.estimand == "within_thought":  # the first thought stands for all
+        attention, failure = attention[:, :1], failure[:, :1]
+    return answer(attention[:, :, None], failure[:, :, None], replace(question, seed=seed))
 
 
 def point_estimate(attention: np.ndarray, failure: np.ndarray, question: Question) -> float:

@@ -11,7 +11,7 @@ The first two compare a sum over problems divided by its spread, so that they ho
 problems with large deviations in one array also have large ones in the other (DiCiccio and Romano
 2017, "Robust permutation tests for correlation and regression coefficients", JASA 112).
 
-Every statistic is linear in the shuffled array, so that all shuffles are one matrix product.
+Every statistic is a sum of products, so that many shuffles of many series are a matrix product.
 """
 
 import numpy as np
@@ -29,6 +29,7 @@ from cot_attn.stats.resampling import (
 PValues = Float[np.ndarray, "thought_or_one series"]
 Statistics = Float[np.ndarray, "#order series"]
 
+FEW_SERIES = 32
 NUMBERS_AT_ONCE = 2_000_000  # shuffled copies that are held in memory at a time (16 MB)
 
 
@@ -92,19 +93,40 @@ def _between_thoughts(
 
 def _studentised(a: Values, f: Float[np.ndarray, "problem thought"], rows: Orders) -> PValues:
     """Shuffle f's rows; compare sums over problems of a[p]·f[p], divided by their spread."""
-    first, second = np.tril_indices(f.shape[1])
-    # (a·f)² is linear in the products f[t]f[u]: its sum over problems is a matrix product too.
-    twice = np.where(first == second, 1.0, 2.0)[:, None]
-    squares_a = a[:, first] * a[:, second] * twice
-    squares_f = f[:, first] * f[:, second]
+    sums_and_squares = _by_pairs if a.shape[2] <= FEW_SERIES else _by_features
 
     def statistics(orders: Orders) -> Statistics:
-        sums = _sums(a, f, orders)
-        spread = np.sqrt(np.maximum(_sums(squares_a, squares_f, orders), 0))
+        sums, squares = sums_and_squares(a, f, orders)
+        spread = np.sqrt(np.maximum(squares, 0))
         ratio: Statistics = np.divide(sums, spread, out=np.zeros_like(sums), where=spread > 0)
         return ratio
 
     return _two_sided(statistics(np.arange(len(f))[None]), statistics(rows))
+
+
+def _by_pairs(
+    a: Values, f: Float[np.ndarray, "problem thought"], rows: Orders
+) -> tuple[Statistics, Statistics]:
+    """Multiply every row of a with every row of f, then pick: quick for few series."""
+    n_problems, _, n_series = a.shape
+    places = np.arange(n_problems) * n_problems + rows
+    sums, squares = np.empty((2, len(rows), n_series))
+    for series in range(n_series):
+        picked = np.take(a[:, :, series] @ f.T, places)
+        sums[:, series] = picked.sum(axis=1)
+        squares[:, series] = np.einsum("op,op->o", picked, picked)
+    return sums, squares
+
+
+def _by_features(
+    a: Values, f: Float[np.ndarray, "problem thought"], rows: Orders
+) -> tuple[Statistics, Statistics]:
+    """Write (a·f)² as linear in the products f[t]f[u], so that all series are one product."""
+    first, second = np.tril_indices(f.shape[1])
+    twice = np.where(first == second, 1.0, 2.0)[:, None]
+    squares_a = a[:, first] * a[:, second] * twice
+    squares_f = f[:, first] * f[:, second]
+    return _sums(a, f, rows), _sums(squares_a, squares_f, rows)
 
 
 def _sums(
