@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import xarray as xr
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from conftest import BUILDERS, wrap
+from cot_attn.data import Problem
+from cot_attn.interventions import Attention, Hook, Intervention, Place, Reference
 from cot_attn.models import ContinuousThoughtModel, Projection, Template
 
 Edit = Callable[[Tensor], Tensor]
+N_THOUGHTS, N_NEW = 3, 5
 
 
 @dataclass
@@ -250,9 +254,7 @@ class PlainLoop:
         ]
 
 
-def twins(
-    architecture: str, n_thoughts: int = 4, n_new: int = 6
-) -> tuple[ContinuousThoughtModel, PlainLoop]:
+def twins(architecture: str) -> tuple[ContinuousThoughtModel, PlainLoop]:
     """A model under test and a plain loop with the same random weights."""
     torch.manual_seed(7)
     feedback = Projection(32, 40).eval()
@@ -260,5 +262,92 @@ def twins(
     for _ in range(2):
         torch.manual_seed(11)
         models.append(BUILDERS[architecture]())
-    model = wrap(models[0], feedback, n_thoughts)
-    return model, PlainLoop(models[1], feedback.transform, model.template, n_thoughts, n_new)
+    model = wrap(models[0], feedback, N_THOUGHTS)
+    return model, PlainLoop(models[1], feedback.transform, model.template, N_THOUGHTS, N_NEW)
+
+
+class Twins:
+    """A model, a plain loop with the same weights, and problems whose baselines are right."""
+
+    def __init__(self, architecture: str, questions: list[str]) -> None:
+        self.model, self.loop = twins(architecture)
+        self.tokens = [self.model.tokenizer(text)["input_ids"] for text in questions]
+        self.plain = [self.loop.run(tokens) for tokens in self.tokens]
+        self.problems = [
+            Problem(f"p{i}", text, self.model.decode(plain.answer), answer_type="text")
+            for i, (text, plain) in enumerate(zip(questions, self.plain, strict=True))
+        ]
+
+    def reference(self, hooks: Sequence[Hook]) -> Reference:
+        """Return what the plain loop saw at some hooks of unchanged runs."""
+        seen = {}
+        for hook in hooks:
+            name, heads = Hook(hook.name).label, hook.heads
+            rows = [
+                torch.stack([plain.seen[name, i] for i in range(N_THOUGHTS)])
+                for plain in self.plain
+            ]
+            whole = torch.stack(rows)
+            seen[hook] = whole if heads is None else whole[:, :, list(heads)]
+        ids = tuple(problem.id for problem in self.problems)
+        return Reference(ids, seen, frozenset(ids))
+
+    def changed(self, row: int, change: Intervention, seed: int = 0) -> Plain:
+        """Run one problem plainly with one change."""
+        hooks = change.site.hooks(self.model)
+        reference = self.reference(hooks)
+
+        def edit(hook: Hook, index: int) -> Edit:
+            place = Place(self.problems[row].id, index, seed, reference, hook)
+
+            def replace(activation: Tensor) -> Tensor:
+                if hook.heads is None:
+                    return change.corruption(activation, place)
+                activation = activation.clone()
+                heads = list(hook.heads)
+                activation[heads] = change.corruption(activation[heads], place)
+                return activation
+
+            return replace
+
+        edits = {
+            (Hook(hook.name).label, index): edit(hook, index)
+            for hook in hooks
+            for index in change.thoughts
+        }
+        later = range(change.thoughts[0] + 1, N_THOUGHTS) if change.downstream == "frozen" else ()
+        inputs = {index: self.plain[row].thoughts[index] for index in later}
+        blocked = self.blocked(row, change) if isinstance(change.site, Attention) else ()
+        return self.loop.run(self.tokens[row], edits, inputs=inputs, blocked=blocked)
+
+    def blocked(self, row: int, change: Intervention) -> list[tuple[int, int, int, int]]:
+        """Return the (layer, head, query, key) that a knock-out takes away, by position."""
+        site = change.site
+        first = len(self.tokens[row]) + 1
+        eot = first + N_THOUGHTS
+        queries = {f"thought {i}": [first + i] for i in range(N_THOUGHTS)}
+        queries |= {"eot": [eot], "answer": list(range(eot + 1, eot + 1 + N_NEW))}
+        asked = queries if site.queries is None else site.queries
+        return [
+            (layer, head, query, first + thought)
+            for layer in (range(self.model.n_layers) if site.layers is None else site.layers)
+            for head in (range(self.model.n_heads) if site.heads is None else site.heads)
+            for name in asked
+            for query in queries[name]
+            for thought in change.thoughts
+            if query > first + thought
+        ]
+
+    def agrees(self, change: Intervention, answers: xr.DataArray) -> bool:
+        """Check answers wherever the plain margin exceeds 1e-3; say whether any was changed."""
+        n_changed = 0
+        for row, problem in enumerate(self.problems):
+            expected = self.changed(row, change)
+            text = str(answers.sel(problem=problem.id).item())
+            n = expected.decided(self.loop.template)
+            if n == len(expected.logits):
+                assert text == self.model.decode(expected.answer), (change.label, problem.id)
+            else:
+                assert text.startswith(self.model.decode(expected.answer[:n]))
+            n_changed += expected.answer != self.plain[row].answer
+        return n_changed > 0

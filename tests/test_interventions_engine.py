@@ -1,7 +1,5 @@
 """A batch of variants off one prefix does what a plain one-at-a-time loop does."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -12,11 +10,8 @@ from cot_attn.data import Problem
 from cot_attn.interventions import (
     CCTA,
     GaussianNoise,
-    Hook,
     Intervention,
     Mean,
-    Place,
-    Reference,
     Replace,
     Resample,
     Scale,
@@ -29,58 +24,14 @@ from cot_attn.interventions import (
     run_variants,
 )
 from cot_attn.models import ContinuousThoughtModel, Thought
-from plain_loop import Plain, twins
+from plain_loop import N_NEW, N_THOUGHTS, Twins
 
-N_THOUGHTS, N_NEW = 3, 5
 EVERY = ("failed", "answer", "kl_first", "kl_value", "logprob_gold", "logprob_baseline")
-
-
-class Twins:
-    """A model, a plain loop with the same weights, and problems whose baselines are right."""
-
-    def __init__(self, architecture: str, questions: list[str]) -> None:
-        self.model, self.loop = twins(architecture, N_THOUGHTS, N_NEW)
-        questions = questions[:5]
-        self.tokens = [self.model.tokenizer(text)["input_ids"] for text in questions]
-        self.plain = [self.loop.run(tokens) for tokens in self.tokens]
-        self.problems = [
-            Problem(f"p{i}", text, self.model.decode(plain.answer), answer_type="text")
-            for i, (text, plain) in enumerate(zip(questions, self.plain, strict=True))
-        ]
-        ids = tuple(problem.id for problem in self.problems)
-        fed = torch.stack([plain.thoughts for plain in self.plain])
-        self.reference = Reference(ids, {Hook("input"): fed}, frozenset(ids))
-
-    def changed(self, row: int, change: Intervention, seed: int = 0) -> Plain:
-        """Run one problem plainly with one change."""
-
-        def edit(index: int) -> Callable[[Tensor], Tensor]:
-            place = Place(self.problems[row].id, index, seed, self.reference)
-            return lambda activation: change.corruption(activation, place)
-
-        edits = {(change.site.label, index): edit(index) for index in change.thoughts}
-        later = range(change.thoughts[0] + 1, N_THOUGHTS) if change.downstream == "frozen" else ()
-        inputs = {index: self.plain[row].thoughts[index] for index in later}
-        return self.loop.run(self.tokens[row], edits, inputs=inputs)
-
-    def agrees(self, change: Intervention, answers: xr.DataArray) -> bool:
-        """Whether answers are the plain loop's wherever its margin exceeds 1e-3; count changes."""
-        n_changed = 0
-        for row, problem in enumerate(self.problems):
-            expected = self.changed(row, change)
-            text = str(answers.sel(problem=problem.id).item())
-            n = expected.decided(self.loop.template)
-            if n == len(expected.logits):
-                assert text == self.model.decode(expected.answer), (change.label, problem.id)
-            else:
-                assert text.startswith(self.model.decode(expected.answer[:n]))
-            n_changed += expected.answer != self.plain[row].answer
-        return n_changed > 0
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def pair(request: pytest.FixtureRequest, questions: list[str]) -> Twins:
-    return Twins(request.param, questions)
+    return Twins(request.param, questions[:5])
 
 
 def variants(pair: Twins, changes: list[Intervention], **options: object) -> xr.Dataset:

@@ -7,9 +7,8 @@ import torch
 from cot_attn.data import Problem, grade
 from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
 from cot_attn.models import ContinuousThoughtModel
-from plain_loop import PlainLoop, twins
+from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
 
-N_THOUGHTS, N_NEW = 3, 5
 CHANGES = [Intervention(i, Zero()) for i in range(N_THOUGHTS)]
 OUTCOMES = [
     "kl_first",
@@ -23,7 +22,7 @@ OUTCOMES = [
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def model_and_loop(request: pytest.FixtureRequest) -> tuple[ContinuousThoughtModel, PlainLoop]:
-    return twins(request.param, N_THOUGHTS, N_NEW)
+    return twins(request.param)
 
 
 def right_problems(
@@ -103,9 +102,10 @@ def test_only_what_was_asked_is_in_the_result(
 ) -> None:
     model, _ = model_and_loop
     problems = [Problem("a", "w1 w2", "3"), Problem("b", "w3", "4")]
-    for outcome in ["failed", "answer", *OUTCOMES]:
-        result = run_variants(model, problems, CHANGES, [outcome], max_new_tokens=N_NEW)
-        assert list(result.data_vars) == [outcome]
+    for outcomes in (["answer"], ["failed", "kl_value"], ["disruption_tv", "logprob_gold"]):
+        result = run_variants(model, problems, CHANGES[:1], outcomes, max_new_tokens=N_NEW)
+        assert set(result.data_vars) == set(outcomes)
+        assert set(result.attrs["noise_floor"]) == set(outcomes) - {"answer"}
 
 
 def test_failed_is_what_grading_the_answer_says(
@@ -130,3 +130,36 @@ def test_the_noise_floor_is_float_noise(
     assert set(floor) == {"failed", *OUTCOMES}
     assert floor["failed"] == 0
     assert all(0 <= value < 1e-3 for value in floor.values())
+
+
+def test_the_change_of_later_thoughts_is_their_cosine_distance_to_the_baselines(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+) -> None:
+    model, loop = model_and_loop
+    problems, _ = right_problems(model, loop)
+    changes = [*CHANGES, Intervention((0, 2), Zero())]
+    result = run_variants(model, problems, changes, ["thought_change"], max_new_tokens=N_NEW)
+    assert result["thought_change"].dims == ("problem", "variant", "later_thought")
+    for problem in problems:
+        tokens = model.tokenizer(problem.question)["input_ids"]
+        base = loop.run(tokens).thoughts
+        for change in changes:
+            edits = {("input", i): torch.zeros_like for i in change.thoughts}
+            thoughts = loop.run(tokens, edits).thoughts
+            expected = 1 - torch.cosine_similarity(base, thoughts, dim=-1)
+            expected[: change.thoughts[0]] = torch.nan
+            expected[list(change.thoughts)] = torch.nan
+            found = result["thought_change"].sel(problem=problem.id, variant=change.label)
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("downstream", ["recompute", "frozen"])
+def test_later_thoughts_move_only_where_they_are_recomputed(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop], downstream: str
+) -> None:
+    model, loop = model_and_loop
+    problems, _ = right_problems(model, loop)
+    change = Intervention(0, Zero(), downstream=downstream)
+    result = run_variants(model, problems, [change], ["thought_change"], max_new_tokens=N_NEW)
+    later = result["thought_change"].sel(later_thought=[1, 2])
+    assert (later > 1e-3).all() if downstream == "recompute" else (later < 1e-6).all()

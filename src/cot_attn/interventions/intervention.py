@@ -38,7 +38,7 @@ class Intervention:
     >>> Intervention(2, Zero()).label
     'zero @ input of thought 2'
     >>> Intervention(2, KnockOut(), Attention(layers=[3], queries=["eot"])).label
-    'knock_out @ attention (layer 3; query eot) of thought 2'
+    'knock_out @ attention (layers 3; queries eot) of thought 2'
     """
 
     thoughts: tuple[int, ...]

@@ -230,7 +230,7 @@ def _shape_on_thoughts(model: ContinuousThoughtModel, name: str) -> tuple[int, .
 
 def _in_brackets(**parts: tuple[object, ...] | None) -> str:
     given = [
-        f"{name if len(values) > 1 else name.removesuffix('s')} {', '.join(map(str, values))}"
+        f"{name} {', '.join(map(str, values))}"
         for name, values in parts.items()
         if values is not None
     ]

@@ -1,0 +1,103 @@
+"""Batches fit into memory, and no logits are kept that nobody reads."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from cot_attn.data import Problem
+from cot_attn.interventions import Intervention, Scale, Zero, reading, run_variants
+from cot_attn.interventions.batching import Batches, fitting
+from cot_attn.models import ContinuousThoughtModel
+from cot_attn.models.rollout import Rollout
+
+PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(5)]
+CHANGES = [Intervention(i, c) for i in range(3) for c in (Zero(), Scale(-1.0))]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no"), MemoryError()], ids=repr)
+def test_a_batch_that_runs_out_of_memory_halves_until_it_fits(error: Exception) -> None:
+    done: list[int] = []
+
+    def job(items: Sequence[int]) -> None:
+        if len(items) > 3:
+            raise error
+        done.extend(items)
+
+    batches = Batches(20)
+    batches.work(range(17), job)
+    assert done == list(range(17))
+    assert batches.size <= 3
+
+
+def test_an_item_that_never_fits_and_other_errors_are_raised() -> None:
+    def too_large(items: Sequence[int]) -> None:
+        raise torch.OutOfMemoryError("no")
+
+    def wrong(items: Sequence[int]) -> None:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Batches(4).work(range(3), too_large)
+    batches = Batches(4)
+    with pytest.raises(RuntimeError, match="shapes"):
+        batches.work(range(3), wrong)
+    assert batches.size == 4
+
+
+def test_batches_are_of_about_equal_size() -> None:
+    sizes: list[int] = []
+    Batches(8).work(range(17), lambda items: sizes.append(len(items)))
+    assert sizes == [6, 6, 5]
+
+
+def test_running_out_of_memory_in_the_middle_changes_no_result(
+    tiny_gpt2_model: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"outcomes": ["answer", "kl_first"], "max_new_tokens": 4, "only_correct": False}
+    expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **options)
+    recite = Rollout.recite
+
+    def small_only(self: Rollout, *args: object) -> torch.Tensor:
+        if len(self.problems) > 3:
+            raise torch.OutOfMemoryError("made up")
+        return recite(self, *args)
+
+    monkeypatch.setattr(Rollout, "recite", small_only)
+    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **options)
+    assert (result["answer"] == expected["answer"]).all()
+    assert float(abs(result["kl_first"] - expected["kl_first"]).max()) < 1e-4
+
+
+def test_longer_sequences_leave_room_for_fewer_rows(
+    tiny_gpt2_model: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cot_attn.interventions.batching._free_bytes", lambda device: 2e6)
+    sizes = [fitting(tiny_gpt2_model, length) for length in (10, 20, 40, 10**9)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[1] == 500_000 // (2 * 2 * 3 * 32 * 20 * 4)
+    assert sizes[-1] == 1
+
+
+def test_logits_exist_for_a_few_positions_at_a_time(
+    tiny_gpt2_model: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widest: list[int] = []
+    logits = Rollout.logits
+
+    def counted(self: Rollout, hidden: torch.Tensor) -> torch.Tensor:
+        widest.append(hidden.shape[:-1].numel())
+        return logits(self, hidden)
+
+    options = {"max_new_tokens": 4, "only_correct": False}
+    expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
+    monkeypatch.setattr(reading, "LOGITS_AT_ONCE", 7 * 60)
+    monkeypatch.setattr(Rollout, "logits", counted)
+    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
+    # Seven at once, or one for each row of a decoding step.
+    assert max(widest) == max(7, len(PROBLEMS) * 2)
+    assert (result["answer"] == expected["answer"]).all()
+    widest.clear()
+    run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["thought_change"], **options)
+    # Only the baselines' own answers need logits where no outcome reads a variant's.
+    assert max(widest) <= len(PROBLEMS)

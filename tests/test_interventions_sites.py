@@ -1,0 +1,242 @@
+"""Every site: what is changed there is what a plain loop changes there, and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cot_attn.data import Problem
+from cot_attn.interventions import (
+    Attention,
+    GaussianNoise,
+    Hook,
+    Intervention,
+    KeysValues,
+    KnockOut,
+    Mean,
+    Resample,
+    Shuffle,
+    Swap,
+    TokenAblator,
+    Unchanged,
+    Zero,
+    run_variants,
+)
+from cot_attn.interventions.sites import Site, as_site
+from cot_attn.models import ContinuousThoughtModel, Thought
+from plain_loop import N_NEW, N_THOUGHTS, Twins
+
+SITES: list[Site | str] = [
+    "input",
+    "hidden",
+    "blocks.1.hook_out",
+    "blocks.0.mlp.hook_out",
+    "blocks.2.attn.hook_z",
+    Hook("blocks.1.attn.hook_z", heads=[0, 3]),
+    "kv",
+    KeysValues(layers=[1]),
+    KeysValues(layers=[0, 2], heads=[1]),
+]
+KNOCK_OUTS = [
+    Attention(),
+    Attention(layers=[1]),
+    Attention(layers=[0, 2], heads=[1, 2]),
+    Attention(queries=["eot"]),
+    Attention(heads=[3], queries=["answer", "thought 2"]),
+]
+CORRUPTIONS = [Zero(), GaussianNoise(1.0), Resample(), Shuffle()]
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def pair(request: pytest.FixtureRequest, questions: list[str]) -> Twins:
+    return Twins(request.param, questions[:3])
+
+
+def name_of(site: Site | str) -> str:
+    return as_site(site).label
+
+
+@pytest.mark.parametrize("site", SITES, ids=name_of)
+def test_answers_are_those_of_a_plain_loop_at_every_site(pair: Twins, site: Site | str) -> None:
+    changes = [
+        *(Intervention(1, corruption, site) for corruption in CORRUPTIONS),
+        *(Intervention(0, corruption, site, "frozen") for corruption in CORRUPTIONS),
+        Intervention((0, 2), Swap(0, 2), site),
+    ]
+    result = run_variants(
+        pair.model, pair.problems, changes, ["answer"], max_new_tokens=N_NEW, batch_size=7
+    )
+    for change in changes:
+        pair.agrees(change, result["answer"].sel(variant=change.label))
+
+
+@pytest.mark.parametrize("site", KNOCK_OUTS, ids=name_of)
+def test_a_knock_out_is_a_hole_in_the_mask(pair: Twins, site: Attention) -> None:
+    changes = [
+        Intervention(1, KnockOut(), site),
+        Intervention(0, KnockOut(), site, "frozen"),
+        Intervention(range(N_THOUGHTS), KnockOut(), site),
+    ]
+    outcomes = ["answer", "thought_change"]
+    result = run_variants(pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW)
+    for change in changes:
+        pair.agrees(change, result["answer"].sel(variant=change.label))
+        for row, problem in enumerate(pair.problems):
+            plain = pair.changed(row, change).thoughts
+            cosine = torch.cosine_similarity(pair.plain[row].thoughts, plain, dim=-1)
+            found = result["thought_change"].sel(problem=problem.id, variant=change.label)
+            later = [i for i in range(change.thoughts[0] + 1, 3) if i not in change.thoughts]
+            np.testing.assert_allclose(found[later], (1 - cosine)[later], atol=1e-4)
+
+
+@pytest.mark.parametrize("site", [*SITES, *KNOCK_OUTS], ids=name_of)
+def test_putting_back_what_was_there_moves_nothing_at_any_site(
+    pair: Twins, site: Site | str
+) -> None:
+    changes = [
+        Intervention(i, Unchanged(), site, downstream)
+        for i in range(N_THOUGHTS)
+        for downstream in ("recompute", "frozen")
+    ]
+    outcomes = ["failed", "kl_first", "thought_change", "disruption_tv"]
+    result = run_variants(pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW)
+    assert (result["failed"] == 0).all()
+    for name in outcomes[1:]:
+        assert float(result[name].max()) < 1e-5
+    assert all(value < 1e-4 for value in result.attrs["noise_floor"].values())
+
+
+@pytest.mark.parametrize("site", [*SITES, *KNOCK_OUTS], ids=name_of)
+def test_only_the_named_thoughts_contribution_changes(pair: Twins, site: Site | str) -> None:
+    """With later inputs frozen, look at every activation of the first layer that is touched."""
+    model, place = pair.model, as_site(site)
+    knock_out = isinstance(place, Attention)
+    change = Intervention(1, KnockOut() if knock_out else Zero(), place, "frozen")
+
+    def watched() -> tuple[Tensor, dict[tuple[str, int], Tensor]]:
+        seen: dict[tuple[str, int], Tensor] = {}
+
+        def keep(activation: Tensor, hook: object) -> None:
+            stage = model.running.stage
+            if isinstance(stage, Thought):
+                seen[hook.name, stage.index] = activation.clone()
+
+        names = ["feedback.hook_out", *(f"blocks.{layer}.hook_out" for layer in range(3))]
+        with model.hooks([(name, keep) for name in names]):
+            fed = model.think(pair.problems).thoughts
+        return fed, seen
+
+    fed_before, before = watched()
+    with TokenAblator(model).applied(change, pair.problems):
+        fed_after, after = watched()
+    moved = {where for where in before if not torch.equal(before[where], after[where])}
+    moved_thoughts = {index for _, index in moved}
+    # Nothing before the thought moves, and no other thought's input.
+    assert 0 not in moved_thoughts
+    assert torch.allclose(fed_before[:, [0, 2]], fed_after[:, [0, 2]], atol=1e-6)
+    at_input = place.label in ("input", "hidden")
+    assert at_input != torch.equal(fed_before[:, 1], fed_after[:, 1])
+    # The thought itself moves unless only others' attention to it is gone.
+    assert (1 in moved_thoughts) != knock_out
+
+
+def test_heads_that_were_not_chosen_keep_what_they_had(pair: Twins) -> None:
+    model = pair.model
+    seen: list[Tensor] = []
+    look = [("blocks.1.attn.hook_z", lambda z, hook: seen.append(z.clone()))]
+    change = Intervention(1, Zero(), Hook("blocks.1.attn.hook_z", heads=[0, 3]))
+    with model.hooks(look, stages=[Thought(1)]):
+        model.think(pair.problems)
+    with (
+        TokenAblator(model).applied(change, pair.problems),
+        model.hooks(look, stages=[Thought(1)]),
+    ):
+        model.think(pair.problems)
+    before, after = seen
+    assert (after[:, :, [0, 3]] == 0).all()
+    assert torch.equal(before[:, :, [1, 2]], after[:, :, [1, 2]])
+
+
+def test_all_attention_to_a_thought_gone_is_as_if_it_had_never_been(pair: Twins) -> None:
+    """Without later thoughts to compute, knocking out everything hides keys and values alone."""
+    last = N_THOUGHTS - 1
+    knocked = Intervention(last, KnockOut(), "attention")
+    noisy = [
+        knocked,
+        Intervention(last, GaussianNoise(2.0)),
+    ]
+    result = run_variants(pair.model, pair.problems, noisy, ["kl_first"], max_new_tokens=N_NEW)
+    with TokenAblator(pair.model).applied(knocked, pair.problems):
+        hidden = pair.model.think(pair.problems).first_logits
+        with TokenAblator(pair.model).applied(noisy[1], pair.problems):
+            also_noisy = pair.model.think(pair.problems).first_logits
+    # What the thought was does not matter where nothing attends to it.
+    torch.testing.assert_close(hidden, also_noisy, atol=1e-4, rtol=1e-4)
+    assert (result["kl_first"] > 1e-6).all()
+
+
+def test_donors_are_taken_from_the_same_site(pair: Twins) -> None:
+    """The mean at a site over two donors is the mean of what the donors had there."""
+    model, donors = pair.model, pair.problems[1:]
+    site, seen = "blocks.1.attn.hook_v", []
+    with model.hooks([(site, lambda v, hook: seen.append(v.clone()))], stages=[Thought(0)]):
+        model.think(donors)
+    expected = seen.pop()[:, 0].mean(dim=0)
+    change = Intervention(0, Mean(), site)
+    ablator = TokenAblator(model, reference=donors)
+    look = [(site, lambda v, hook: seen.append(v.clone()))]
+    with ablator.applied(change, pair.problems[:1]), model.hooks(look, stages=[Thought(0)]):
+        model.think(pair.problems[:1])
+    torch.testing.assert_close(seen[0][0, 0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_ablator_works_at_any_site(pair: Twins) -> None:
+    effects = TokenAblator(pair.model, [Zero(), Resample()], site="kv").run(
+        pair.problems, ["failed"], max_new_tokens=N_NEW
+    )
+    assert dict(effects["failed"].sizes) == {"problem": 3, "thought": 3, "corruption": 2}
+    assert effects.attrs["site"] == "kv"
+    knocked = TokenAblator(pair.model, [KnockOut()], site=Attention(queries=["eot"])).run(
+        pair.problems, ["kl_first"], max_new_tokens=N_NEW
+    )
+    assert knocked.attrs["site"] == "attention (queries eot)"
+    assert (knocked["kl_first"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("site", "error", "message"),
+    [
+        ("hook_embed", ValueError, "never fires on a thought"),
+        ("blocks.0.attn.hook_result", ValueError, "use_attn_result"),
+        ("blocks.1.hook_ouut", KeyError, "Did you mean 'blocks.1.hook_out'"),
+        ("blocks.0.attn.hook_pattern", ValueError, "KnockOut"),
+        (Hook("blocks.0.attn.hook_z", heads=[4]), ValueError, "heads 0 to 3"),
+        (Hook("blocks.0.hook_out", heads=[0]), ValueError, "no heads"),
+        (KeysValues(layers=[3]), ValueError, "layers 0 to 2"),
+        (KeysValues(heads=[7]), ValueError, "heads 0 to"),
+    ],
+    ids=str,
+)
+def test_a_site_that_cannot_be_is_refused(
+    tiny_gpt2_model: ContinuousThoughtModel,
+    site: Site | str,
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        TokenAblator(tiny_gpt2_model, [Zero()], site).run([Problem("a", "w1 w2", "3")])
+
+
+def test_a_knock_out_that_cannot_be_is_refused(tiny_gpt2_model: ContinuousThoughtModel) -> None:
+    with pytest.raises(ValueError, match="takes nothing else"):
+        Intervention(0, Zero(), "attention")
+    with pytest.raises(ValueError, match="belongs to the site 'attention'"):
+        Intervention(0, KnockOut(), "kv")
+    for site, message in {
+        Attention(queries=["bot"]): "accepted: thought 1",
+        Attention(queries=[]): "accepted: thought 1",
+        Attention(layers=[9]): "layers 0 to 2",
+        Attention(heads=[-9]): "heads 0 to 3",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            site.check(tiny_gpt2_model)
