@@ -26,10 +26,8 @@ def column(table: dict, name: str) -> xr.Dataset:
 
 figure, axes = plots.subplots(2, 2, width=plots.PAGE, height=4.8, sharey=True)
 for table, ax in zip(tables, axes.flat, strict=True):
-    total = xr.Dataset(
-        {name: table["total_thought_attention"] / 100 for name in ("estimate",)}
-        | {name: float("nan") for name in ("low", "high")}
-    )
+    printed = table["total_thought_attention"] / 100
+    total = xr.Dataset({"estimate": printed, "low": float("nan"), "high": float("nan")})
     plots.importance_beside_attention(
         column(table, "importance"), column(table, "share"), total=total, ax=ax
     )

@@ -1,0 +1,76 @@
+"""Every example runs, small, and says what it did."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checkpoint_files import CODI, SAID, Golden
+from cot_attn import ContinuousThoughtModel
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(name: str, *arguments: object) -> str:
+        environment = os.environ | {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg"}
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / name, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):
+    said = run("quickstart.py", 24)
+    assert "-> The answer is" in said
+    assert [line.split(":")[0] for line in said.splitlines()[-4:]] == [
+        f"layer {layer}" for layer in range(4)
+    ]
+
+
+def test_two_models_are_compared_and_drawn(run, tmp_path):
+    said = run("two_models.py", "--n", 12, "--out", tmp_path / "out")
+    assert "toy-gpt2: " in said
+    assert "toy-llama: " in said
+    assert (tmp_path / "out" / "importance_beside_attention.pdf").stat().st_size > 1000
+
+
+def test_the_published_study_is_drawn_and_its_mistakes_are_named(run, tmp_path):
+    said = run("published_study.py", tmp_path / "out")
+    assert "fail: Attention is not 1/length. GPT-2 CODI (124M), layer 8" in said
+    assert "fail: Layers differ" in said
+    assert not [line for line in said.splitlines() if line.startswith("fail") and "LLaMA" in line]
+    drawing = (tmp_path / "out" / "published_study.svg").read_text()
+    assert all(f"layer {layer}" in drawing for layer in (8, 11, 14))
+
+
+def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_path):
+    questions = Golden(CODI).questions[:4]
+    model = ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI])
+    answers = model.generate(questions, max_new_tokens=4)
+    rows = [
+        {"id": f"p{i}", "question": question, "answer": answer, "answer_type": "text"}
+        for i, (question, answer) in enumerate(zip(questions, answers, strict=True))
+    ]
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text("\n".join(map(json.dumps, rows)))
+    said = run(
+        "your_checkpoint.py", CODI, "--base", CODI / "base", "--lora-alpha", 32,
+        "--n-thoughts", 6, "--problems", problems, "--n", 4, "--max-new-tokens", 4,
+        "--out", tmp_path / "study",
+    )  # fmt: skip
+    assert "family    codi" in said
+    assert "4 of 4 right" in said
+    assert (tmp_path / "study").is_dir()
