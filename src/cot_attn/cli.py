@@ -84,11 +84,8 @@ def study(
     console.print("Written, with tables (CSV), figures (PNG, PDF) and arrays (zarr):")
     for path in written:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
-    console.print(
-        f'Go on in Python: Study.load("{written[0]}") from cot_attn.',
-        highlight=False,
-        soft_wrap=True,
-    )
+    onward = f'Go on in Python: from cot_attn import Study; Study.load("{written[0]}")'
+    console.print(onward, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -59,7 +59,7 @@ def write_folder(
         _replace(target, unfinished)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return target
+    return Path(folder)
 
 
 def read_folder(
