@@ -1,8 +1,11 @@
 """What holds for every figure, whatever it shows."""
 
+import importlib.util
 import inspect
+import sys
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -85,6 +88,15 @@ def test_every_public_figure_is_among_those_tested_here():
     public = {name for name in plots.__all__ if takes_a_place(getattr(plots, name))}
     assert public == set(FIGURES)
     assert len(public) >= 14
+
+
+def test_the_gallery_shows_every_figure():
+    file = Path(__file__).parents[1] / "docs" / "gallery.py"
+    spec = importlib.util.spec_from_file_location("gallery", file)
+    gallery = importlib.util.module_from_spec(spec)
+    sys.modules["gallery"] = gallery  # data classes look their module up
+    spec.loader.exec_module(gallery)
+    assert set(gallery.FIGURES) == set(FIGURES)
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -185,6 +185,7 @@ def test_every_panel_has_the_same_scale_and_shows_its_own_layer():
 def test_models_with_different_numbers_of_layers_stand_in_rows_of_their_own():
     importance = xr.concat([rates([0.5, 0.1]), rates([0.2, 0.3])], dim="model")
     importance = importance.assign_coords(model=["small", "deep"])
+    importance["n_problems"] = (("model", "thought"), [[120, 120], [29, 29]])
     estimate = np.full((2, 8, 2), 0.5)
     estimate[0, 2:] = np.nan
     shares = xr.Dataset(
@@ -198,6 +199,8 @@ def test_models_with_different_numbers_of_layers_stand_in_rows_of_their_own():
         ["deep, layer 1", "deep, layer 3", "deep, layer 7"],
     ]
     assert heights(bars(panels[1, 0])[0]) == pytest.approx([20, 30])
+    (legend,) = panels[0, 0].get_figure().legends
+    assert legend.get_title().get_text() == "small: 120 problems · deep: 29 problems"
 
 
 def test_corruptions_are_rows_with_a_point_and_an_interval_for_each_thought():

@@ -1,6 +1,6 @@
 """Paired bars: a thought's importance and its share of attention, on one axis and one scale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -101,7 +101,7 @@ def importance_beside_attention_by_layer(
     require_dims(importance["estimate"], (*by_model, "thought"), "importance")
     looked = summary(shares, (*by_model, "layer", "thought"), "shares")
     on_thoughts = None if totals is None else summary(totals, (*by_model, "layer"), "totals")
-    models = [{"model": model} for model in importance["model"].values] if by_model else [{}]
+    models = [{"model": str(model)} for model in importance["model"].values] if by_model else [{}]
     chosen = [chosen_layers(looked["estimate"].sel(model), layers) for model in models]
     n_columns = max(map(len, chosen))
     fig = fig or figure(PAGE, 0.7 + 1.9 * len(models))
@@ -129,7 +129,7 @@ def importance_beside_attention_by_layer(
         handles=handles,
         loc="outside lower center",
         ncols=1 if stacked else 2,
-        title=_n(importance),
+        title=" · ".join(_n_of(importance, model) for model in models),
         title_fontsize=6.5,
     )
     figure_heading(fig, "Importance and attention by layer", model_of(looked))
@@ -149,6 +149,12 @@ def _pair(importance: xr.Dataset, looked: xr.Dataset) -> Pair:
 
 def _n(importance: xr.Dataset) -> str | None:
     return count(importance["n_problems"]) if "n_problems" in importance else None
+
+
+def _n_of(importance: xr.Dataset, model: Mapping[str, str]) -> str:
+    """Say how many problems there were, for each model by its name."""
+    n = _n(importance.sel(model)) or ""
+    return f"{model['model']}: {n}" if model else n
 
 
 def _on_thoughts(total: Values | None) -> str | None:

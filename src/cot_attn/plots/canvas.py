@@ -136,6 +136,8 @@ def save(
     axes: Axes | Shaped[np.ndarray, "..."],
     path: str | Path,
     formats: Sequence[str] = ("png", "pdf"),
+    *,
+    dpi: int = 300,
 ) -> list[Path]:
     """Save the figure that axes belong to, with its text as text in PDF and SVG.
 
@@ -147,6 +149,8 @@ def save(
         Where to, without a suffix.
     formats
         Suffixes: "png", "pdf", "svg".
+    dpi
+        Dots an inch of a PNG: 300 for print.
 
     Returns
     -------
@@ -158,5 +162,5 @@ def save(
     with style(), plt.rc_context({"svg.hashsalt": "cot_attn"}):
         for file in files:
             undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-            fig.savefig(file, metadata=undated.get(file.suffix[1:]))
+            fig.savefig(file, dpi=dpi, metadata=undated.get(file.suffix[1:]))
     return files

@@ -28,8 +28,8 @@ def heading(
     Parameters
     ----------
     subtitle
-        Its parts; those that are None are left out. They are joined by a dot and broken to the
-        width of the axes.
+        Its parts; those that are None are left out. They are joined by a dot, in as many lines
+        as the width of the axes asks for.
     legend
         Labelled handles.
     """
@@ -48,7 +48,7 @@ def heading(
             labelspacing=0.3,
         )
         height += -(-len(legend) // columns) * LINE + 1
-    lines = wrapped(" · ".join(part for part in subtitle if part), SUBTITLE_SIZE, width)
+    lines = wrapped([part for part in subtitle if part], SUBTITLE_SIZE, width)
     if lines:
         ax.annotate(
             "\n".join(lines),

@@ -1,5 +1,6 @@
 """How wide a text is, and where to break it: known before anything is drawn."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from matplotlib.font_manager import FontProperties
@@ -22,19 +23,23 @@ def text_width(text: str, size: float) -> float:
     return float(path.get_extents().x1) * size / 100
 
 
-def wrapped(text: str, size: float, width: float) -> list[str]:
-    """Break a text into lines of at most that width in points; a longer word stands alone.
+def wrapped(parts: Sequence[str], size: float, width: float, joint: str = " · ") -> list[str]:
+    """Set parts in lines of at most that width in points; only a part that is wider is broken.
 
     Examples
     --------
-    >>> wrapped("where the answer looked", size=7.0, width=60.0)
+    >>> wrapped(["92 problems", "layer 3", "filled: q < 0.05"], size=7.0, width=100.0)
+    ['92 problems · layer 3', 'filled: q < 0.05']
+    >>> wrapped(["where the answer looked"], size=7.0, width=60.0)
     ['where the', 'answer looked']
     """
     lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
+    for part in parts:
+        longer = f"{lines[-1]}{joint}{part}" if lines else part
         if lines and text_width(longer, size) <= width:
             lines[-1] = longer
+        elif " " in part and text_width(part, size) > width:
+            lines += wrapped(part.split(" "), size, width, joint=" ")
         else:
-            lines.append(word)
+            lines.append(part)
     return lines
