@@ -47,6 +47,7 @@ def test_a_study_is_shown_and_written(inputs: tuple[str, str], tmp_path: Path) -
         (["MODEL", "--n", "13"], "12"),
         (["MODEL", "--problems", "gsm9k"], "gsm8k"),
         (["MODEL", "--query", "eos"], "query is 'eos'"),
+        (["MODEL", "--device", "gpu"], "device is 'gpu'"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+N_PROBLEMS = 200
+
 app = typer.Typer(
     help="Find out what the thoughts of continuous-thought language models do.",
     no_args_is_help=True,
@@ -24,7 +26,9 @@ def study(
     problems: Annotated[
         str, typer.Option(help="A data set's name, or a JSON, JSONL or CSV file.")
     ] = "toy",
-    n: Annotated[int, typer.Option("--n", min=1, help="How many problems.")] = 200,
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="How many problems; by default up to 200.")
+    ] = None,
     corruptions: Annotated[
         Literal["ccta", "zero"], typer.Option(help="The published seven, or zero alone.")
     ] = "ccta",
@@ -60,6 +64,8 @@ def study(
         from cot_attn.study.export import export_comparison, export_study, new_folder
 
         asked = load_problems(problems, n=n, seed=seed)
+        if n is None and len(asked) > N_PROBLEMS:
+            asked = load_problems(problems, n=N_PROBLEMS, seed=seed)
         folder = new_folder(out, models)
         studies, written = [], []
         for name in models:

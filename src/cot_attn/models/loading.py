@@ -83,7 +83,7 @@ def load(
         Where the name is not known, something must be said that was not, or the files are
         damaged or do not fit; keys at fault are listed. Nothing is ever loaded in part.
     """
-    name, dtype = str(name_or_path), _dtype(dtype)
+    name, dtype, device = str(name_or_path), _dtype(dtype), _device(device)
     path = bundled_models().get(name, Path(name).expanduser())
     known, commit = known_checkpoints().get(name), None
     said = Said(family, base if base is None else str(base), n_thoughts, lora_alpha, remove_eos)
@@ -137,6 +137,17 @@ def _check_hub_id(name: str, info: CheckpointInfo | None) -> None:
             f"There is no model named {name!r}.{hint} Accepted are {', '.join(names)}, any "
             "other hub id (owner/name), a local folder, or a weight file."
         )
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    """Return a device that this PyTorch can use; by default the CPU."""
+    try:
+        return torch.empty(0, device=device or "cpu").device
+    except (RuntimeError, AssertionError) as error:  # without CUDA it is an AssertionError
+        raise ValueError(
+            f"device is {str(device)!r}, which this PyTorch cannot use ({error}). Give 'cpu', or "
+            "install a PyTorch for your accelerator."
+        ) from error
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:
