@@ -23,7 +23,8 @@ class Reference:
     ids
         The problems, sorted.
     activations
-        Their activations at each hook that somebody will ask for, (n_problems, n_thoughts, *site).
+        Their activations at each hook that somebody will ask for: problems, thoughts, then the
+        dimensions of the hook.
     donors
         Which of the problems may donate.
     """

@@ -20,7 +20,7 @@ def recompute_against_frozen(
     Parameters
     ----------
     recompute, frozen
-        Over (thought), from `stats.importance` of effects with these `downstream`s.
+        Over (thought), from `stats.importance` of effects with this `downstream`.
     ax
         Where to draw; by default, on a new figure of a column's width.
     """
