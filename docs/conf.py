@@ -1,0 +1,20 @@
+"""Sphinx settings: the pages in Markdown, the API reference from the docstrings."""
+
+from importlib.metadata import version as version_of
+
+project = "cot_attn"
+author = "The cot-attn authors"
+release = version_of("cot-attn")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+add_module_names = False
+
+html_theme = "furo"
+html_title = "cot_attn"
+html_static_path: list[str] = []
