@@ -1,0 +1,108 @@
+"""Measure everything, print a table and write JSON.
+
+`python -m benchmarks [--models gpt2-124m ...] [--problems 8] [--repeats 2] [--out FILE]`
+"""
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import correlation_speed, growth, recording, speed
+from benchmarks.models import SHAPES, subject
+
+CONSOLE = Console()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--models", nargs="+", default=["gpt2-124m"], choices=list(SHAPES))
+    parser.add_argument("--problems", type=int, default=16, help="problems that the engine runs")
+    parser.add_argument("--loop-problems", type=int, default=1, help="problems that the loops run")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.json"))
+    asked = parser.parse_args()
+    results: dict[str, Any] = {"machine": machine(asked.device), "dtype": asked.dtype}
+    for name in asked.models:
+        one = subject(name, getattr(torch, asked.dtype), asked.device)
+        for part in (0.2, 1.0):
+            results[f"{name}, {part:.0%} drowned"] = speed.compare(
+                one,
+                part,
+                n_problems=asked.problems,
+                n_plain=asked.loop_problems,
+                repeats=asked.repeats,
+            )
+            save(results, asked.out)
+        if name == "gpt2-124m":
+            results["recording"] = recording.overhead(one, 16, 2 * asked.repeats + 1)
+            results["stored record"] = recording.stored(one)
+        del one
+    results["growth of time"] = growth.exponents(subject("small"), asked.repeats)
+    results["peak memory"] = growth.peak_memory((100, 1000))
+    save(results, asked.out)
+    CONSOLE.print(table(results))
+    CONSOLE.print(f"Everything that was measured is in {asked.out}.")
+    correlation_speed.main()
+
+
+def machine(device: str) -> dict[str, Any]:
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def table(results: dict[str, Any]) -> Table:
+    shown = Table("figure", "wall clock", "processor time", "wanted", title="Benchmarks")
+    for name, result in results.items():
+        if "ratios" not in result:
+            continue
+        wanted = {
+            "plain / engine": ">= 15" if result["planted"] < 1 else ">= 9",
+            "bridge / engine": "",
+            "engine / bound": "<= 2",
+        }
+        shown.add_row(
+            f"[bold]{name}[/bold]: {result['changed']:.0%} of answers changed, "
+            f"{result['answers that agree']:.1%} agree with the loop"
+        )
+        for ratio, value in result["ratios"].items():
+            shown.add_row(
+                f"  {ratio}", f"{value['wall']:.2f}", f"{value['cpu']:.2f}", wanted[ratio]
+            )
+    if "recording" in results:
+        value, record = results["recording"]["ratio"], results["stored record"]
+        shown.add_row(
+            "recorded / bare run", f"{value['wall']:.3f}", f"{value['cpu']:.3f}", "<= 1.05"
+        )
+        shown.add_row("stored record, MB", f"{record['megabytes']:.2f}", "", "<= 2")
+    shown.add_row(
+        "peak memory, 1000 / 100 problems", f"{results['peak memory']['ratio']:.2f}", "", "<= 1.1"
+    )
+    for name, value in results["growth of time"].items():
+        shown.add_row(
+            f"growth with {name}, exponent (of tokens fed)",
+            "",
+            f"{value['exponent']:.2f} ({value['exponent of tokens fed']:.2f})",
+            "linear",
+        )
+    return shown
+
+
+def save(results: dict[str, Any], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

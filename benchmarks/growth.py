@@ -1,0 +1,84 @@
+"""How time and memory grow with problems, thoughts and corruptions."""
+
+import json
+import resource
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring import timed
+from benchmarks.models import N_ANSWER, N_THOUGHTS, Subject, problems, subject
+from cot_attn.interventions import GaussianNoise, Intervention, run_variants
+
+
+def run(one: Subject, n_problems: int, n_thoughts: int, n_corruptions: int) -> None:
+    """Corrupt every thought of every problem in a model that thinks that many thoughts."""
+    one.model.n_thoughts = n_thoughts
+    changes = [
+        Intervention(i, GaussianNoise(0.5 + j))
+        for i in range(n_thoughts)
+        for j in range(n_corruptions)
+    ]
+    run_variants(
+        one.model,
+        problems(n_problems),
+        changes,
+        max_new_tokens=N_ANSWER,
+        batch_size=128,
+        only_correct=False,
+    )
+    one.model.n_thoughts = N_THOUGHTS
+
+
+def exponents(one: Subject, repeats: int) -> dict[str, Any]:
+    """Fit time = a * count ** b, from when batches are full; 1 is linear.
+
+    With thoughts, both the number of variants and their length grow: a variant of thought i feeds
+    n - i thoughts. `thoughts` is the exponent of time per variant and token fed.
+    """
+    base = {"n_problems": 64, "n_thoughts": 6, "n_corruptions": 4}
+    found: dict[str, Any] = {}
+    for name, counts in {
+        "n_problems": [32, 64, 128, 256],
+        "n_thoughts": [2, 4, 8, 16],
+        "n_corruptions": [2, 4, 8, 16],
+    }.items():
+        seconds = [
+            min(
+                timed(lambda n=n, name=name: run(one, **{**base, name: n}))[0].cpu
+                for _ in range(repeats)
+            )
+            for n in counts
+        ]
+        work = [_tokens(**{**base, name: n}) for n in counts]
+        found[name] = {
+            "counts": counts,
+            "cpu seconds": seconds,
+            "exponent": float(np.polyfit(np.log(counts), np.log(seconds), 1)[0]),
+            "exponent of tokens fed": float(np.polyfit(np.log(work), np.log(seconds), 1)[0]),
+        }
+    return found
+
+
+def peak_memory(sizes: tuple[int, int]) -> dict[str, Any]:
+    """Return the peak memory of fresh processes that run few and many problems."""
+    peaks = []
+    for n_problems in sizes:
+        command = [sys.executable, "-m", "benchmarks.growth", str(n_problems)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        peaks.append(json.loads(output.splitlines()[-1]))
+    return {"problems": sizes, "megabytes": peaks, "ratio": peaks[1] / peaks[0]}
+
+
+def _tokens(n_problems: int, n_thoughts: int, n_corruptions: int) -> float:
+    """Count the tokens that an engine feeds: prompts twice at most, branches and answers."""
+    own = 61 + n_thoughts + 2 * N_ANSWER
+    branches = sum(n_thoughts - i + N_ANSWER for i in range(n_thoughts)) * n_corruptions
+    return n_problems * (own + branches)
+
+
+if __name__ == "__main__":
+    run(subject("small"), int(sys.argv[1]), N_THOUGHTS, 2)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)

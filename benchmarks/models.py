@@ -1,0 +1,84 @@
+"""Random models of real shapes, and the problems they are given."""
+
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from cot_attn.data import Problem
+from cot_attn.models import ContinuousThoughtModel, Projection, Template
+
+N_THOUGHTS, N_QUESTION, N_ANSWER = 6, 60, 8
+
+SHAPES: dict[str, PretrainedConfig] = {
+    "gpt2-124m": GPT2Config(),
+    # Llama 3.2 1B with 4 of its 16 layers: width, heads, MLP and vocabulary are the real ones.
+    "llama-1b-4-layers": LlamaConfig(
+        vocab_size=128256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=4,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        tie_word_embeddings=True,
+    ),
+    "small": GPT2Config(n_embd=128, n_layer=4, n_head=4, vocab_size=2000),
+}
+
+
+@dataclass
+class Subject:
+    """A model in our hands, and the same weights as a plain Hugging Face model."""
+
+    model: ContinuousThoughtModel
+    plain: PreTrainedModel
+    feedback: Projection
+
+
+def subject(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Subject:
+    """Build a random model twice from one seed, which answers without ever ending."""
+    config = SHAPES[name]
+    config.bos_token_id, config.eos_token_id = None, config.vocab_size - 3
+    # Large enough that another thought changes the answer; times do not depend on it.
+    config.initializer_range = 0.1
+    copies = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        copies.append(AutoModelForCausalLM.from_config(config).to(device, dtype).eval())
+    feedback = Projection(config.hidden_size, config.hidden_size)
+    last = config.vocab_size
+    template = Template((last - 2,), (last - 1,), last - 3, suppressed=(last - 3,))
+    tokenizer = _tokenizer(config.vocab_size)
+    bridge = TransformerBridge.boot_transformers(
+        name, hf_model=copies[0], tokenizer=tokenizer, dtype=dtype, device=device
+    )
+    model = ContinuousThoughtModel(
+        bridge, feedback, template, N_THOUGHTS, tokenizer=tokenizer, name=name, checkpoint="random"
+    )
+    return Subject(model, copies[1], feedback)
+
+
+def problems(n: int, n_words: int = N_QUESTION) -> list[Problem]:
+    """Return random questions of one length."""
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(0, 1000, (n, n_words), generator=generator).tolist()
+    return [
+        Problem(f"p{i:05d}", " ".join(f"w{word}" for word in row), "1")
+        for i, row in enumerate(words)
+    ]
+
+
+def _tokenizer(size: int) -> PreTrainedTokenizerFast:
+    vocabulary = {f"w{i}": i for i in range(size)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0", pad_token="w0")

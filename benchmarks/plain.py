@@ -1,0 +1,73 @@
+"""The loops that people write: every variant from scratch, one at a time."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from benchmarks.models import N_ANSWER, N_THOUGHTS, Subject
+from cot_attn.data import Problem
+from cot_attn.interventions import Hook, Intervention, Place, Reference
+
+
+@torch.no_grad()
+def answer(
+    subject: Subject,
+    language_model: PreTrainedModel,
+    question: Sequence[int],
+    change: Intervention | None,
+    place: Place | None,
+) -> list[int]:
+    """Answer one question with a key-value cache, with one thought changed."""
+    model, template = subject.model, subject.model.template
+    cache = DynamicCache()
+    embed, inner = language_model.get_input_embeddings(), language_model.base_model
+    tokens = torch.tensor([[*question, *template.bot]], device=model.device)
+    hidden = inner(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state
+    for index in range(N_THOUGHTS):
+        fed = subject.feedback.transform(hidden[:, -1])
+        if change is not None and index in change.thoughts:
+            fed = change.corruption(fed[0], place)[None]
+        hidden = inner(
+            inputs_embeds=fed[:, None], past_key_values=cache, use_cache=True
+        ).last_hidden_state
+    fed = embed(torch.tensor([list(template.eot)], device=model.device))
+    said: list[int] = []
+    while True:
+        logits = language_model(inputs_embeds=fed, past_key_values=cache, use_cache=True).logits
+        allowed = logits[0, -1]
+        allowed[list(template.suppressed)] = -torch.inf
+        said.append(int(allowed.argmax()))
+        if len(said) == N_ANSWER:
+            return said
+        fed = embed(torch.tensor([said[-1:]], device=model.device))
+
+
+def all_answers(
+    subject: Subject,
+    problems: Sequence[Problem],
+    changes: Sequence[Intervention],
+    reference: Reference,
+    *,
+    bridge: bool = False,
+) -> list[list[str]]:
+    """Answer every variant of every problem, through the bridge or without it."""
+    model = subject.model
+    language_model = model.bridge.original_model if bridge else subject.plain
+    _, questions = model.encode(problems)
+    rows = []
+    for problem, question in zip(problems, questions, strict=True):
+        row = [model.decode(answer(subject, language_model, question, None, None))]
+        for change in changes:
+            place = Place(problem.id, change.thoughts[0], 0, reference)
+            row.append(model.decode(answer(subject, language_model, question, change, place)))
+        rows.append(row)
+    return rows
+
+
+def inputs(subject: Subject, problems: Sequence[Problem]) -> Reference:
+    """Return the unchanged thoughts of the problems, for corruptions that ask for them."""
+    thoughts: Tensor = subject.model.think(problems).thoughts
+    ids = tuple(problem.id for problem in problems)
+    return Reference(ids, {Hook("input"): thoughts}, frozenset(ids))
