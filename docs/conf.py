@@ -13,6 +13,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 napoleon_google_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # jaxtyping writes shapes as "*site", which is no reST
 add_module_names = False
 
 html_theme = "furo"
