@@ -75,13 +75,19 @@ FIGURES: dict[str, Callable[[Results], Any]] = {
         totals=r.both["sequence_attention"].sum("thought", skipna=False),
     ),
     "attention_against_importance": lambda r: plots.attention_against_importance(
-        r.gpt2.shares, r.gpt2.failure, r.asked
+        r.gpt2.shares,
+        r.gpt2.failure,
+        r.asked,
+        line=stats.fitted_line(r.gpt2.shares, r.gpt2.failure),
     ),
     "correlation_by_thought": lambda r: plots.correlation_by_thought(
         r.gpt2.correlations_by_thought.sel(layer=r.last)
     ),
     "correlation_by_layer": lambda r: plots.correlation_by_layer(r.asked),
-    "one_problem": lambda r: plots.one_problem(r.positions.sel(layer=r.last)),
+    # The last word is the answer's value; the one before predicts it.
+    "one_problem": lambda r: plots.one_problem(
+        r.positions.sel(layer=0), query=int(r.positions["query"][-2])
+    ),
 }
 
 

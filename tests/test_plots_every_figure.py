@@ -11,6 +11,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -124,6 +125,49 @@ def test_on_a_figure_of_its_own_too_no_text_covers_another(name):
     fig = figure_of({**SINGLE, **SEVERAL}[name](None))
     assert collisions(fig) == []
     assert cut_off(fig) == []
+
+
+def long_names(values):
+    return values.assign_coords(model=[f"internlm/SIM_COT-LLaMA3-CODI-{size}B" for size in (1, 8)])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("n_thoughts", [6, 12])
+def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
+    rng = np.random.default_rng(0)
+    estimate = rng.uniform(0, 1, (2, 16, n_thoughts))
+    shares = long_names(
+        xr.Dataset(
+            dict.fromkeys(("estimate", "low"), (("model", "layer", "thought"), estimate)),
+            coords={"layer": range(16), "thought": range(n_thoughts)},
+        )
+    )
+    shares["high"] = shares["estimate"] + 0.1
+    shares["n_problems"] = xr.full_like(shares["estimate"], 187, dtype=int)
+    one, importance = shares.isel(model=1), shares.isel(layer=0)
+    corruptions = [f"gaussian(sigma={sigma})" for sigma in (0.1, 0.5, 1, 2)]
+    by_corruption = one.isel(layer=range(4)).rename(layer="corruption")
+    by_corruption = by_corruption.assign_coords(corruption=corruptions)
+    height = 8.0 if width < 5 else 4.5
+
+    def ax():
+        return plots.subplots(width=width, height=3.2)[1]
+
+    for drawn_on in (
+        plots.importance_by_thought(importance.isel(model=0), ax=ax()),
+        plots.importance_by_corruption(by_corruption, ax=ax()),
+        plots.importance_beside_attention(one.sel(layer=3), one.sel(layer=5), ax=ax()),
+        plots.importance_beside_attention_by_layer(
+            importance, shares, fig=plots.figure(width, 2 * height)
+        ),
+        plots.attention_by_layer(one, ax=ax()),
+        plots.concentration_by_layer(shares.isel(thought=0), ax=ax()),
+        plots.correlation_by_layer(shares.isel(thought=0), ax=ax()),
+        plots.correlation_by_thought(one.sel(layer=4), ax=ax()),
+    ):
+        fig = figure_of(drawn_on)
+        assert collisions(fig) == []
+        assert cut_off(fig) == []
 
 
 def test_text_that_covers_another_would_be_noticed():

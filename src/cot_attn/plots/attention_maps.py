@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import ATTENTION_MAP
 from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import draw_heatmap
+from cot_attn.plots.heatmap import draw_heatmap, write_cells
 from cot_attn.plots.summaries import Values, model_of, scalar_label, summary
 from cot_attn.plots.units import count
 
@@ -64,8 +64,7 @@ def _draw(
     ax.set_xlabel(across)
     ax.set_ylabel("layer")
     n = count(shown["n_problems"]) if "n_problems" in shown else None
-    heading(ax, title, [model_of(shown), *subtitle, n])
-    draw_heatmap(
+    mesh = draw_heatmap(
         ax,
         values,
         layers,
@@ -74,4 +73,6 @@ def _draw(
         limits=(0.0, float(np.nanmax(values))),
         scale_label="share of attention (%)",
     )
+    heading(ax, title, [model_of(shown), *subtitle, n])
+    write_cells(ax, mesh)
     return ax

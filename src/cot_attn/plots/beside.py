@@ -18,10 +18,11 @@ from cot_attn.plots.canvas import (
     width_of,
 )
 from cot_attn.plots.colours import ATTENTION, IMPORTANCE
-from cot_attn.plots.headings import figure_heading, heading
+from cot_attn.plots.headings import SLACK, SUBTITLE_SIZE, figure_heading, heading
 from cot_attn.plots.layers import chosen_layers
 from cot_attn.plots.paired_bars import Pair, Side, draw_pair, same_thoughts, write_pairs
 from cot_attn.plots.summaries import Values, model_of, require_dims, scalar_label, summary
+from cot_attn.plots.text import wrapped
 from cot_attn.plots.units import count, percent_only, short
 
 
@@ -119,18 +120,19 @@ def importance_beside_attention_by_layer(
             pairs.append(_pair(importance.sel(model), looked.sel(here)))
             handles = draw_pair(ax, pairs[-1], "%")
             total = None if on_thoughts is None else on_thoughts.sel(here)
-            name = f"{model['model']}, layer {layer}" if model else f"Layer {layer}"
+            name = f"{_short_name(model['model'])}, layer {layer}" if model else f"Layer {layer}"
             heading(ax, name, [_on_thoughts(total)])
             ax.label_outer()
             drawn.append(ax)
         for _ in range(0 if stacked else n_columns - len(chosen[row])):
             next(free).remove()
+    numbers = [_n_of(importance, model) for model in models]
     fig.legend(
         handles=handles,
         loc="outside lower center",
         ncols=1 if stacked else 2,
-        title=" · ".join(_n_of(importance, model) for model in models),
-        title_fontsize=6.5,
+        title="\n".join(wrapped(numbers, SUBTITLE_SIZE, 72 * width_of(fig) - 2 * SLACK)),
+        title_fontsize=SUBTITLE_SIZE,
     )
     figure_heading(fig, "Importance and attention by layer", model_of(looked))
     write_pairs(drawn, pairs)  # last: only now is every panel as wide as it will be
@@ -149,6 +151,11 @@ def _pair(importance: xr.Dataset, looked: xr.Dataset) -> Pair:
 
 def _n(importance: xr.Dataset) -> str | None:
     return count(importance["n_problems"]) if "n_problems" in importance else None
+
+
+def _short_name(model: str) -> str:
+    """Leave out the owner of a model from the hub; the legend has the whole name."""
+    return model.rsplit("/", 1)[-1]
 
 
 def _n_of(importance: xr.Dataset, model: Mapping[str, str]) -> str:

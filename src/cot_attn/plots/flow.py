@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, SubFigure
 from cot_attn.plots.canvas import NARROW, PAGE, axes_on, figure, style, width_of
 from cot_attn.plots.colours import ATTENTION_MAP, DIFFERENCE_MAP
 from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import draw_heatmap
+from cot_attn.plots.heatmap import draw_heatmap, write_cells
 from cot_attn.plots.summaries import Values, model_of, scalar_label, summary
 from cot_attn.plots.units import count
 from cot_attn.stats.flow import causal_baseline
@@ -48,23 +48,27 @@ def flow_between_thoughts(
     n = count(shown["n_problems"]) if "n_problems" in shown else None
     where = [model_of(shown), scalar_label(shown, "layer"), scalar_label(shown, "head"), n]
     reach = max(float(np.nanmax(np.abs(excess))), 1.0)  # rounding is not coloured
-    heading(panels[0], "Attention between thoughts", where)
-    heading(panels[1], "Less what the causal mask gives", ["0: attention spread evenly"])
-    for ax, values, colours, limits, scale in (
+    maps = (
         (panels[0], share, ATTENTION_MAP, (0.0, 100.0), "share of attention (%)"),
         (panels[1], excess, DIFFERENCE_MAP, (-reach, reach), "percentage points"),
-    ):
-        ax.set_xlabel("attended thought")
-        ax.set_ylabel("attending thought")
-        rows, columns = list(attending), list(attended)
+    )
+    meshes = [
         draw_heatmap(
             ax,
             values.values,
-            rows,
-            columns,
+            list(attending),
+            list(attended),
             colours=colours,
             limits=limits,
             scale_label=scale,
         )
+        for ax, values, colours, limits, scale in maps
+    ]
+    heading(panels[0], "Attention between thoughts", where)
+    heading(panels[1], "Less what the causal mask gives", ["0: attention spread evenly"])
+    for ax, mesh in zip(panels, meshes, strict=True):
+        ax.set_xlabel("attended thought")
+        ax.set_ylabel("attending thought")
+        write_cells(ax, mesh)
         ax.invert_yaxis()  # thoughts follow one another downwards, as in every attention matrix
     return panels

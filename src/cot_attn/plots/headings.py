@@ -8,11 +8,13 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import ScaledTranslation
 
-from cot_attn.plots.canvas import FAINT, axes_size
+from cot_attn.plots.canvas import FAINT, axes_size, width_of
 from cot_attn.plots.text import text_width, wrapped
 
 LINE = 9.5  # points from one line of a subtitle to the next
-SUBTITLE_SIZE = 6.5
+SUBTITLE_SIZE = 6.5  # points, as in the style sheet; so are these:
+TITLE_SIZE = 8.0
+FIGURE_TITLE_SIZE = 9.0
 SLACK = 8.0  # points that the axes may yet lose to longer tick labels
 HANDLE = 28.0  # points: a legend's handle and the space after its label
 
@@ -62,12 +64,15 @@ def heading(
             linespacing=1.15,
         )
         height += len(lines) * LINE
-    ax.set_title(title, loc="left", pad=height + 1)
+    lines = wrapped([title], TITLE_SIZE, width, weight="bold")
+    ax.set_title("\n".join(lines), loc="left", pad=height + 1, va="bottom")
 
 
 def figure_heading(fig: Figure | SubFigure, title: str, model: str | None) -> None:
     """Write what several panels are about above them all."""
-    fig.suptitle(f"{title}, {model}" if model else title, x=0.01, ha="left")
+    text = f"{title}, {model}" if model else title
+    lines = wrapped([text], FIGURE_TITLE_SIZE, 72 * width_of(fig) - SLACK, weight="bold")
+    fig.suptitle("\n".join(lines), x=0.01, ha="left")
 
 
 def _columns(labels: Sequence[str], width: float) -> int:

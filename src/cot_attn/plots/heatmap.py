@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Normalize
 
-from cot_attn.plots.canvas import SMALL, axes_size, fix_ticks
+from cot_attn.plots.canvas import INK, SMALL, axes_size, fix_ticks
 from cot_attn.plots.text import text_width
 from cot_attn.plots.units import short
 
 MOST_TICKS = 16
+THICKNESS = 5.0  # points: of a scale
+LIGHTNESS = (0.299, 0.587, 0.114)  # how much red, green and blue lighten a colour
+DARK = 0.55  # on a darker cell, numbers are white
 
 
 def draw_heatmap(
@@ -26,9 +27,8 @@ def draw_heatmap(
     colours: str,
     limits: tuple[float, float],
     scale_label: str,
-    numbers: bool = True,
 ) -> QuadMesh:
-    """Draw a matrix, its first row at the bottom.
+    """Draw a matrix, its first row at the bottom, and the scale of its colours.
 
     Parameters
     ----------
@@ -40,8 +40,6 @@ def draw_heatmap(
         The values at the two ends of the colour map.
     scale_label
         What the colours show, with its unit.
-    numbers
-        Whether to write the values into cells that have room for them.
     """
     n_rows, n_columns = values.shape
     mesh = ax.pcolormesh(
@@ -59,8 +57,6 @@ def draw_heatmap(
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     add_scale(mesh, ax, scale_label)
-    if numbers:
-        _write_numbers(ax, values, colours, Normalize(*limits))
     return mesh
 
 
@@ -68,9 +64,10 @@ def add_scale(drawn: ScalarMappable, ax: Axes, label: str, *, beneath: bool = Fa
     """Put a scale of the colours beside the axes, or beneath them."""
     fig = ax.get_figure()
     assert fig is not None
-    place, length, aspect = ("bottom", 0.6, 40) if beneath else ("right", 1.0, 25)
+    across, up = axes_size(ax)
+    place, part, length = ("bottom", 0.6, 0.6 * across) if beneath else ("right", 1.0, up)
     scale = fig.colorbar(
-        drawn, ax=ax, label=label, location=place, pad=0.02, shrink=length, aspect=aspect
+        drawn, ax=ax, label=label, location=place, pad=0.02, shrink=part, aspect=length / THICKNESS
     )
     scale.outline.set_visible(False)
     fix_ticks(scale.ax)
@@ -84,27 +81,23 @@ def label_ticks(ax: Axes, along: str, labels: Sequence[object]) -> None:
     set_ticks(list(places), [str(labels[place]) for place in places])
 
 
-def _write_numbers(
-    ax: Axes, values: Float[np.ndarray, "row column"], colours: str, scale: Normalize
-) -> None:
+def write_cells(ax: Axes, mesh: QuadMesh) -> None:
+    """Write the values into the cells, if there is room for them; after the heading."""
+    values: np.ndarray = np.ma.filled(np.ma.asarray(mesh.get_array()), np.nan)
     across, up = axes_size(ax)
     n_rows, n_columns = values.shape
-    texts = [[short(value).replace("-", "−") for value in row] for row in values]
+    texts = [[short(value) for value in row] for row in values]
     longest = max(text_width(text, SMALL) for row in texts for text in row)
     if up / n_rows < 1.3 * SMALL or across / n_columns < longest + 2:
         return
-    shades = mpl.colormaps[colours](np.nan_to_num(scale(values)))
-    dark = shades[..., :3] @ (0.299, 0.587, 0.114) < 0.55
-    for row in range(n_rows):
-        for column in range(n_columns):
-            if np.isnan(values[row, column]):
-                continue
-            ax.text(
-                column,
-                row,
-                texts[row][column],
-                ha="center",
-                va="center",
-                fontsize=SMALL,
-                color="white" if dark[row, column] else "#222222",
-            )
+    dark = mesh.to_rgba(values)[..., :3] @ LIGHTNESS < DARK
+    for row, column in np.argwhere(np.isfinite(values)):
+        ax.text(
+            column,
+            row,
+            texts[row][column],
+            ha="center",
+            va="center",
+            fontsize=SMALL,
+            color="white" if dark[row, column] else INK,
+        )

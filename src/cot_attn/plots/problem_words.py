@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -12,7 +13,7 @@ from matplotlib.patches import Rectangle
 from cot_attn.plots.canvas import COLUMN, FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import ATTENTION_MAP, thought_colour
 from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import add_scale
+from cot_attn.plots.heatmap import DARK, LIGHTNESS, add_scale
 from cot_attn.plots.summaries import model_of, require_dims, scalar_label
 from cot_attn.plots.text import text_width
 from cot_attn.plots.units import short
@@ -75,9 +76,9 @@ def one_problem(
     problem = attention.attrs.get("problem")
     parts = [model_of(attention), scalar_label(rows, "layer"), scalar_label(rows, "head")]
     ax.set_axis_off()
-    heading(ax, f"Where {looker} looked", [problem and f"problem {problem}", *parts])
     scale = Normalize(0, float(row.max()))
     add_scale(ScalarMappable(scale, ATTENTION_MAP), ax, "attention (%)", beneath=True)
+    heading(ax, f"Attention paid by “{looker}”", [problem and f"problem {problem}", *parts])
     width, height = axes_size(ax)
     words, names, needed = _layout(row, width)
     if needed > height + 1:
@@ -171,7 +172,7 @@ def _draw_word(
             ha="center",
             va="top",
         )
-    dark = 0.299 * shade[0] + 0.587 * shade[1] + 0.114 * shade[2] < 0.55
+    dark = np.dot(shade, LIGHTNESS) < DARK
     ax.text(
         word.x + word.width / 2,
         -word.y - LINE / 2,

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
+Weight = Literal["normal", "bold"]
+
 
 @lru_cache(maxsize=4096)
-def text_width(text: str, size: float) -> float:
+def text_width(text: str, size: float, weight: Weight = "normal") -> float:
     """Give the width of a text in points, in the style's font.
 
     Examples
@@ -19,11 +22,19 @@ def text_width(text: str, size: float) -> float:
     if not text.strip():
         return 0.3 * size * len(text)
     # Measured large: glyphs are hinted to whole pixels at small sizes.
-    path = TextPath((0, 0), text, size=100, prop=FontProperties(family="DejaVu Sans"))
+    path = TextPath(
+        (0, 0), text, size=100, prop=FontProperties(family="DejaVu Sans", weight=weight)
+    )
     return float(path.get_extents().x1) * size / 100
 
 
-def wrapped(parts: Sequence[str], size: float, width: float, joint: str = " · ") -> list[str]:
+def wrapped(
+    parts: Sequence[str],
+    size: float,
+    width: float,
+    joint: str = " · ",
+    weight: Weight = "normal",
+) -> list[str]:
     """Set parts in lines of at most that width in points; only a part that is wider is broken.
 
     Examples
@@ -36,10 +47,10 @@ def wrapped(parts: Sequence[str], size: float, width: float, joint: str = " · "
     lines: list[str] = []
     for part in parts:
         longer = f"{lines[-1]}{joint}{part}" if lines else part
-        if lines and text_width(longer, size) <= width:
+        if lines and text_width(longer, size, weight) <= width:
             lines[-1] = longer
-        elif " " in part and text_width(part, size) > width:
-            lines += wrapped(part.split(" "), size, width, joint=" ")
+        elif " " in part and text_width(part, size, weight) > width:
+            lines += wrapped(part.split(" "), size, width, " ", weight)
         else:
             lines.append(part)
     return lines

@@ -45,25 +45,21 @@ def short(value: float) -> str:
 
     Examples
     --------
-    >>> [short(value) for value in (0.0, 5.94, 17.6, 100.0, float("nan"))]
-    ['0', '5.9', '18', '100', 'n/a']
+    >>> [short(value) for value in (0.0, -5.94, 17.6, 100.0, float("nan"))]
+    ['0', '−5.9', '18', '100', 'n/a']
     """
-    if np.isnan(value):
-        return "n/a"
-    if abs(value) >= 9.95 or value == 0:
-        return f"{value:.0f}"
-    return f"{value:.1f}"
+    return signed(value, digits=0 if abs(value) >= 9.95 or value == 0 else 1)
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Write a correlation or a difference, with a true minus sign.
+    """Write a number with a true minus sign, and none where it rounds to zero.
 
     Examples
     --------
-    >>> signed(-0.118), signed(float("nan"))
-    ('−0.12', 'n/a')
+    >>> signed(-0.118), signed(-0.001), signed(float("nan"))
+    ('−0.12', '0.00', 'n/a')
     """
-    return "n/a" if np.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+    return "n/a" if np.isnan(value) else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def p_value(p: float) -> str:
