@@ -31,8 +31,9 @@ class World:
     strength
         The effect of a thought's attention, in this problem, on the log odds of its failure.
     shared
-        Whether problems that fail more also have more uneven attention. That is no relation within
-        problems, but a test that takes problems for interchangeable may find one.
+        Whether problems that fail more also have more uneven attention (then in shares, so that its
+        level does not follow). That is no relation within problems, but a test that takes problems
+        for interchangeable may find one.
     """
 
     n_problems: int
@@ -69,7 +70,9 @@ class World:
         hardness = rng.normal(size=(n, 1))
         if self.shared:
             own = own * np.exp(0.5 * hardness)
-        log_attention = 0.5 * (own + spread * rng.normal(size=(n, 1)) + profiles[0])
+        attention = np.exp(0.5 * (own + spread * rng.normal(size=(n, 1)) + profiles[0]))
+        if self.shared:
+            attention /= attention.sum(axis=1, keepdims=True)
         log_odds = (
             np.log(self.rate / (1 - self.rate))
             + spread * hardness
@@ -78,11 +81,11 @@ class World:
         )
         if self.outcome == "binary":
             failure = rng.random(log_odds.shape) < _probability(log_odds)
-            return np.exp(log_attention), failure.astype(float)
+            return attention, failure.astype(float)
         # Corruptions of one thought break the same problems more often than chance has it.
         log_odds = log_odds + rng.normal(size=log_odds.shape)
         failures = rng.random((*log_odds.shape, N_CORRUPTIONS)) < _probability(log_odds)[..., None]
-        return np.exp(log_attention), failures.mean(axis=-1)
+        return attention, failures.mean(axis=-1)
 
 
 def grid() -> Iterator[World]:
@@ -95,7 +98,7 @@ def grid() -> Iterator[World]:
     for n, effects, outcome in product((100, 300), yesno, ("binary", "graded")):
         yield World(n, effects, effects, outcome, 0.02)
     for n, outcome in product((100, 300), ("binary", "graded")):
-        yield World(n, True, True, outcome, 0.2, shared=True)
+        yield World(n, True, False, outcome, 0.2, shared=True)
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:
