@@ -20,7 +20,7 @@ Draw = Callable[[], Any]
 def study_figures(study: "Study") -> dict[str, Draw]:
     """Return what draws each picture of a study, by the picture's name."""
     layers = study.three_layers
-    totals = study.sequence_attention.sum("thought")
+    totals = study.sequence_attention.sum("thought", skipna=False)
     pictures: dict[str, Draw] = {
         "importance_by_thought": lambda: plots.importance_by_thought(study.importance),
         "attention_by_layer": lambda: plots.attention_by_layer(study.shares),
@@ -49,9 +49,12 @@ def study_figures(study: "Study") -> dict[str, Draw]:
 
 def comparison_figures(comparison: xr.Dataset) -> dict[str, Draw]:
     """Return what draws each picture of `compare`'s result, by the picture's name."""
-    shares, totals = comparison["share"], comparison["sequence_attention"].sum("thought")
+    shares, totals = (
+        comparison["share"],
+        comparison["sequence_attention"].sum("thought", skipna=False),
+    )
     importance = stats.importance(comparison, by="model")
-    concentration = stats.concentration(shares)
+    concentration = stats.concentration(shares).assign_coords(depth=comparison["depth"])
     return {
         "importance_beside_attention": lambda: plots.importance_beside_attention_by_layer(
             importance, shares, totals=totals

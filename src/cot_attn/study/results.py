@@ -79,7 +79,7 @@ class Study:
     @cached_property
     def importance(self) -> xr.Dataset:
         """How often the answer breaks when a thought is corrupted; mean over corruptions."""
-        return stats.importance(self.effects)
+        return stats.importance(self.effects).assign_attrs(model=self.name)
 
     @cached_property
     def failure(self) -> xr.DataArray:
@@ -94,12 +94,13 @@ class Study:
     @cached_property
     def shares(self) -> xr.DataArray:
         """Share of each thought, (problem, layer, thought), mean over heads."""
-        return self.head_shares.mean("head")
+        return self.head_shares.mean("head").assign_attrs(model=self.name)
 
     @cached_property
     def sequence_attention(self) -> xr.DataArray:
         """Attention to each thought as a fraction of the whole row, mean over heads."""
-        return stats.sequence_attention(self.attention, self.query).mean("head")
+        attention = stats.sequence_attention(self.attention, self.query)
+        return attention.mean("head").assign_attrs(model=self.name)
 
     @cached_property
     def correlations(self) -> xr.Dataset:
@@ -119,11 +120,12 @@ class Study:
     @cached_property
     def concentration(self) -> xr.Dataset:
         """How concentrated attention on thoughts is, at every layer."""
-        return stats.concentration(self.shares)
+        return stats.concentration(self.shares).assign_attrs(model=self.name)
 
     def _correlate(self, estimand: Estimand) -> xr.Dataset:
         seed = int(self.settings["seed"])
-        return stats.correlate(self.shares, self.failure, estimand, seed=seed)
+        found = stats.correlate(self.shares, self.failure, estimand, seed=seed)
+        return found.assign_attrs(model=self.name)
 
     def table(self, layer: int) -> pd.DataFrame:
         """Return importance and attention by thought at one layer, in percent.
