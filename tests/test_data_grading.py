@@ -239,6 +239,7 @@ TEXTS = st.lists(PIECES | st.characters(codec="utf-8"), max_size=12).map("".join
 
 
 @given(TEXTS, st.sampled_from(TYPES))
+@example("\x0c-", "text")
 @settings(deadline=None)
 def test_no_text_raises_and_the_span_is_where_the_value_stands(text: str, kind: str) -> None:
     gold = {"number": "18", "boolean": "yes", "text": "a bc", "math": r"\text{bc}"}[kind]

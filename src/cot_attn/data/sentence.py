@@ -11,6 +11,7 @@ import unicodedata
 from cot_attn.data.marker import Span, answer_start
 
 EDGES = " .,;:!?=*\"'`“”‘’"
+LEADING_EDGES = re.compile(rf"^[\s{re.escape(EDGES)}]+")
 SPACE_BEFORE_POINT = re.compile(r" (?=[.,;:!?])")
 
 
@@ -38,7 +39,8 @@ def find(text: str) -> Span | None:
     answer = text[start:]
     if not normalise(answer):
         return None
-    start += len(answer) - len(answer.lstrip(EDGES + "\n\t\r"))
+    stripped = LEADING_EDGES.sub("", answer)
+    start += len(answer) - len(stripped)
     return start, len(text.rstrip())
 
 
