@@ -59,6 +59,7 @@ def study(
 
         from cot_attn.data import load_problems
         from cot_attn.models import load
+        from cot_attn.report import write_report
         from cot_attn.study import run_study
         from cot_attn.study.display import comparison_table, study_tables
         from cot_attn.study.export import export_comparison, export_study, new_folder
@@ -87,6 +88,8 @@ def study(
         if len(studies) > 1:
             console.print(comparison_table(studies))
             written.append(export_comparison(studies, folder))
+        page = write_report(studies, folder)
+    console.print(f"To read and to send: {page}", highlight=False, soft_wrap=True)
     console.print("Written, with tables (CSV), figures (PNG, PDF) and arrays (zarr):")
     for path in written:
         console.print(f"  {path}", highlight=False, soft_wrap=True)

@@ -19,15 +19,19 @@ def export_study(study: Study, folder: Path) -> Path:
 
     It holds what `Study.load` reads, `summary.json`, `tables/` (CSV) and `figures/` (PNG, PDF).
     """
-    target = study.save(folder / _file_name(study.name))
-    tables = target / "tables"
-    tables.mkdir()
-    for name, table in study.tables():
-        table.to_csv(tables / f"{name}.csv", index=False)
+    target = study.save(folder / file_name(study.name))
+    write_tables(study, target / "tables")
     text = json.dumps(summary(study), indent=2, ensure_ascii=False)
     (target / "summary.json").write_text(text + "\n", encoding="utf-8")
     draw(study_figures(study), target / "figures")
     return target
+
+
+def write_tables(study: Study, folder: Path) -> None:
+    """Write every result of a study into a folder as CSV, fractions as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in study.tables():
+        table.to_csv(folder / f"{name}.csv", index=False)
 
 
 def export_comparison(studies: Sequence[Study], folder: Path) -> Path:
@@ -71,7 +75,7 @@ def new_folder(wanted: Path | None, models: Sequence[str], root: Path = Path("st
             )
         check_writable(wanted)
         return wanted
-    named = "-".join(_file_name(model) for model in models)[:80]
+    named = "-".join(file_name(model) for model in models)[:80]
     base = f"{datetime.now(UTC):%Y-%m-%d}-{named}"
     for number in count(1):
         folder = root / (base if number == 1 else f"{base}-{number}")
@@ -81,7 +85,7 @@ def new_folder(wanted: Path | None, models: Sequence[str], root: Path = Path("st
     raise AssertionError
 
 
-def _file_name(model: str) -> str:
+def file_name(model: str) -> str:
     """Return a model's name as one path component."""
     last = Path(model).name if Path(model).exists() else model
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in last) or "model"

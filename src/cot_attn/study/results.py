@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pandas as pd
 import xarray as xr
 
-from cot_attn import stats
+from cot_attn import report, stats
 from cot_attn.data.problem import Problem
 from cot_attn.plots.layers import early_middle_last
 from cot_attn.stats.estimands import Estimand
@@ -180,6 +180,13 @@ class Study:
     def figures(self, folder: str | PathLike[str]) -> list[Path]:
         """Draw the study's pictures into a folder, as PNG and PDF, and return the files."""
         return draw(study_figures(self), folder)
+
+    def report(self, folder: str | PathLike[str]) -> Path:
+        """Write the study into a folder as one HTML page, `report.html`, and return that.
+
+        Tables (CSV) and problems lie in a folder beside it, called as the model.
+        """
+        return report.write_report([self], folder)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> "Study":

@@ -1,0 +1,96 @@
+"""One self-contained page: the checks, the finding, figures, tables, methods."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cot_attn.data.saving import save_problems
+from cot_attn.report import methods, tables
+from cot_attn.report.finding import finding
+from cot_attn.report.numbers import listed
+from cot_attn.report.pictures import topics
+from cot_attn.study.comparison import compare
+from cot_attn.study.export import file_name, write_tables
+from cot_attn.study.results import Study
+
+PAGE = "report.html"
+
+
+def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Path:
+    """Write studies as `report.html` into a folder, with their tables and problems beside it.
+
+    Parameters
+    ----------
+    studies
+        One, or several that were made alike; see `compare`.
+    folder
+        Where to write; made if it is not there. Beside the page, each study has a folder with
+        `tables/` (CSV, unrounded) and `problems.jsonl`.
+
+    Returns
+    -------
+    Path
+        The page. It needs nothing from a network, and no file beside it to be read.
+
+    Raises
+    ------
+    ValueError
+        Where there is no study, or several were not made alike.
+    """
+    page = render(studies)
+    target = Path(folder)
+    for study in studies:
+        beside = target / file_name(study.name)
+        write_tables(study, beside / "tables")
+        save_problems(study.problems, beside / "problems.jsonl")
+    _write_whole(target / PAGE, page)
+    return target / PAGE
+
+
+def render(studies: Sequence[Study]) -> str:
+    """Return the page of one study or several; see `write_report`."""
+    if not studies:
+        raise ValueError("There is no study to report. Give at least one.")
+    comparison = compare(studies) if len(studies) > 1 else None
+    folders = [file_name(study.name) for study in studies]
+    problems = f"{folders[0]}/problems.jsonl"
+    page = Environment(
+        loader=PackageLoader("cot_attn.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("report.html")
+    return page.render(
+        names=listed(study.name for study in studies),
+        studies=studies,
+        made=studies[0].settings,
+        finding=finding,
+        topics=list(topics(studies, comparison)),
+        by_thought=tables.by_thought(studies),
+        by_thought_files=[f"{folder}/tables/importance.csv" for folder in folders],
+        differences=[] if comparison is None else list(tables.differences(comparison)),
+        details=list(chain.from_iterable(map(tables.details, studies, folders))),
+        problems=[tables.problems(study) for study in studies],
+        methods=methods.methods,
+        settings=methods.settings,
+        command=methods.command(studies, problems),
+        python=[methods.python_lines(study, problems) for study in studies],
+        problems_file=problems,
+    )
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """Write under another name first, so that no half page is ever seen."""
+    descriptor, unfinished = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(unfinished).chmod(0o644)
+        Path(unfinished).replace(target)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)

@@ -1,0 +1,248 @@
+"""The report is one page that needs nothing else and says its numbers in words."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cot_attn import report
+from cot_attn.data import Problem, load_problems
+from cot_attn.interventions import Resample, Zero
+from cot_attn.study import Study, run_study
+from cot_attn.toy.handmade import handmade_model, handmade_problems
+
+WEIGHTS = (1, 2, 8, 1, 3, 1)
+SCRIPT = "<script>alert('&')</script>"
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+MOST_BYTES = 5_000_000
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: elements with their attributes, and texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    problems = [*handmade_problems(20, WEIGHTS), Problem("wrong", "take the digit 3", "3")]
+    model = handmade_model(WEIGHTS)
+    return run_study(model, problems, corruptions=[Zero(), Resample()], max_new_tokens=4)
+
+
+@pytest.fixture(scope="module")
+def hostile(study: Study) -> Study:
+    """A study whose model and questions try to be markup."""
+    name = f"zoo/{SCRIPT}"
+    problems = [Problem(p.id, f"{SCRIPT} {p.question}", p.answer) for p in study.problems]
+    attention, effects = (
+        data.assign_attrs(model=name) for data in (study.attention, study.effects)
+    )
+    return Study(attention, effects, tuple(problems), {**study.settings, "model": name})
+
+
+@pytest.fixture(scope="module")
+def pages(study: Study, hostile: Study) -> dict[str, str]:
+    other = {**hostile.settings, "model": "other"}
+    again = Study(hostile.attention, hostile.effects, hostile.problems, other)
+    return {"one": report.render([study]), "two": report.render([hostile, again])}
+
+
+@pytest.fixture(params=["one", "two"])
+def text(request: pytest.FixtureRequest, pages: dict[str, str]) -> str:
+    return pages[request.param]
+
+
+def test_every_element_is_closed_and_every_id_is_there_once(text: str) -> None:
+    page = Page(text)
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids)) > 50
+
+
+def test_every_link_within_the_page_leads_somewhere(text: str) -> None:
+    page = Page(text)
+    ids = {attributes.get("id") for _, attributes in page.elements}
+    targets = {a["href"] for _, a in page.elements if (a.get("href") or "").startswith("#")}
+    targets |= {f"#{name}" for name in re.findall(r"url\(#([^)]+)\)", text)}
+    assert len(targets) > 10
+    assert {target[1:] for target in targets if target} <= ids
+
+
+def test_headings_are_in_order(text: str) -> None:
+    levels = [int(tag[1]) for tag, _ in Page(text).elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(there - here <= 1 for here, there in pairwise(levels))
+
+
+def test_nothing_comes_from_a_network(text: str) -> None:
+    page = Page(text)
+    addresses = [a[name] or "" for _, a in page.elements for name in ("src", "href") if name in a]
+    elsewhere = [a for a in addresses if re.match(r"//|[a-z]+:(?!image/png;base64,)", a)]
+    assert elsewhere == []
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+    assert "@import" not in text
+    assert not page.of("script")
+    assert not page.of("link")
+    assert len(text.encode()) < MOST_BYTES
+
+
+def test_every_figure_says_its_numbers(text: str, study: Study) -> None:
+    drawings = Page(text).of("svg")
+    assert len(drawings) >= 8
+    for drawing in drawings:
+        assert drawing["role"] == "img"
+        assert len(re.findall(r"\d+", drawing["aria-label"] or "")) >= 2
+    by_thought = next(
+        words for d in drawings if (words := d["aria-label"] or "").startswith("Importance by tho")
+    )
+    for thought in range(6):
+        rate = 100 * study.failure.sel(thought=thought).mean().item()
+        found = re.search(rf"thought {thought}: ([\d.]+)", by_thought)
+        assert found
+        assert float(found[1]) == pytest.approx(rate, abs=0.51)
+
+
+def test_every_table_has_a_caption_and_scopes(text: str) -> None:
+    page = Page(text)
+    assert len(page.of("table")) == len(page.of("caption")) >= 5
+    assert {cell.get("scope") for cell in page.of("th")} <= {"row", "col", "colgroup"}
+
+
+def test_a_name_or_a_question_with_markup_is_text(hostile: Study) -> None:
+    text = report.render([hostile])
+    assert not Page(text).of("script")
+    shown = "".join(data for _, data in Page(text).texts)
+    assert shown.count(SCRIPT) > 10
+
+
+def test_checks_come_first_and_what_failed_before_what_passed(text: str, study: Study) -> None:
+    titles = re.findall(r'<h2 id="(\w+)"', text)
+    assert titles[:3] == ["checks", "finding", "figures"]
+    section = text[text.index('id="checks"') : text.index('id="finding"')]
+    places = {check.status: section.index(f'<li class="{check.status}"') for check in study.checks}
+    assert sorted(places, key=lambda status: places[status]) == [
+        status for status in ("fail", "warn", "pass") if status in places
+    ]
+    assert section.index("<details>") < places["pass"]
+
+
+def test_tables_and_problems_lie_beside_the_page(study: Study, tmp_path: Path) -> None:
+    page = study.report(tmp_path / "new" / "folder")
+    assert page.name == "report.html"
+    links = [a["href"] or "" for a in Page(page.read_text("utf-8")).of("a")]
+    files = [link for link in links if not link.startswith("#")]
+    assert len(files) >= 5
+    assert [file for file in files if not (page.parent / file).is_file()] == []
+    table = pd.read_csv(page.parent / "handmade" / "tables" / "importance.csv")
+    assert table["estimate"].tolist() == pytest.approx(study.importance["estimate"].values)
+    assert load_problems(page.parent / "handmade" / "problems.jsonl") == list(study.problems)
+
+
+def test_an_interrupted_report_leaves_the_old_page(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = study.report(tmp_path)
+    before = page.read_bytes()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        study.report(tmp_path)
+    assert page.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["handmade", "report.html"]
+
+
+def test_the_command_on_the_page_asks_for_the_same_study(study: Study) -> None:
+    settings = {**study.settings, "corruptions": ["zero"], "seed": 3, "query": "thought 0"}
+    zero = Study(study.attention, study.effects.sel(corruption=["zero"]), study.problems, settings)
+    text = report.render([zero])
+    assert "cot-attn study handmade --problems handmade/problems.jsonl --n 21" in text
+    assert "--query &#39;thought 0&#39; --seed 3" in text
+
+
+def test_no_study_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        report.render([])
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+
+
+@pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="no browser: apt-get install chromium chromium-driver",
+)
+def test_a_browser_shows_the_page_on_a_phone_and_a_desk(study: Study, tmp_path: Path) -> None:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        f"disable-component-update disable-sync user-data-dir={tmp_path / 'profile'}"
+    ).split(" "):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    page = study.report(tmp_path / "report")
+    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        browser.get(page.as_uri())
+        for width in (390, 1280):
+            for scheme in ("light", "dark"):
+                size = {"width": width, "height": 900, "deviceScaleFactor": 1}
+                media = [{"name": "prefers-color-scheme", "value": scheme}]
+                browser.execute_cdp_cmd(
+                    "Emulation.setDeviceMetricsOverride", {**size, "mobile": width < 500}
+                )
+                browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+                wide, paper, card, drawings = browser.execute_script(
+                    """const colour = node => getComputedStyle(node).backgroundColor;
+                    return [document.documentElement.scrollWidth, colour(document.body),
+                        colour(document.querySelector('.card')),
+                        [...document.querySelectorAll('svg')]
+                            .map(svg => svg.getBoundingClientRect().width).filter(w => w > 0)]"""
+                )
+                assert wide <= width
+                assert card == "rgb(255, 255, 255)"
+                brightness = sum(map(int, re.findall(r"\d+", paper)[:3])) / 3
+                assert (brightness < 80) == (scheme == "dark")
+                assert len(drawings) == 7
+                assert min(drawings) > 250
+        assert browser.get_log("browser") == []
+        browser.find_element("tag name", "body").send_keys("\ue004")  # Tab
+        assert browser.switch_to.active_element.text == "Skip to the report"
+    finally:
+        browser.quit()
