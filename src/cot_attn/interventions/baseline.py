@@ -55,8 +55,8 @@ class Baseline:
         ]
         self.words = Words.of(tokens, values, max_new_tokens, model.template, model.device)
 
-    def branch(self, rows: Sequence[int], n_thoughts: int) -> Rollout:
+    def branch(self, rows: Sequence[int], n_thoughts: int, spare: Rollout | None = None) -> Rollout:
         """Return chosen rows as they were when `n_thoughts` thoughts had been fed."""
         after: Stage = Thought(n_thoughts - 1) if n_thoughts else Prompt()
         index = torch.tensor(list(rows), device=self.rollout.hidden.device)
-        return self.rollout.branch(index, after=after)
+        return self.rollout.branch(index, after=after, spare=spare)

@@ -20,6 +20,7 @@ from cot_attn.interventions.results import Results
 from cot_attn.interventions.treatment import treated
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import continued
+from cot_attn.models.rollout import Rollout
 
 
 class Engine:
@@ -59,6 +60,7 @@ class Engine:
         self.reader = Reader(outcomes)
         self.outcomes = outcomes
         self.results = Results(model, problems, interventions, outcomes)
+        self._spare: Rollout | None = None
         _, self.questions = model.encode(problems, max_new_tokens=max_new_tokens)
 
     def run(self, batches: Batches, advance: Callable[[int], None]) -> Results:
@@ -117,7 +119,9 @@ class Engine:
         problems = [chosen[row] for row in rows]
         changes = [self.interventions[variant] for variant in variants]
         words = self.reader.needed(baseline.words).rows(at)
-        branch = baseline.branch(rows, start)
+        # The last batch's memory, if nothing went wrong with it.
+        spare, self._spare = self._spare, None
+        branch = baseline.branch(rows, start, spare)
         with treated(model, changes, self.reference, seed=self.seed):
             fed = [branch.think(index) for index in range(start, model.n_thoughts)]
             with results.disruption.variant(at, words, (problems, variants)):
@@ -127,6 +131,7 @@ class Engine:
         if "thought_change" in self.outcomes:
             later = torch.stack(fed, dim=1)
             results.keep_thoughts(problems, variants, baseline.thoughts[at, start:], later)
+        self._spare = branch
         if not self.reader.answers:
             return
         answers = [baseline.answers[row] for row in rows]

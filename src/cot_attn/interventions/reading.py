@@ -11,8 +11,8 @@ from cot_attn.interventions.words import Words
 from cot_attn.models.decoding import next_tokens
 from cot_attn.models.rollout import Rollout
 
-LOGITS_AT_ONCE = 2**24
-"""How many logits exist at a time: 64 MiB of them."""
+LOGITS_AT_ONCE = 7 * 2**20
+"""How many logits exist at a time: 28 MiB of them, just below what Linux takes back at once."""
 
 
 @dataclass(frozen=True, eq=False)

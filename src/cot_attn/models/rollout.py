@@ -142,14 +142,17 @@ class Rollout:
         """Return the logits of hidden states."""
         return unembed(self.model.bridge.original_model, hidden)
 
-    def branch(self, rows: Int[Tensor, " rows"], *, after: Stage) -> "Rollout":
+    def branch(
+        self, rows: Int[Tensor, " rows"], *, after: Stage, spare: "Rollout | None" = None
+    ) -> "Rollout":
         """Return a copy of chosen rows, repeats allowed, as they were just after a stage.
 
         What is fed to the copy leaves this rollout untouched. Behind an answer stage, the rows
-        should be ones whose answers had not ended.
+        should be ones whose answers had not ended. The memory of a spare rollout, which nobody
+        uses any more, may serve for the copy: large pieces of fresh memory are slow to get.
         """
         width = self.layout.columns(after).stop
-        return self._copied(rows, self._mask[rows, :width], after)
+        return self._copied(rows, self._mask[rows, :width], after, spare)
 
     def resume(self, rows: Int[Tensor, " rows"], n_said: Int[Tensor, " rows"]) -> "Rollout":
         """Return a copy of chosen rows as if each had said that many of its answer tokens.
@@ -162,7 +165,11 @@ class Rollout:
         return self._copied(rows, self._mask[rows] & said, self.stage)
 
     def _copied(
-        self, rows: Int[Tensor, " rows"], mask: Bool[Tensor, "rows width"], stage: Stage
+        self,
+        rows: Int[Tensor, " rows"],
+        mask: Bool[Tensor, "rows width"],
+        stage: Stage,
+        spare: "Rollout | None" = None,
     ) -> "Rollout":
         indices, width = rows.tolist(), mask.shape[1]
         other = copy.copy(self)
@@ -171,7 +178,7 @@ class Rollout:
         other.layout = self.layout.rows(indices)
         other._mask = mask
         other._positions = mask.sum(dim=1)
-        other._cache = branched(self._cache, rows, width)
+        other._cache = branched(self._cache, rows, width, spare._cache if spare else None)
         n_thoughts = min(max(width - self.layout.bot.stop, 0), self.layout.n_thoughts)
         other._hidden_states = [hidden[rows] for hidden in self._hidden_states[: n_thoughts + 1]]
         return other
