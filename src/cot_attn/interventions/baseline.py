@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cot_attn.data.grading import grade
@@ -44,7 +44,7 @@ class Baseline:
         self.rollout.read()
         fed = [self.rollout.think(index) for index in range(model.n_thoughts)]
         self.thoughts: Float[Tensor, "batch n_thoughts d_model"] = torch.stack(fed, dim=1)
-        closed = self.branch(range(len(problems)), model.n_thoughts)
+        closed = self.everything()
         tokens = greedy(closed, closed.close(), max_new_tokens)
         self.answers = [model.decode(each) for each in tokens]
         grades = [grade(text, p) for text, p in zip(self.answers, problems, strict=True)]
@@ -55,8 +55,19 @@ class Baseline:
         ]
         self.words = Words.of(tokens, values, max_new_tokens, model.template, model.device)
 
-    def branch(self, rows: Sequence[int], n_thoughts: int, spare: Rollout | None = None) -> Rollout:
+    def branch(
+        self,
+        rows: Int[Tensor, " rows"],
+        n_thoughts: int,
+        *,
+        room: int | None = None,
+        spare: Rollout | None = None,
+    ) -> Rollout:
         """Return chosen rows as they were when `n_thoughts` thoughts had been fed."""
         after: Stage = Thought(n_thoughts - 1) if n_thoughts else Prompt()
-        index = torch.tensor(list(rows), device=self.rollout.hidden.device)
-        return self.rollout.branch(index, after=after, spare=spare)
+        return self.rollout.branch(rows, after=after, room=room, spare=spare)
+
+    def everything(self) -> Rollout:
+        """Return all rows as they were when all thoughts had been fed."""
+        rows = torch.arange(len(self.thoughts), device=self.thoughts.device)
+        return self.branch(rows, self.thoughts.shape[1])

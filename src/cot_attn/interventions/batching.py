@@ -1,7 +1,7 @@
 """How many rows run at once."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from typing import TypeVar
 
@@ -11,8 +11,10 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 
 Item = TypeVar("Item")
 
-MOST_ROWS = {"cpu": 128, "cuda": 1024}
+MOST_ROWS = {"cpu": 512, "cuda": 1024}
 """Beyond these a larger batch was not faster."""
+TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 2**15}
+"""How many tokens are fed in one pass: activations that stay near the processor are quicker."""
 SHARE = 0.25
 """How much of the free memory a batch may take; the rest is for what comes and goes in a step."""
 
@@ -29,21 +31,24 @@ class Batches:
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def work(self, items: Sequence[Item], job: Callable[[Sequence[Item]], None]) -> None:
+    def work(
+        self, items: Sequence[Item], job: Callable[[Sequence[Item]], None], rows_each: int = 1
+    ) -> None:
         """Call a job with all items, batch by batch of about equal size.
 
-        A job that ran out of memory is called again with half of its items.
+        A job that ran out of memory is called again with half of its items. An item counts as
+        `rows_each` rows.
         """
         done = 0
         while done < len(items):
-            left = len(items) - done
-            batch = items[done : done + ceil(left / ceil(left / self.size))]
+            left, size = len(items) - done, max(1, self.size // rows_each)
+            batch = items[done : done + ceil(left / ceil(left / size))]
             try:
                 job(batch)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error) or len(batch) == 1:
                     raise
-                self.size = len(batch) // 2
+                self.size = len(batch) // 2 * rows_each
             else:
                 done += len(batch)
                 continue
@@ -52,12 +57,20 @@ class Batches:
                 torch.cuda.empty_cache()
 
 
+def parts(n_rows: int, n_tokens: int, device: torch.device) -> Iterator[slice]:
+    """Yield rows that are fed that many tokens each in one pass."""
+    most = TOKENS_AT_ONCE.get(device.type, TOKENS_AT_ONCE["cpu"])
+    size = max(1, most // n_tokens)
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
 def fitting(model: ContinuousThoughtModel, n_positions: int) -> int:
     """Return how many rows of that many positions fit into the memory that is free.
 
-    A row is counted with its keys and values twice (the baseline's and the branch's).
+    A row is counted with its keys and values twice: its own, and those that it decodes with.
     """
-    numbers = 2 * 2 * model.n_layers * model.d_model * n_positions
+    numbers = 2 * 2 * model.n_layers * model.d_kv * n_positions
     row = numbers * torch.finfo(model.dtype).bits // 8
     most = MOST_ROWS.get(model.device.type, MOST_ROWS["cpu"])
     return max(1, min(most, int(SHARE * _free_bytes(model.device) / row)))

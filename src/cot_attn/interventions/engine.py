@@ -1,26 +1,36 @@
 """Every variant of every problem, off one run of its prompt.
 
-A batch of problems is read and thinks once. Each variant branches off just before the first
-thought that it changes, thinks on, and is made to say the baseline's words; where its most likely
-token departs from them it is decoded on its own, with all others that depart in one batch.
+A batch of problems is read and thinks once. Its variants think together: each joins just before the
+first thought that it changes, as a copy of the baseline at that place. All are then made to say the
+baseline's words; where a variant's most likely token departs from them it is decoded on its own,
+with all others that depart in one batch.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
+from itertools import product
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from cot_attn.data.problem import Problem
 from cot_attn.interventions.baseline import Baseline
-from cot_attn.interventions.batching import Batches
+from cot_attn.interventions.batching import Batches, parts
 from cot_attn.interventions.intervention import Intervention
+from cot_attn.interventions.pairs import Pairs
 from cot_attn.interventions.place import Reference
 from cot_attn.interventions.reading import Reader
 from cot_attn.interventions.results import Results
 from cot_attn.interventions.treatment import treated
+from cot_attn.interventions.words import Words
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import continued
 from cot_attn.models.rollout import Rollout
+
+ROWS_OF_A_PROBLEM = 8
+"""One problem is read for so many rows; its own keys and values are a small part of theirs."""
 
 
 class Engine:
@@ -69,7 +79,8 @@ class Engine:
         order = sorted(
             range(len(self.problems)), key=lambda i: (len(self.questions[i]), self.problems[i].id)
         )
-        batches.work(order, partial(self._problems, batches, advance))
+        rows_each = min(ROWS_OF_A_PROBLEM, len(self.interventions))
+        batches.work(order, partial(self._problems, batches, advance), rows_each)
         return self.results
 
     def _problems(
@@ -79,70 +90,90 @@ class Engine:
         problems = [self.problems[i] for i in chosen]
         questions = [self.questions[i] for i in chosen]
         baseline = Baseline(self.model, problems, questions, self.max_new_tokens)
-        self.results.keep_baseline(chosen, baseline)
+        results = self.results
+        results.keep_baseline(chosen, baseline)
+        known: dict[str, Tensor] = {}
+        if self.reader.divergences or results.disruption.arrays:
+            words, everything = self.reader.needed(baseline.words), baseline.everything()
+            with results.disruption.baseline(words):
+                hidden = words.say(everything)
+            known = self.reader.baseline(everything, words, hidden)
+            del everything, hidden
         rows = [row for row, right in enumerate(baseline.correct) if right or not self.only_correct]
-        words = self.reader.needed(baseline.words)
-        everything = baseline.branch(range(len(chosen)), self.model.n_thoughts)
-        with self.results.disruption.baseline(words):
-            hidden = words.say(everything)
-        known = self.reader.baseline(everything, words, hidden)
-        del everything
-        for start in sorted({change.thoughts[0] for change in self.interventions}):
-            pairs = [
-                (row, variant)
-                for row in rows
-                for variant, change in enumerate(self.interventions)
-                if change.thoughts[0] == start
-            ]
 
-            def job(some: Sequence[tuple[int, int]], start: int = start) -> None:
-                at = torch.tensor([row for row, _ in some], device=self.model.device)
-                variants = [variant for _, variant in some]
-                self._variants(chosen, baseline, start, at, variants, known)
-                advance(len(some))
+        def job(some: Sequence[tuple[int, int]]) -> None:
+            pairs = Pairs.of(some, self.interventions, chosen, self.model.device)
+            self._variants(baseline, pairs, known)
+            advance(len(some))
 
-            batches.work(pairs, job)
+        batches.work(list(product(rows, range(len(self.interventions)))), job)
         advance((len(chosen) - len(rows)) * len(self.interventions))
 
     def _variants(
-        self,
-        chosen: Sequence[int],
-        baseline: Baseline,
-        start: int,
-        at: torch.Tensor,
-        variants: list[int],
-        known: dict[str, torch.Tensor],
+        self, baseline: Baseline, pairs: Pairs, known: dict[str, Float[Tensor, "batch d_vocab"]]
     ) -> None:
-        """Run variants that branch off at one thought and keep their outcomes."""
-        model, results = self.model, self.results
-        rows = at.tolist()
-        problems = [chosen[row] for row in rows]
-        changes = [self.interventions[variant] for variant in variants]
-        words = self.reader.needed(baseline.words).rows(at)
-        # The last batch's memory, if nothing went wrong with it.
-        spare, self._spare = self._spare, None
-        branch = baseline.branch(rows, start, spare)
-        with treated(model, changes, self.reference, seed=self.seed):
-            fed = [branch.think(index) for index in range(start, model.n_thoughts)]
-            with results.disruption.variant(at, words, (problems, variants)):
-                hidden = words.say(branch)
-        reading = self.reader.read(branch, words, hidden, known, at)
-        results.keep_measured(problems, variants, reading.measured)
+        """Run variants of a batch's problems and keep their outcomes."""
+        results = self.results
+        branch, fed = self._think(baseline, pairs)
         if "thought_change" in self.outcomes:
-            later = torch.stack(fed, dim=1)
-            results.keep_thoughts(problems, variants, baseline.thoughts[at, start:], later)
+            results.keep_thoughts(*pairs.places, baseline.thoughts[pairs.at], fed)
+        words = self.reader.needed(baseline.words).rows(pairs.at)
+        said = []
+        for rows in parts(len(pairs), words.tokens.shape[1], self.model.device):
+            part, some, own = branch.part(rows), pairs.rows(rows), words.rows(rows)
+            with self._treated(some), results.disruption.variant(some.at, own, some.places):
+                hidden = own.say(part)
+            reading = self.reader.read(part, own, hidden, known, some.at)
+            results.keep_measured(*some.places, reading.measured)
+            said.append((part, reading.best))
+        if self.reader.answers:
+            answers = self._answers(baseline, pairs, words, said)
+            results.keep_answers(*pairs.places, answers)
+        # The next batch may have this one's memory, as nothing went wrong with it.
         self._spare = branch
-        if not self.reader.answers:
-            return
-        answers = [baseline.answers[row] for row in rows]
-        departed, n_said = words.departures(reading.best)
-        if len(departed):
-            resumed = branch.resume(departed, n_said)
-            first = reading.best[departed, n_said]
-            some = departed.tolist()
-            with treated(model, [changes[i] for i in some], self.reference, seed=self.seed):
-                added = continued(resumed, first, n_said, self.max_new_tokens)
-            said = words.tokens[departed].tolist()
-            for i, before, n, after in zip(some, said, n_said.tolist(), added, strict=True):
-                answers[i] = model.decode([*before[:n], *after])
-        results.keep_answers(problems, variants, answers)
+
+    def _think(
+        self, baseline: Baseline, pairs: Pairs
+    ) -> tuple[Rollout, Float[Tensor, "rows n_thoughts d_model"]]:
+        """Return the variants when all thoughts have been fed, and what was fed to each."""
+        fed = baseline.thoughts[pairs.at]
+        spare, self._spare = self._spare, None
+        n_rows = pairs.begun(pairs.first)
+        branch = baseline.branch(pairs.at[:n_rows], pairs.first, room=len(pairs), spare=spare)
+        for thought in range(pairs.first, self.model.n_thoughts):
+            joining = slice(n_rows, pairs.begun(thought))
+            branch.admit(baseline.rollout, pairs.at[joining])
+            n_rows = joining.stop
+            with self._treated(pairs.rows(slice(n_rows))):
+                fed[:n_rows, thought] = branch.think(thought)
+        return branch, fed
+
+    def _answers(
+        self,
+        baseline: Baseline,
+        pairs: Pairs,
+        words: Words,
+        said: Sequence[tuple[Rollout, Int[Tensor, "rows n_tokens"]]],
+    ) -> list[str]:
+        """Return what variants answer, which said the baseline's words in several parts."""
+        answers = [baseline.answers[row] for row in pairs.at.tolist()]
+        best = torch.cat([each for _, each in said])
+        departed, n_said = words.departures(best)
+        if not len(departed):
+            return answers
+        rollout, start = said[0][0].branch(departed[:0], room=len(departed)), 0
+        for part, _ in said:
+            rows = departed - start
+            start += len(part.problems)
+            rollout.admit(part, rows[(rows >= 0) & (rows < len(part.problems))])
+        rollout.unsay(n_said)
+        some = departed.tolist()
+        with treated(self.model, [pairs.changes[i] for i in some], self.reference, seed=self.seed):
+            added = continued(rollout, best[departed, n_said], n_said, self.max_new_tokens)
+        spoken = words.tokens[departed].tolist()
+        for i, before, n, after in zip(some, spoken, n_said.tolist(), added, strict=True):
+            answers[i] = self.model.decode([*before[:n], *after])
+        return answers
+
+    def _treated(self, pairs: Pairs) -> AbstractContextManager[ContinuousThoughtModel]:
+        return treated(self.model, pairs.changes, self.reference, seed=self.seed)

@@ -84,16 +84,17 @@ class Results:
         self,
         problems: list[int],
         variants: list[int],
-        baseline: Float[Tensor, "batch n_fed d_model"],
-        fed: Float[Tensor, "batch n_fed d_model"],
+        baseline: Float[Tensor, "batch n_thoughts d_model"],
+        fed: Float[Tensor, "batch n_thoughts d_model"],
     ) -> None:
-        """Keep how far the last thoughts that were fed point away from the baseline's."""
+        """Keep how far thoughts point away from the baseline's, behind the first changed one."""
         cosine = torch.cosine_similarity(baseline.float(), fed.float(), dim=-1)
         change = (1 - cosine).clamp(min=0).cpu().numpy()
-        self.thought_change[problems, variants, -change.shape[1] :] = change
-        for problem, variant in zip(problems, variants, strict=True):
+        for row, variant in zip(change, variants, strict=True):
             changed = list(self.interventions[variant].thoughts)
-            self.thought_change[problem, variant, changed] = np.nan
+            row[: changed[0]] = np.nan
+            row[changed] = np.nan
+        self.thought_change[problems, variants] = change
 
     def dataset(self) -> xr.Dataset:
         """Return everything as one labelled dataset."""

@@ -59,7 +59,7 @@ class Words:
             ),
         )
 
-    def rows(self, rows: Int[Tensor, " rows"]) -> "Words":
+    def rows(self, rows: Int[Tensor, " rows"] | slice) -> "Words":
         """Return the words of chosen rows, repeats allowed."""
         return Words(self.tokens[rows], self.length[rows], self.said[rows], self.value[rows])
 

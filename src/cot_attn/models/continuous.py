@@ -111,6 +111,13 @@ class ContinuousThoughtModel:
         return int(self.bridge.cfg.d_model)
 
     @property
+    def d_kv(self) -> int:
+        """Width of a layer's keys, all key-value heads together."""
+        cfg = self.bridge.cfg
+        n_heads = getattr(cfg, "n_key_value_heads", None) or cfg.n_heads
+        return int(n_heads * cfg.d_head)
+
+    @property
     def n_context(self) -> int:
         """The greatest number of positions, or a number out of reach where there is no limit."""
         limit = getattr(self.bridge.original_model.config, "max_position_embeddings", None)

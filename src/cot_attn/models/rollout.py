@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cot_attn.data.problem import Problem
-from cot_attn.models.cache import branched, empty_cache
+from cot_attn.models.cache import admit, empty_cache, part, vacant
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
 from cot_attn.models.unembedding import unembed
 
@@ -143,45 +143,80 @@ class Rollout:
         return unembed(self.model.bridge.original_model, hidden)
 
     def branch(
-        self, rows: Int[Tensor, " rows"], *, after: Stage, spare: "Rollout | None" = None
+        self,
+        rows: Int[Tensor, " rows"],
+        *,
+        after: Stage | None = None,
+        room: int | None = None,
+        spare: "Rollout | None" = None,
     ) -> "Rollout":
         """Return a copy of chosen rows, repeats allowed, as they were just after a stage.
 
-        What is fed to the copy leaves this rollout untouched. Behind an answer stage, the rows
-        should be ones whose answers had not ended. The memory of a spare rollout, which nobody
-        uses any more, may serve for the copy: large pieces of fresh memory are slow to get.
-        """
-        width = self.layout.columns(after).stop
-        return self._copied(rows, self._mask[rows, :width], after, spare)
+        What is fed to the copy leaves this rollout untouched.
 
-    def resume(self, rows: Int[Tensor, " rows"], n_said: Int[Tensor, " rows"]) -> "Rollout":
-        """Return a copy of chosen rows as if each had said that many of its answer tokens.
+        Parameters
+        ----------
+        rows
+            Which rows.
+        after
+            The stage; by default the last one that was entered. Behind an answer stage, the rows
+            should be ones whose answers had not ended.
+        room
+            How many rows the copy will have in the end; see `admit`.
+        spare
+            A rollout that nobody uses any more, whose memory may serve for the copy: large pieces
+            of fresh memory are slow to get.
+        """
+        other = copy.copy(self)
+        other.stage = after or self.stage
+        width = self.layout.columns(after).stop if after else self._mask.shape[1]
+        n_thoughts = min(max(width - self.layout.bot.stop, 0), self.layout.n_thoughts)
+        other.problems, other.layout = (), self.layout.rows([])
+        other._mask, other._positions = self._mask[:0, :width], self._positions[:0]
+        other._hidden_states = [hidden[:0] for hidden in self._hidden_states[: n_thoughts + 1]]
+        free = spare._cache if spare else None
+        other._cache = vacant(self._cache, max(room or 0, len(rows)), width, free)
+        other.admit(self, rows)
+        return other
+
+    def admit(self, other: "Rollout", rows: Int[Tensor, " rows"]) -> None:
+        """Add chosen rows of another rollout, as they were when it stood where this one stands.
+
+        The other has the same columns, and there is room for the rows; see `branch`.
+        """
+        indices, width = rows.tolist(), self._mask.shape[1]
+        self.problems += tuple(other.problems[row] for row in indices)
+        self.layout = self.layout.joined(other.layout.rows(indices))
+        mask = other._mask[rows, :width]
+        self._mask = torch.cat([self._mask, mask])
+        self._positions = torch.cat([self._positions, mask.sum(dim=1)])
+        # The other may have gone on from here.
+        pairs = zip(self._hidden_states, other._hidden_states, strict=False)
+        self._hidden_states = [torch.cat([own, hidden[rows]]) for own, hidden in pairs]
+        admit(self._cache, other._cache, rows)
+
+    def part(self, rows: slice) -> "Rollout":
+        """Return some rows as a rollout of their own that shares the memory of this one.
+
+        Feed one of the two only.
+        """
+        other = copy.copy(self)
+        other.problems = self.problems[rows]
+        other.layout = self.layout.rows(range(len(self.problems))[rows])
+        other._mask, other._positions = self._mask[rows], self._positions[rows]
+        other._hidden_states = [hidden[rows] for hidden in self._hidden_states]
+        other._cache = part(self._cache, rows)
+        return other
+
+    def unsay(self, n_said: Int[Tensor, " batch"]) -> None:
+        """Go on as if each row had said that many of its answer tokens, and no more.
 
         The columns of the tokens that a row did not say stay where they are, and nothing attends
         to them: what is fed next stands behind them, at the position of each row's next token.
         """
-        columns = torch.arange(self._mask.shape[1], device=rows.device)
-        said = columns < self.layout.eot.stop + n_said[:, None]
-        return self._copied(rows, self._mask[rows] & said, self.stage)
-
-    def _copied(
-        self,
-        rows: Int[Tensor, " rows"],
-        mask: Bool[Tensor, "rows width"],
-        stage: Stage,
-        spare: "Rollout | None" = None,
-    ) -> "Rollout":
-        indices, width = rows.tolist(), mask.shape[1]
-        other = copy.copy(self)
-        other.stage = stage
-        other.problems = tuple(self.problems[row] for row in indices)
-        other.layout = self.layout.rows(indices)
-        other._mask = mask
-        other._positions = mask.sum(dim=1)
-        other._cache = branched(self._cache, rows, width, spare._cache if spare else None)
-        n_thoughts = min(max(width - self.layout.bot.stop, 0), self.layout.n_thoughts)
-        other._hidden_states = [hidden[rows] for hidden in self._hidden_states[: n_thoughts + 1]]
-        return other
+        columns = torch.arange(self._mask.shape[1], device=self._mask.device)
+        self._mask = self._mask & (columns < self.layout.eot.stop + n_said[:, None])
+        self._positions = self._mask.sum(dim=1)
 
     @contextmanager
     def _at(self, stage: Stage) -> Iterator[None]:
