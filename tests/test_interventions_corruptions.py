@@ -166,3 +166,25 @@ def test_impossible_choices_are_refused_with_a_sentence() -> None:
         Shuffle()(torch.zeros(WIDTH), place("stranger", 0))
     with pytest.raises(ValueError, match="above 0"):
         GaussianNoise(0.0)
+
+
+@pytest.mark.parametrize(
+    "corruption",
+    [
+        *CCTA,
+        GaussianNoise(0.5, relative=True),
+        Mean(),
+        ShuffleAll(),
+        Swap(1, 3),
+        Scale(2.0),
+        Replace(torch.ones(WIDTH)),
+        Unchanged(),
+    ],
+    ids=label,
+)
+def test_several_problems_at_once_get_what_each_gets_alone(corruption) -> None:
+    before = torch.randn(len(IDS), WIDTH)
+    places = [place(problem, thought=1, seed=3) for problem in IDS]
+    together = corruption.many(before, places)
+    alone = [corruption(own, at) for own, at in zip(before, places, strict=True)]
+    assert torch.equal(together, torch.stack(alone))

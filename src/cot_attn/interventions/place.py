@@ -70,20 +70,31 @@ class Reference:
             )
         return self.activations[hook]
 
-    def donor(self, hook: Hook, problem: str, choice: int) -> Float[Tensor, "n_thoughts *site"]:
-        """Return the activations of donor number `choice`, the problem itself not counted."""
-        if problem in self.donors and choice >= self._donor_rows.index(self._index[problem]):
-            choice += 1
-        return self.at(hook)[self._donor_rows[choice]]
+    def donor(self, problem: str, choice: int) -> int:
+        """Return the row of donor number `choice`, the problem itself not counted."""
+        own = self._donor_places.get(self._index[problem], len(self._donor_rows))
+        return self._donor_rows[choice + (choice >= own)]
 
-    def mean(self, hook: Hook, problem: str) -> Float[Tensor, "n_thoughts *site"]:
-        """Return the mean activations of all donors but the problem itself, as float64."""
-        count = self.others(problem)
+    def taken(
+        self, hook: Hook, sources: Sequence[tuple[int, int]]
+    ) -> Float[Tensor, "n_sources *site"]:
+        """Return the activations of chosen rows and thoughts."""
+        rows, thoughts = zip(*sources, strict=True)
+        return self.at(hook)[list(rows), list(thoughts)]
+
+    def means(
+        self, hook: Hook, problems: Sequence[str], thought: int
+    ) -> Float[Tensor, "n_problems *site"]:
+        """Return, as float64, the mean activation of a thought over all donors but each problem."""
+        counts = [self.others(problem) for problem in problems]
+        activations = self.at(hook)
         if hook not in self._totals:
-            self._totals[hook] = self.at(hook)[self._donor_rows].double().sum(dim=0)
-        own = self.at(hook)[self._index[problem]].double() if problem in self.donors else 0.0
-        mean: Tensor = (self._totals[hook] - own) / count
-        return mean
+            self._totals[hook] = activations[self._donor_rows].double().sum(dim=0)
+        own = activations[self.rows(problems), thought].double()
+        numbers = own.new_tensor([counts, [problem in self.donors for problem in problems]])
+        count, among = (each.view(-1, *[1] * (own.ndim - 1)) for each in numbers)
+        means: Tensor = (self._totals[hook][thought] - among * own) / count
+        return means
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -92,6 +103,10 @@ class Reference:
     @cached_property
     def _donor_rows(self) -> list[int]:
         return [row for row, problem in enumerate(self.ids) if problem in self.donors]
+
+    @cached_property
+    def _donor_places(self) -> dict[int, int]:
+        return {row: place for place, row in enumerate(self._donor_rows)}
 
     @cached_property
     def _totals(self) -> dict[Hook, Tensor]:
@@ -123,9 +138,19 @@ class Place:
     hook: Hook = INPUT
 
     @property
+    def row(self) -> int:
+        """The problem's row in the reference."""
+        return self.reference.rows([self.problem])[0]
+
+    @property
+    def n_thoughts(self) -> int:
+        """How many thoughts the problem's unchanged run has."""
+        return self.reference.at(self.hook).shape[1]
+
+    @property
     def baseline(self) -> Float[Tensor, "n_thoughts *site"]:
         """The problem's own activations at the hook in its unchanged run."""
-        return self.reference.at(self.hook)[self.reference.rows([self.problem])[0]]
+        return self.reference.at(self.hook)[self.row]
 
     def generator(self, label: str) -> torch.Generator:
         """Return random numbers that seed, problem, thought, hook and corruption decide."""
@@ -139,11 +164,15 @@ class Place:
         """Return one of `count` numbers, the same at all hooks of a site."""
         return number(self.seed, self.problem, self.thought, label) % count
 
+    def donor_row(self, label: str) -> int:
+        """Return the row of another problem in the reference, chosen by hash."""
+        choice = self.choice(label, self.reference.others(self.problem))
+        return self.reference.donor(self.problem, choice)
+
     def donor(self, label: str) -> Float[Tensor, "*site"]:
         """Return this thought's activation in another problem, chosen by hash."""
-        choice = self.choice(label, self.reference.others(self.problem))
-        return self.reference.donor(self.hook, self.problem, choice)[self.thought]
+        return self.reference.at(self.hook)[self.donor_row(label), self.thought]
 
     def mean(self) -> Float[Tensor, "*site"]:
         """Return the mean of this thought's activations over the other problems."""
-        return self.reference.mean(self.hook, self.problem)[self.thought]
+        return self.reference.means(self.hook, [self.problem], self.thought)[0]

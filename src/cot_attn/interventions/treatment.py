@@ -113,18 +113,14 @@ class _Treatment:
         self, change: Intervention, before: Tensor, ids: Sequence[str], thought: int, place: Hook
     ) -> Tensor:
         """Return what a corruption makes of the activations of several problems."""
-        each = []
-        for problem, own in zip(ids, before, strict=True):
-            where = Place(problem, thought, self.seed, self.reference, place)
-            after: object = change.corruption(own, where)
-            if not isinstance(after, Tensor) or after.shape != own.shape:
-                given = tuple(after.shape) if isinstance(after, Tensor) else type(after)
-                raise ValueError(
-                    f"The corruption {label_of(change.corruption)} returned {given}; it must "
-                    f"return a tensor of the shape that it was given, {tuple(own.shape)}."
-                )
-            each.append(after)
-        values = torch.stack(each)
+        places = [Place(problem, thought, self.seed, self.reference, place) for problem in ids]
+        many = getattr(change.corruption, "many", None)
+        if many is not None:
+            values = _of_shape(many(before, places), before, change)
+        else:
+            pairs = zip(before, places, strict=True)
+            each = [_of_shape(change.corruption(own, at), own, change) for own, at in pairs]
+            values = torch.stack(each)
         if not torch.isfinite(values).all():
             raise ValueError(
                 f"The corruption {label_of(change.corruption)} returned NaN or infinity. Return "
@@ -188,3 +184,14 @@ class _Treatment:
         for row, change in enumerate(self.interventions):
             rows[id(change)].append(row)
         return [(change, rows[id(change)]) for change in self.different]
+
+
+def _of_shape(after: object, before: Tensor, change: Intervention) -> Tensor:
+    """Return what a corruption made of an activation, if it has kept the shape."""
+    if not isinstance(after, Tensor) or after.shape != before.shape:
+        given = tuple(after.shape) if isinstance(after, Tensor) else type(after)
+        raise ValueError(
+            f"The corruption {label_of(change.corruption)} returned {given}; it must return a "
+            f"tensor of the shape that it was given, {tuple(before.shape)}."
+        )
+    return after
