@@ -27,7 +27,8 @@ class Study:
     Attributes
     ----------
     attention
-        The record of attention, `attention(problem, layer, head, query, key)`.
+        The record of attention, `attention(problem, layer, head, query, key)`; see
+        `cot_attn.study.packing` for its precision.
     effects
         What corrupting each thought did, over (problem, thought, corruption).
     problems

@@ -14,6 +14,7 @@ from cot_attn.interventions.intervention import Downstream
 from cot_attn.interventions.outcomes import DEFAULT
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
+from cot_attn.study.packing import rounded
 from cot_attn.study.results import Study
 
 CORRUPTION_SETS: dict[str, Sequence[Corruption]] = {"ccta": CCTA, "zero": (Zero(),)}
@@ -106,7 +107,9 @@ def run_study(
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
     }
-    return Study(recorder.dataset(), effects, tuple(problems), settings)
+    # As it will be stored, so that a study that is loaded gives the very same numbers.
+    attention = recorder.dataset().map(rounded, keep_attrs=True)
+    return Study(attention, effects, tuple(problems), settings)
 
 
 def _corruptions(given: str | Sequence[Corruption]) -> Sequence[Corruption]:

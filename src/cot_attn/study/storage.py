@@ -19,10 +19,12 @@ import xarray as xr
 from cot_attn.data.loading import load_problems
 from cot_attn.data.problem import Problem
 from cot_attn.data.saving import save_problems
+from cot_attn.study.packing import encoding
 
 FORMAT_VERSION = 1
 SETTINGS = "study.json"
 PROBLEMS = "problems.jsonl"
+PACKED = "attention"
 
 
 def write_folder(
@@ -48,9 +50,11 @@ def write_folder(
             with warnings.catch_warnings():
                 # zarr says that text arrays may be stored in another way one day.
                 warnings.simplefilter("ignore")
-                dataset.map(_storable, keep_attrs=True).assign_coords(
-                    {key: _storable(value) for key, value in dataset.coords.items()}
-                ).to_zarr(unfinished / f"{name}.zarr", consolidated=False)
+                coordinates = {key: _storable(value) for key, value in dataset.coords.items()}
+                storable = dataset.map(_storable, keep_attrs=True).assign_coords(coordinates)
+                packed = {PACKED: encoding(storable[PACKED])} if PACKED in storable else {}
+                file = unfinished / f"{name}.zarr"
+                storable.to_zarr(file, consolidated=False, encoding=packed)
         save_problems(problems, unfinished / PROBLEMS)
         described = {"format_version": FORMAT_VERSION, **settings}
         text = json.dumps(described, indent=2, ensure_ascii=False)
