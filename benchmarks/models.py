@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from cot_attn.data import Problem
-from cot_attn.models import ContinuousThoughtModel, Projection, Template
+from cot_attn.models import ContinuousThoughtModel, Feedback, Projection, Template
 
 N_THOUGHTS, N_QUESTION, N_ANSWER = 6, 60, 8
 
@@ -41,7 +41,7 @@ class Subject:
 
     model: ContinuousThoughtModel
     plain: PreTrainedModel
-    feedback: Projection
+    feedback: Feedback
 
 
 def subject(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Subject:

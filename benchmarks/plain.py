@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from benchmarks.models import N_ANSWER, N_THOUGHTS, Subject
+from benchmarks.models import N_ANSWER, Subject
 from cot_attn.data import Problem
 from cot_attn.interventions import Hook, Intervention, Place, Reference
 
@@ -18,14 +18,15 @@ def answer(
     question: Sequence[int],
     change: Intervention | None,
     place: Place | None,
+    n_answer: int = N_ANSWER,
 ) -> list[int]:
-    """Answer one question with a key-value cache, with one thought changed."""
+    """Answer one question with a key-value cache, with one thought changed, until EOS."""
     model, template = subject.model, subject.model.template
     cache = DynamicCache()
     embed, inner = language_model.get_input_embeddings(), language_model.base_model
     tokens = torch.tensor([[*question, *template.bot]], device=model.device)
     hidden = inner(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state
-    for index in range(N_THOUGHTS):
+    for index in range(model.n_thoughts):
         fed = subject.feedback.transform(hidden[:, -1])
         if change is not None and index in change.thoughts:
             fed = change.corruption(fed[0], place)[None]
@@ -39,7 +40,7 @@ def answer(
         allowed = logits[0, -1]
         allowed[list(template.suppressed)] = -torch.inf
         said.append(int(allowed.argmax()))
-        if len(said) == N_ANSWER:
+        if len(said) == n_answer or said[-1] == template.eos:
             return said
         fed = embed(torch.tensor([said[-1:]], device=model.device))
 
@@ -51,6 +52,7 @@ def all_answers(
     reference: Reference,
     *,
     bridge: bool = False,
+    n_answer: int = N_ANSWER,
 ) -> list[list[str]]:
     """Answer every variant of every problem, through the bridge or without it."""
     model = subject.model
@@ -58,16 +60,18 @@ def all_answers(
     _, questions = model.encode(problems)
     rows = []
     for problem, question in zip(problems, questions, strict=True):
-        row = [model.decode(answer(subject, language_model, question, None, None))]
+        row = [model.decode(answer(subject, language_model, question, None, None, n_answer))]
         for change in changes:
             place = Place(problem.id, change.thoughts[0], 0, reference)
-            row.append(model.decode(answer(subject, language_model, question, change, place)))
+            said = answer(subject, language_model, question, change, place, n_answer)
+            row.append(model.decode(said))
         rows.append(row)
     return rows
 
 
 def inputs(subject: Subject, problems: Sequence[Problem]) -> Reference:
     """Return the unchanged thoughts of the problems, for corruptions that ask for them."""
-    thoughts: Tensor = subject.model.think(problems).thoughts
-    ids = tuple(problem.id for problem in problems)
+    ordered = sorted(problems, key=lambda problem: problem.id)
+    thoughts: Tensor = subject.model.think(ordered).thoughts
+    ids = tuple(problem.id for problem in ordered)
     return Reference(ids, {Hook("input"): thoughts}, frozenset(ids))

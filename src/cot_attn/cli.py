@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 N_PROBLEMS = 200
+UNFINISHED = Path("studies") / ".unfinished"
+"""From here a study that was interrupted goes on when it is asked for again."""
 
 app = typer.Typer(
     help="Find out what the thoughts of continuous-thought language models do.",
@@ -47,10 +49,15 @@ def study(
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses problems, noise and donors.")] = 0,
     device: Annotated[str, typer.Option(help="Where to run, as in PyTorch.")] = "cpu",
-    batch_size: Annotated[int, typer.Option(min=1, help="How many rows run at once.")] = 128,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Rows that run at once; by default what fits.")
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
 ) -> None:
-    """Study whether models attend to the thoughts that matter to them."""
+    """Study whether models attend to the thoughts that matter to them.
+
+    A study that was interrupted goes on where it was when the same is asked for again.
+    """
     from rich.console import Console
 
     console = Console()
@@ -80,6 +87,7 @@ def study(
                 max_new_tokens=max_new_tokens,
                 batch_size=batch_size,
                 seed=seed,
+                unfinished=UNFINISHED,
             )
             studies.append(result)
             written.append(export_study(result, folder))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
+from os import PathLike
 
 import xarray as xr
 
@@ -79,6 +80,7 @@ class TokenAblator:
         *,
         max_new_tokens: int = 64,
         batch_size: int | None = None,
+        unfinished: str | PathLike[str] | None = None,
     ) -> xr.Dataset:
         """Corrupt each thought of each problem and return the effects.
 
@@ -92,6 +94,8 @@ class TokenAblator:
             The greatest number of tokens in an answer.
         batch_size
             How many rows run at once; by default as many as fit.
+        unfinished
+            A folder from which an interrupted run goes on; see `run_variants`.
 
         Returns
         -------
@@ -109,6 +113,7 @@ class TokenAblator:
             batch_size=batch_size,
             seed=self.seed,
             reference=self.reference,
+            unfinished=unfinished,
         )
         labels = [label_of(corruption) for corruption in self.corruptions]
         grid = {"thought": range(self.model.n_thoughts), "corruption": labels}

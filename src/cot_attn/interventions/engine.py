@@ -8,7 +8,6 @@ with all others that depart in one batch.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from itertools import product
 
 import torch
@@ -24,6 +23,7 @@ from cot_attn.interventions.place import Reference
 from cot_attn.interventions.reading import Reader
 from cot_attn.interventions.results import Results
 from cot_attn.interventions.treatment import treated
+from cot_attn.interventions.unfinished import Unfinished
 from cot_attn.interventions.words import Words
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import continued
@@ -73,14 +73,32 @@ class Engine:
         self._spare: Rollout | None = None
         _, self.questions = model.encode(problems, max_new_tokens=max_new_tokens)
 
-    def run(self, batches: Batches, advance: Callable[[int], None]) -> Results:
-        """Run everything, telling `advance` how many variants are done."""
+    def run(
+        self,
+        batches: Batches,
+        advance: Callable[[int], None],
+        unfinished: Unfinished | None = None,
+    ) -> Results:
+        """Run everything, telling `advance` how many variants are done.
+
+        What an earlier run had finished is taken over, and each batch of problems is kept.
+        """
+        done: set[int] = set()
+        for part in unfinished.parts() if unfinished else ():
+            done.update(self.results.restore(part))
+        advance(len(done) * len(self.interventions))
         # Problems of like length side by side, so that little is padding.
         order = sorted(
-            range(len(self.problems)), key=lambda i: (len(self.questions[i]), self.problems[i].id)
+            set(range(len(self.problems))) - done,
+            key=lambda i: (len(self.questions[i]), self.problems[i].id),
         )
-        rows_each = min(ROWS_OF_A_PROBLEM, len(self.interventions))
-        batches.work(order, partial(self._problems, batches, advance), rows_each)
+
+        def job(chosen: Sequence[int]) -> None:
+            self._problems(batches, advance, chosen)
+            if unfinished:
+                unfinished.keep(self.results.part(chosen))
+
+        batches.work(order, job, rows_each=min(ROWS_OF_A_PROBLEM, len(self.interventions)))
         return self.results
 
     def _problems(

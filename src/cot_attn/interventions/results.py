@@ -1,6 +1,6 @@
 """What comes out of variants, as one labelled dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -53,6 +53,33 @@ class Results:
         self.baseline_answers = np.full(len(problems), "", dtype=object)
         self.lengths = np.zeros(len(problems), dtype=np.int64)
         self.mean_square = np.zeros(len(problems))
+
+    def part(self, problems: Sequence[int]) -> dict[str, np.ndarray]:
+        """Return what is known of some problems, as plain arrays with their numbers."""
+        at = list(problems)
+        chosen = {name: array[at] for name, array in self._everything().items()}
+        text = {n: each.astype(str) for n, each in chosen.items() if each.dtype == object}
+        return {**chosen, **text, "problems": np.array(at)}
+
+    def restore(self, part: Mapping[str, np.ndarray]) -> list[int]:
+        """Take over what `part` returned once, and return the numbers of its problems."""
+        at: list[int] = part["problems"].tolist()
+        for name, array in self._everything().items():
+            array[at] = part[name]
+        return at
+
+    def _everything(self) -> dict[str, np.ndarray]:
+        """Return all arrays, problems first."""
+        return {
+            **self.arrays,
+            **self.disruption.arrays,
+            "variant_answers": self.answers,
+            "thought_changes": self.thought_change,
+            "baseline_correct": self.correct,
+            "baseline_answers": self.baseline_answers,
+            "question_lengths": self.lengths,
+            "mean_square": self.mean_square,
+        }
 
     def keep_baseline(self, problems: Sequence[int], baseline: Baseline) -> None:
         """Keep what is known of unchanged runs."""

@@ -1,6 +1,7 @@
 """The one way to intervene: run variants of problems and measure what each did."""
 
 from collections.abc import Sequence
+from os import PathLike
 
 import torch
 import xarray as xr
@@ -12,6 +13,7 @@ from cot_attn.interventions.engine import Engine
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.noise import noise_floor
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
+from cot_attn.interventions.unfinished import Unfinished, fields_of
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.progress import progress
 
@@ -31,6 +33,7 @@ def run_variants(
     seed: int = 0,
     reference: Sequence[Problem] | None = None,
     only_correct: bool = True,
+    unfinished: str | PathLike[str] | None = None,
 ) -> xr.Dataset:
     """Run every intervention on every problem and measure what it did.
 
@@ -63,6 +66,10 @@ def run_variants(
     only_correct
         Whether variants run only of problems whose baseline is right. All problems stay in the
         result; what did not run is NaN.
+
+    unfinished
+        A folder in which finished problems are kept until all are done: after an interruption, the
+        same call goes on from there. Corruptions must be dataclasses.
 
     Returns
     -------
@@ -108,8 +115,18 @@ def run_variants(
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
     )
+    kept = None
+    if unfinished is not None:
+        kept = Unfinished(
+            unfinished,
+            sorted(model.provenance().items()),
+            [(problem.id, problem.question, problem.answer) for problem in problems],
+            [(each.label, fields_of(each.corruption)) for each in interventions],
+            sorted(known.donors),
+            (tuple(outcomes), seed, max_new_tokens, only_correct),
+        )
     with progress(f"{model.name} variants", len(problems) * len(interventions)) as advance:
-        results = engine.run(Batches(size), advance)
+        results = engine.run(Batches(size), advance, kept)
     usable = [p for p, right in zip(problems, results.correct, strict=True) if right]
     usable = sorted(usable or problems, key=lambda problem: problem.id)
     floor = noise_floor(
@@ -120,9 +137,12 @@ def run_variants(
         max_new_tokens=max_new_tokens,
         batch_size=size,
     )
-    return results.dataset().assign_attrs(
+    dataset = results.dataset().assign_attrs(
         max_new_tokens=max_new_tokens, seed=seed, n_donors=len(known.donors), noise_floor=floor
     )
+    if kept:
+        kept.remove()
+    return dataset
 
 
 def check_interventions(

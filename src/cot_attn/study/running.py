@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from os import PathLike
 from time import perf_counter
 
 from cot_attn.data.problem import Problem, check_problems
@@ -18,6 +19,7 @@ from cot_attn.study.packing import rounded
 from cot_attn.study.results import Study
 
 CORRUPTION_SETS: dict[str, Sequence[Corruption]] = {"ccta": CCTA, "zero": (Zero(),)}
+RECORDED_AT_ONCE = 128
 PACKAGES = ("cot-attn", "torch", "transformers", "transformer-lens", "numpy", "scipy", "xarray")
 
 
@@ -31,8 +33,9 @@ def run_study(
     downstream: Downstream = "recompute",
     outcomes: Sequence[str] = DEFAULT,
     max_new_tokens: int = 64,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     seed: int = 0,
+    unfinished: str | PathLike[str] | None = None,
 ) -> Study:
     """Record where a model attends, corrupt each of its thoughts, and put both into one study.
 
@@ -56,9 +59,11 @@ def run_study(
     max_new_tokens
         The greatest number of tokens in an answer.
     batch_size
-        How many rows run at once.
+        How many rows run at once; by default as many as fit into memory, up to a limit.
     seed
         For random corruptions and for resampling.
+    unfinished
+        A folder from which an interrupted study goes on; see `run_variants`.
 
     Returns
     -------
@@ -87,8 +92,15 @@ def run_study(
     started, clock = datetime.now(UTC), perf_counter()
     ablator = TokenAblator(model, chosen, downstream=downstream, seed=seed)
     with AttentionRecorder(model, layers) as recorder:
-        model.run(problems, max_new_tokens=max_new_tokens, batch_size=batch_size)
-    effects = ablator.run(problems, outcomes, max_new_tokens=max_new_tokens, batch_size=batch_size)
+        at_once = batch_size or RECORDED_AT_ONCE
+        model.run(problems, max_new_tokens=max_new_tokens, batch_size=at_once)
+    effects = ablator.run(
+        problems,
+        outcomes,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        unfinished=unfinished,
+    )
     settings = {
         **model.provenance(),
         "n_thoughts": model.n_thoughts,
