@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from checkpoint_files import CODI, SAID, Golden
 from cot_attn import ContinuousThoughtModel
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+IMAGES = EXAMPLES.parent / "docs" / "images"
 
 
 @pytest.fixture
@@ -52,8 +54,12 @@ def test_the_published_study_is_drawn_and_its_mistakes_are_named(run, tmp_path):
     assert "fail: Attention is not 1/length. GPT-2 CODI (124M), layer 8" in said
     assert "fail: Layers differ" in said
     assert not [line for line in said.splitlines() if line.startswith("fail") and "LLaMA" in line]
-    drawing = (tmp_path / "out" / "published_study.svg").read_text()
-    assert all(f"layer {layer}" in drawing for layer in (8, 11, 14))
+    words = [
+        re.findall(r"<text[^>]*>(.*?)</text>", file.read_text())
+        for file in (tmp_path / "out" / "published_study.svg", IMAGES / "published_study.svg")
+    ]
+    assert words[0] == words[1], "python examples/published_study.py docs/images"
+    assert all(any(f"layer {layer}" in word for word in words[0]) for layer in (8, 11, 14))
 
 
 def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_path):
