@@ -3,14 +3,23 @@
 from importlib.metadata import version as version_of
 
 project = "cot_attn"
-author = "The cot-attn authors"
+author = "the cot-attn authors"
+copyright = f"{author}. MIT licence"  # noqa: A001
 release = version_of("cot-attn")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+default_role = "py:obj"  # `name` in a docstring: a link where there is one, code in any case
+autosummary_generate = False
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_attr_annotations = False  # jaxtyping writes shapes as "*site", which is no reST

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 from cot_attn import plots, stats
@@ -16,22 +18,25 @@ folder.mkdir(parents=True, exist_ok=True)
 tables = json.loads(Path(__file__).with_name("published_tables.json").read_text())["tables"]
 
 
-def column(table: dict, name: str) -> xr.Dataset:
-    """A printed column as fractions; the study printed no intervals, so they are unknown."""
-    printed = xr.DataArray(table[name], dims="thought", coords={"thought": range(6)}) / 100
-    unknown = xr.full_like(printed, float("nan"))
-    parts = xr.Dataset({"estimate": printed, "low": unknown, "high": unknown})
-    return parts.assign_coords(layer=table["layer"]).assign_attrs(model=table["model"])
+def printed(name: str) -> xr.Dataset:
+    """Return what was printed as fractions by model, layer and thought; no intervals were."""
+    rows = [
+        {"model": table["model"], "layer": table["layer"], "thought": i, "estimate": percent / 100}
+        for table in tables
+        for i, percent in enumerate(np.atleast_1d(table[name]))
+    ]
+    estimate = pd.DataFrame(rows).set_index(["model", "layer", "thought"]).to_xarray()["estimate"]
+    unknown = xr.full_like(estimate, np.nan)
+    return xr.Dataset({"estimate": estimate, "low": unknown, "high": unknown})
 
 
-figure, axes = plots.subplots(2, 2, width=plots.PAGE, height=4.8, sharey=True)
-for table, ax in zip(tables, axes.flat, strict=True):
-    printed = table["total_thought_attention"] / 100
-    total = xr.Dataset({"estimate": printed, "low": float("nan"), "high": float("nan")})
-    plots.importance_beside_attention(
-        column(table, "importance"), column(table, "share"), total=total, ax=ax
-    )
-for file in plots.save(axes, folder / "published_study", ["png", "svg"]):
+panels = plots.importance_beside_attention_by_layer(
+    printed("importance").max("layer"),  # the same in both tables of a model
+    printed("share"),
+    totals=printed("total_thought_attention").squeeze("thought", drop=True),
+)
+panels[0, 0].figure.legends[0].set_title("as printed, without intervals")
+for file in plots.save(panels, folder / "published_study", ["png", "svg"]):
     print("wrote", file)
 
 for check in stats.audit(tables):

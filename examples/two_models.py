@@ -1,4 +1,4 @@
-"""The two bundled models side by side: same problems, same treatment, one figure.
+"""The two bundled models side by side: same problems, same treatment, one figure, one report.
 
 python examples/two_models.py [--n 120] [--out comparison]
 """
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cot_attn import ContinuousThoughtModel, compare, load_problems, plots, run_study, stats
 from cot_attn.interventions import Resample
+from cot_attn.report import write_report
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--n", type=int, default=120, help="how many problems")
-parser.add_argument("--out", type=Path, default=Path("comparison"), help="folder of the figure")
+parser.add_argument("--out", type=Path, default=Path("comparison"), help="folder that is written")
 arguments = parser.parse_args()
 
 problems = load_problems("toy", n=arguments.n)
@@ -22,9 +23,7 @@ studies = [
 for study in studies:
     print(f"{study.name}: {study.accuracy:.0%} right")
     print("  importance:", study.importance.estimate.values.round(2))
-    print(f"  largest gap between share and importance, layer {study.layers[-1]}:", end=" ")
-    share = study.shares.sel(layer=study.layers[-1]).mean("problem")
-    print(f"thought {int(abs(share - study.importance.estimate).idxmax('thought'))}")
+    print("  share, layer 0:", study.shares.sel(layer=0).mean("problem").values.round(2))
 
 # Refused with a sentence if the two were treated differently.
 both = compare(studies)
@@ -40,3 +39,4 @@ panels = plots.importance_beside_attention_by_layer(
 )
 for file in plots.save(panels, arguments.out / "importance_beside_attention"):
     print("wrote", file)
+print("wrote", write_report(studies, arguments.out))

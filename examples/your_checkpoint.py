@@ -41,3 +41,4 @@ for check in study.checks:
         print(check)
 print(study.table(study.layers[-1]).round(2))
 print("wrote", study.save(arguments.out))
+print("to read and to send:", study.report(arguments.out))

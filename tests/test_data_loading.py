@@ -267,6 +267,12 @@ def test_fields_of_no_known_schema_are_listed_with_the_schemas(tmp_path: Path) -
         load_problems(write(tmp_path / "x.jsonl", [{"prompt": "?", "target": "1"}]))
 
 
+def test_a_question_without_an_id_says_that_it_needs_one(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("question,answer\nHow many?,18\n")
+    with pytest.raises(ValueError, match=r"x\.csv:2: there is a `question`, but no `id`"):
+        load_problems(tmp_path / "x.csv")
+
+
 def test_a_forced_format_is_kept_to(tmp_path: Path) -> None:
     rows = [{"id": "a", "question": "What?", "answer": "Bo is a wug.", "steps": []}]
     path = write(tmp_path / "x.jsonl", rows)

@@ -6,13 +6,18 @@
 - `<!-- not run: needs the hub -->` (any reason) on the line before a block leaves it out.
 """
 
+import ast
 import contextlib
 import doctest
 import io
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
+
+from cot_attn.cli import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -99,3 +104,65 @@ def test_the_last_digit_may_differ_and_a_count_may_not(tmp_path):
 def test_a_block_that_needs_a_network_is_left_out(tmp_path):
     text = "<!-- not run: needs the hub -->\n\n```python\nraise OSError\n```\n"
     assert not run_page(write(tmp_path, text))
+
+
+# What the pages name is there -------------------------------------------------------------------
+
+
+def test_every_make_target_that_a_page_names_is_there():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        target
+        for page in PAGES
+        for line in page.read_text().splitlines()
+        for target in re.findall(r"(?:^ *|`)make ([a-z]+)", line)
+    }
+    assert named >= {"demo", "test", "docs", "gallery", "calibrate"}
+    assert named <= targets
+
+
+def test_every_command_that_a_page_shows_is_understood():
+    commands = typer.main.get_command(app).commands
+    shown = [
+        command
+        for page in PAGES
+        for command in re.findall(r"cot-attn ((?:study|models)[^`\n]*)", page.read_text())
+    ]
+    assert len(shown) >= 3
+    for command in shown:
+        name, *words = shlex.split(command)
+        commands[name].make_context(name, words)  # raises where an option is not known
+
+
+def test_every_file_that_a_page_names_is_there():
+    named = {
+        file
+        for page in PAGES
+        for file in re.findall(r"\b(?:examples|benchmarks|docs)/[\w/-]+\.\w+", page.read_text())
+    }
+    assert len(named) >= 5
+    assert not [file for file in named if not (ROOT / file).exists()]
+
+
+NAMESPACES = {"data", "interventions", "models", "plots", "recording", "stats", "toy"}
+STUBS = {
+    ".".join(stub.parent.relative_to(ROOT / "src").parts): stub
+    for stub in sorted((ROOT / "src").rglob("__init__.pyi"))
+}
+
+
+@pytest.mark.parametrize("module", STUBS)
+def test_the_api_reference_names_everything_public(module):
+    reference = (ROOT / "docs" / "api.md").read_text()
+    (public,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse(STUBS[module].read_text()).body
+        if isinstance(node, ast.Assign)
+    )
+    missing = [
+        name
+        for name in public
+        if name not in NAMESPACES
+        and not re.search(rf"^   {name}$|`{name}`", reference, re.MULTILINE)
+    ]
+    assert not missing

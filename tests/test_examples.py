@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from checkpoint_files import CODI, SAID, Golden
-from cot_attn import ContinuousThoughtModel
+from cot_attn import ContinuousThoughtModel, Study
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+IMAGES = EXAMPLES.parent / "docs" / "images"
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def test_two_models_are_compared_and_drawn(run, tmp_path):
     assert "toy-gpt2: " in said
     assert "toy-llama: " in said
     assert (tmp_path / "out" / "importance_beside_attention.pdf").stat().st_size > 1000
+    assert "toy-llama" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_published_study_is_drawn_and_its_mistakes_are_named(run, tmp_path):
@@ -52,8 +55,12 @@ def test_the_published_study_is_drawn_and_its_mistakes_are_named(run, tmp_path):
     assert "fail: Attention is not 1/length. GPT-2 CODI (124M), layer 8" in said
     assert "fail: Layers differ" in said
     assert not [line for line in said.splitlines() if line.startswith("fail") and "LLaMA" in line]
-    drawing = (tmp_path / "out" / "published_study.svg").read_text()
-    assert all(f"layer {layer}" in drawing for layer in (8, 11, 14))
+    words = [
+        re.findall(r"<text[^>]*>(.*?)</text>", file.read_text())
+        for file in (tmp_path / "out" / "published_study.svg", IMAGES / "published_study.svg")
+    ]
+    assert words[0] == words[1], "python examples/published_study.py docs/images"
+    assert all(any(f"layer {layer}" in word for word in words[0]) for layer in (8, 11, 14))
 
 
 def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_path):
@@ -61,7 +68,13 @@ def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_pa
     model = ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI])
     answers = model.generate(questions, max_new_tokens=4)
     rows = [
-        {"id": f"p{i}", "question": question, "answer": answer, "answer_type": "text"}
+        {
+            "id": f"p{i}",
+            "question": question,
+            "answer": answer,
+            "answer_type": "text",
+            "difficulty": 1,
+        }
         for i, (question, answer) in enumerate(zip(questions, answers, strict=True))
     ]
     problems = tmp_path / "problems.jsonl"
@@ -73,4 +86,5 @@ def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_pa
     )  # fmt: skip
     assert "family    codi" in said
     assert "4 of 4 right" in said
-    assert (tmp_path / "study").is_dir()
+    assert len(Study.load(tmp_path / "study").problems) == 4
+    assert "codi_gpt2" in (tmp_path / "study" / "report.html").read_text()

@@ -12,6 +12,7 @@ from cot_attn.data import Problem
 from cot_attn.interventions import Resample, Zero
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.study import Study, compare, run_study, storage
+from cot_attn.study.display import study_tables
 from cot_attn.study.export import export_comparison, export_study, new_folder
 from cot_attn.study.packing import rounded
 from cot_attn.study.storage import read_folder, write_folder
@@ -58,6 +59,17 @@ def test_a_problem_answered_wrong_stays_in_the_study_and_counts_nowhere(study: S
     assert np.isnan(study.effects["failed"].sel(problem="wrong")).all()
     assert int(study.importance["n_problems"].max()) == 20
     assert set(np.unique(study.correlations["n_problems"])) == {20}
+
+
+def test_problems_without_a_difficulty_make_a_study_without_that_table(
+    model: ContinuousThoughtModel, problems: list[Problem]
+) -> None:
+    mine = [Problem(p.id, p.question, p.answer, p.answer_type) for p in problems]
+    study = run_study(model, mine, corruptions=[Zero()], max_new_tokens=4)
+    names = [name for name, _ in study.tables()]
+    assert "importance" in names
+    assert "importance_by_difficulty" not in names
+    assert not [table for table in study_tables(study) if "steps" in str(table.title)]
 
 
 def test_saving_and_loading_gives_the_same_study(study: Study, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def grade(text: str, problem: Problem) -> Grade:
 
     The same rules find the value in the text and in the gold answer; which they are, depends on
     `problem.answer_type` and stands in the modules `number`, `boolean`, `latex` and `sentence`.
-    No text raises.
+    Whatever the text, it has a grade.
 
     Parameters
     ----------
@@ -42,6 +42,8 @@ def grade(text: str, problem: Problem) -> Grade:
 
     Raises
     ------
+    TypeError
+        If the text and the problem are the wrong way round, or a whole list is given.
     ImportError
         For mathematics, if math-verify is not installed.
 
@@ -53,6 +55,12 @@ def grade(text: str, problem: Problem) -> Grade:
     >>> grade("She keeps them all.", eggs)
     Grade(correct=False, value=None, span=None)
     """
+    given: tuple[object, object] = text, problem
+    if not isinstance(given[0], str) or not isinstance(given[1], Problem):
+        raise TypeError(
+            f"grade was given a {type(text).__name__} and a {type(problem).__name__}; give one "
+            "answer's text and then its problem, as in grade(run.answers[0], problems[0])."
+        )
     rules = ANSWERS[problem.answer_type]
     span = rules.find(text)
     if span is None:

@@ -68,6 +68,8 @@ def load_problems(
         If there is no such file.
     ValueError
         If a name, split or format is unknown, or a row is no problem; the message says where.
+    TypeError
+        If it is neither a name nor a path.
     ConnectionError, ImportError
         If a named data set cannot be downloaded.
 
@@ -76,6 +78,12 @@ def load_problems(
     >>> [problem.difficulty for problem in load_problems("toy", n=4, difficulties=[2, 3])]
     [2, 3, 2, 3]
     """
+    given: object = name_or_path
+    if not isinstance(given, str | PathLike):
+        raise TypeError(
+            f"name_or_path is a {type(given).__name__}; give the name of a data set or a file. "
+            "What is in memory becomes problems with Problem(id, question, answer)."
+        )
     if name_or_path == TOY:
         _no_format(TOY, format)
         chosen = _known("split", split or "test", ("test", "train"), TOY)
@@ -141,6 +149,12 @@ def _recognised(place: str, row: Row) -> DataSet:
         if dataset.recognises(row):
             return dataset
     schemas = "; ".join(f"{known.name} ({', '.join(known.fields)})" for known in DATASETS.values())
+    if "question" in row:
+        raise ValueError(
+            f"{place}: there is a `question`, but no `id`, and results are joined by id. Give each "
+            "row its own: a number will do. (A file of a known data set has other fields: "
+            f"{', '.join(map(repr, row))} are those of none.)"
+        )
     raise ValueError(
         f"{place}: the fields {', '.join(map(repr, row))} are those of no known schema. Known are: "
         f"{schemas}. Of cot_attn's, `id` and `question` are needed. Give `format` to force one."

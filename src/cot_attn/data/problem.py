@@ -32,6 +32,8 @@ class Problem:
 
     Raises
     ------
+    TypeError
+        If the gold answer is no text.
     ValueError
         If the id or the question is empty, the answer type unknown, or the gold answer holds no
         value of that type, so that nothing could ever be right.
@@ -58,6 +60,11 @@ class Problem:
                 f"Problem {self.id!r} has an empty question. Give it a text, or leave it out."
             )
         rules = ANSWERS[answer_type(self.answer_type)]
+        gold: object = self.answer
+        if gold is not None and not isinstance(gold, str):
+            raise TypeError(
+                f"Problem {self.id!r} has the answer {gold!r}, not a text. Give {str(gold)!r}."
+            )
         if self.answer is not None and rules.find(self.answer) is None:
             raise ValueError(
                 f"Problem {self.id!r} has the answer {self.answer!r}, in which there is nothing of "

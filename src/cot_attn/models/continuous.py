@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from functools import cached_property
+from numbers import Integral
 from os import PathLike
 from typing import Any
 
@@ -21,7 +22,7 @@ from cot_attn.models.registry import Family
 from cot_attn.models.report import LoadReport
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
-from cot_attn.models.stages import Stage
+from cot_attn.models.stages import Answer, Close, Prompt, Stage, Thought
 from cot_attn.models.template import Template
 from cot_attn.progress import progress
 
@@ -304,6 +305,8 @@ class ContinuousThoughtModel:
         ------
         KeyError
             Where a name is not a hook of this model; near names are suggested.
+        TypeError
+            Where `stages` are anything else than stages: nothing would ever be called.
 
         Examples
         --------
@@ -315,7 +318,7 @@ class ContinuousThoughtModel:
         >>> with model.hooks([("feedback.hook_out", remove)], stages=[Thought(2)]):
         ...     run = model.think(["any question"])  # doctest: +SKIP
         """
-        chosen = None if stages is None else frozenset(stages)
+        chosen = None if stages is None else _checked_stages(stages)
         with ExitStack() as stack:
             for name, function in fwd_hooks:
                 limited = self._limited(function, chosen)
@@ -400,9 +403,23 @@ class ContinuousThoughtModel:
         save(self, folder, dtype=dtype)
 
 
+def _checked_stages(stages: Iterable[Stage]) -> frozenset[Stage]:
+    given: object = stages
+    listed = list(stages) if isinstance(given, Iterable) else None
+    if listed is None or not all(
+        isinstance(stage, Prompt | Thought | Close | Answer) for stage in listed
+    ):
+        raise TypeError(
+            f"stages is {given!r}; give a list of Prompt(), Thought(i), Close() and Answer(j), or "
+            "None for all."
+        )
+    return frozenset(listed)
+
+
 def _check_count(name: str, value: int) -> None:
-    if value < 0:
-        raise ValueError(f"{name} is {value}; give 0 or more.")
+    given: object = value
+    if not isinstance(given, Integral) or value < 0:
+        raise ValueError(f"{name} is {value!r}; give a whole number, 0 or more.")
 
 
 def _remove_hook(point: Any, handle: Any) -> None:

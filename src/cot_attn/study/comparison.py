@@ -29,10 +29,14 @@ def compare(studies: Iterable[Study]) -> xr.Dataset:
 
     Raises
     ------
+    TypeError
+        Where one study stands in the place of a list.
     ValueError
         Where there are fewer than two, a model occurs twice, or the studies were not made alike:
         what differs between models would not be due to the models alone.
     """
+    if isinstance(studies, Study):
+        raise TypeError("compare was given one study; give a list of several, as in [one, other].")
     chosen = list(studies)
     if len(chosen) < 2:
         raise ValueError(f"There are {len(chosen)} studies; give at least two.")

@@ -63,6 +63,11 @@ class Study:
         return early_middle_last(self.layers)
 
     @property
+    def knows_difficulty(self) -> bool:
+        """Whether the difficulty of any problem is known; problems of one's own may have none."""
+        return int(self.effects["difficulty"].count()) > 0
+
+    @property
     def n_correct(self) -> int:
         """Number of problems that the model answered right before anything was corrupted."""
         return int(self.effects["baseline_correct"].sum())
@@ -153,8 +158,9 @@ class Study:
     def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yield every result as a flat table with its name, fractions as they are."""
         yield "importance", self.importance.to_dataframe().reset_index()
-        by_difficulty = stats.importance(self.effects, by="difficulty")
-        yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
+        if self.knows_difficulty:
+            by_difficulty = stats.importance(self.effects, by="difficulty")
+            yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
         by_corruption = stats.importance(self.effects, by="corruption")
         yield "importance_by_corruption", by_corruption.to_dataframe().reset_index()
         for name, values in (("share", self.shares), ("attention", self.sequence_attention)):

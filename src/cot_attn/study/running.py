@@ -84,6 +84,11 @@ def run_study(
             f"Problem {without[0]!r} has no gold answer, so no failure can be told from success. "
             "Give problems with answers."
         )
+    if not model.n_thoughts:
+        raise ValueError(
+            f"{model.name} thinks 0 thoughts, so there is none to corrupt. Load it with "
+            "n_thoughts= of 1 or more."
+        )
     if "failed" not in outcomes:
         raise ValueError(f"outcomes is {list(outcomes)}; a study needs 'failed' among them.")
     if query not in queries_of(model.n_thoughts):
