@@ -17,7 +17,9 @@ from cot_attn import (
 
 PREPARE = """
 import pandas as pd
-from cot_attn import Problem, compare, grade, load_problems
+from cot_attn import Intervention, Problem, TokenAblator, compare, grade, load_problems
+from cot_attn import run_variants
+from cot_attn.interventions import Zero
 from cot_attn.study import Study
 from cot_attn.toy import handmade_model
 from cot_attn.models import Thought
@@ -36,6 +38,10 @@ REFUSED = {
     "compare(Study(None, None, (), {}))": "compare was given one study; give a list of several",
     "hooks(Thought(2))": "stages is Thought(index=2); give a list of Prompt(), Thought(i)",
     "hooks([2])": "stages is [2]; give a list of Prompt(), Thought(i)",
+    "TokenAblator(model, Zero())": "corruptions is Zero(label='zero'); give a list",
+    "TokenAblator(model, 'zero')": "corruptions is 'zero'; give a list",
+    "TokenAblator(model, [])": "There are 0 corruptions of 6 thoughts. Give at least one",
+    "run_variants(model, [problem], Intervention(0, Zero()))": "interventions is one, 'zero @",
     "model.run([problem], n_thoughts=2.5)": "n_thoughts is 2.5; give a whole number",
 }
 

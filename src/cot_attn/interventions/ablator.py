@@ -58,6 +58,16 @@ class TokenAblator:
         *,
         reference: Sequence[Problem] | None = None,
     ) -> None:
+        given: object = corruptions
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise TypeError(
+                f"corruptions is {given!r}; give a list, as in [Zero(), Resample()], or CCTA."
+            )
+        if not corruptions or not model.n_thoughts:
+            raise ValueError(
+                f"There are {len(corruptions)} corruptions of {model.n_thoughts} thoughts. Give at "
+                "least one corruption, and a model that thinks."
+            )
         if any(isinstance(corruption, ShuffleAll) for corruption in corruptions):
             raise ValueError(
                 "ShuffleAll permutes all thoughts at once, so its effect belongs to none of them. "

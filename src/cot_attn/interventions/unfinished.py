@@ -43,7 +43,7 @@ class Unfinished:
         """Write a part under a temporary name, then rename it."""
         handle, unfinished = tempfile.mkstemp(dir=self.folder, suffix=".part")
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **part)
+            np.savez(file, allow_pickle=False, **part)
         Path(unfinished).rename(self.folder / f"{int(part['problems'].min()):08d}.npz")
 
     def remove(self) -> None:

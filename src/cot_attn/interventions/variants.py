@@ -149,6 +149,9 @@ def check_interventions(
     interventions: Sequence[Intervention], model: ContinuousThoughtModel
 ) -> None:
     """Raise where interventions are none, share a label, or cannot be carried out."""
+    given: object = interventions
+    if isinstance(given, Intervention):
+        raise TypeError(f"interventions is one, {given.label!r}; give a list of them.")
     if not interventions:
         raise ValueError("There are no interventions. Give at least one Intervention.")
     n_thoughts = model.n_thoughts
