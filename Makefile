@@ -25,7 +25,6 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
-	$(BIN)/python benchmarks/correlation_speed.py
 
 calibrate: $(READY)
 	$(BIN)/python benchmarks/calibration.py

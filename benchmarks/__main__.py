@@ -13,15 +13,20 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import correlation_speed, growth, recording, speed
+from benchmarks import growth, recording, speed
+from benchmarks.agreement import agreement
+from benchmarks.correlation_speed import correlating
 from benchmarks.models import SHAPES, subject
+from cot_attn import bundled_models
 
 CONSOLE = Console()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--models", nargs="+", default=["gpt2-124m"], choices=list(SHAPES))
+    parser.add_argument(
+        "--models", nargs="+", default=["gpt2-124m", "llama-1b-4-layers"], choices=list(SHAPES)
+    )
     parser.add_argument("--problems", type=int, default=16, help="problems that the engine runs")
     parser.add_argument("--loop-problems", type=int, default=1, help="problems that the loops run")
     parser.add_argument("--repeats", type=int, default=2)
@@ -45,12 +50,18 @@ def main() -> None:
             results["recording"] = recording.overhead(one, 16, 2 * asked.repeats + 1)
             results["stored record"] = recording.stored(one)
         del one
+    results["agreement"] = {
+        f"{name}, {dtype}": agreement(name, getattr(torch, dtype), 6)
+        for name in bundled_models()
+        for dtype in ("float32", "bfloat16")
+    }
+    save(results, asked.out)
+    results["correlating"] = correlating()
     results["growth of time"] = growth.exponents(subject("small"), asked.repeats)
     results["peak memory"] = growth.peak_memory((100, 1000))
     save(results, asked.out)
     CONSOLE.print(table(results))
     CONSOLE.print(f"Everything that was measured is in {asked.out}.")
-    correlation_speed.main()
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -89,6 +100,12 @@ def table(results: dict[str, Any]) -> Table:
     shown.add_row(
         "peak memory, 1000 / 100 problems", f"{results['peak memory']['ratio']:.2f}", "", "<= 1.1"
     )
+    for name, value in results["agreement"].items():
+        shown.add_row(
+            f"{name}: answers that agree with the loop", "", f"{value['answers that agree']:.1%}"
+        )
+    for name, value in results["correlating"]["seconds"].items():
+        shown.add_row(f"correlating 512 heads, {name}, seconds", f"{value:.1f}", "", "seconds")
     for name, value in results["growth of time"].items():
         shown.add_row(
             f"growth with {name}, exponent (of tokens fed)",
