@@ -73,5 +73,13 @@ def canonical_order(*arrays: Float[np.ndarray, "item ..."]) -> Int[np.ndarray, "
     thoughts or layers are given nor their names change a result.
     """
     flat = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays]
-    keys = np.concatenate([np.sort(rows, axis=1) for rows in flat], axis=1)
+    ordered = np.concatenate([np.sort(rows, axis=1) for rows in flat], axis=1)
+    in_order: np.ndarray = np.lexsort(ordered.T[::-1])
+    if (ordered[in_order][1:] != ordered[in_order][:-1]).any(axis=1).all():
+        return in_order
+    # Items with the same numbers in other places are told apart by place; the places (thoughts,
+    # layers) are brought into an order by what they hold, too.
+    rows = np.concatenate(flat, axis=1)
+    places = np.lexsort(np.sort(rows, axis=0)[::-1])
+    keys = np.concatenate([ordered, rows[:, places]], axis=1)
     return np.lexsort(keys.T[::-1])
