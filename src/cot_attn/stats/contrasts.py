@@ -123,7 +123,7 @@ def paired(
             if n < FEWEST_PROBLEMS:
                 reason[row, columns] = f"only {n} complete problems"
                 continue
-            block = block[canonical_order(np.abs(block), block)]
+            block = block[canonical_order(np.abs(block))]
             found["estimate"][row, columns] = block.mean(axis=0)
             if yes_or_no:
                 found["p"][row, columns] = _mcnemar(block)
@@ -168,9 +168,10 @@ def paired(
 def _flip(differences: Differences, signs: Float[np.ndarray, "resample problem"]) -> PerSeries:
     """Ask how often random signs give a mean as far from 0; the observed signs count as one.
 
-    The sum of squares stays, so that the mean orders the resamples as Student's t does.
+    The sum of squares stays, so that the mean orders the resamples as Student's t does. The signs
+    meet the differences' sizes, so that it does not matter which label comes first.
     """
-    shuffled = np.abs(signs @ differences)
+    shuffled = np.abs(signs @ np.abs(differences))
     slack = 1e-9 * np.abs(differences).sum(axis=0)
     as_far = shuffled >= np.abs(differences.sum(axis=0)) - slack
     p: PerSeries = (as_far.sum(axis=0) + 1) / (len(signs) + 1)
