@@ -8,12 +8,16 @@ from scipy.stats import t as student_t
 
 from cot_attn.stats.check import Check
 from cot_attn.stats.permutation import p_values
+from cot_attn.stats.published import PublishedTable, half_unit, read_table
 
 Table = Mapping[str, object]
 Numbers = Sequence[float]
 
 POSITIONS_OFF = 0.1  # reciprocals of 1/length lie on a line; rounding moves them less than this
+STEP = (0.95, 1.5)  # from one thought to the next, in positions
 DOMINANT = 2.0  # the last column counts as suspicious from twice the next largest on
+SAME = 1e-5  # numbers that differ by less than this part are the same but for rounding
+TELLING = 3  # so many digits do not agree by chance in every column
 
 
 def audit(tables: Table | Sequence[Table], *, scale: float = 0.01) -> tuple[Check, ...]:
@@ -23,8 +27,8 @@ def audit(tables: Table | Sequence[Table], *, scale: float = 0.01) -> tuple[Chec
     ----------
     tables
         One or more, each a mapping with (as far as known) `model`, `layer`, `attention`, `share`,
-        `importance` (one number a thought), `total_thought_attention`, and `pooled_r` with
-        `n_problems`.
+        `importance` (one number a thought; None where none is printed), `total_thought_attention`,
+        and `pooled_r` with `n_problems`.
     scale
         What turns the numbers into fractions: 0.01 for percentages.
 
@@ -43,38 +47,40 @@ def audit(tables: Table | Sequence[Table], *, scale: float = 0.01) -> tuple[Chec
     listed = [tables] if isinstance(tables, Mapping) else list(tables)
     if not listed:
         raise ValueError("There is no table to audit. Give one mapping, or several.")
-    return tuple(check for table in listed for check in _audit_table(table, listed, scale))
+    read = [read_table(table) for table in listed]
+    return tuple(
+        Check(check.name, check.status, f"{table.label}: {check.message}")
+        for table in read
+        for check in _audit_table(table, read, scale)
+    )
 
 
-def _audit_table(table: Table, tables: Sequence[Table], scale: float) -> Iterator[Check]:
-    label = f"{table.get('model', 'table')}, layer {table.get('layer', '?')}: "
-
-    def labelled(check: Check) -> Check:
-        return Check(check.name, check.status, label + check.message)
-
-    attention = _column(table, "attention")
+def _audit_table(
+    table: PublishedTable, tables: Sequence[PublishedTable], scale: float
+) -> Iterator[Check]:
+    columns, figures = table.columns, table.figures
+    attention, importance = columns.get("attention"), columns.get("importance")
     if attention is not None:
-        fractions = [value * scale for value in attention]
-        yield labelled(attention_is_not_one_over_length(fractions))
-        same_model = [other for other in tables if other.get("model") == table.get("model")]
-        by_layer = {other.get("layer"): _column(other, "attention") for other in same_model}
+        yield attention_is_not_one_over_length([value * scale for value in attention])
+        by_layer = {
+            other.layer if other.layer is not None else f"number {place}": values
+            for place, other in enumerate(tables)
+            if other.model == table.model and (values := other.columns.get("attention"))
+        }
         if len(by_layer) > 1:
-            yield labelled(layers_differ({k: v for k, v in by_layer.items() if v is not None}))
-        yield labelled(last_column_is_a_thought(fractions))
-    share = _column(table, "share")
-    if share is not None:
-        yield labelled(shares_are_shares([value * scale for value in share], attention))
-    importance = _column(table, "importance")
+            yield layers_differ(by_layer)
+        yield last_column_is_a_thought(attention)
+        if "total_thought_attention" in figures:
+            yield total_is_the_sum(attention, figures["total_thought_attention"])
+    if "share" in columns:
+        yield shares_are_shares(columns["share"], attention, whole=1 / scale)
     if attention is not None and importance is not None:
-        yield labelled(profiles_are_related(attention, importance))
-    if isinstance(table.get("pooled_r"), float) and importance is not None:
-        n_problems = table.get("n_problems")
-        yield labelled(
-            pooled_p_counts_problems(
-                float(str(table["pooled_r"])),
-                len(importance),
-                int(str(n_problems)) if n_problems is not None else None,
-            )
+        yield profiles_are_related(attention, importance)
+    if "pooled_r" in figures and columns:
+        n_thoughts = len(next(iter(columns.values())))
+        n_problems = figures.get("n_problems")
+        yield pooled_p_counts_problems(
+            figures["pooled_r"], n_thoughts, None if n_problems is None else int(n_problems)
         )
 
 
@@ -89,32 +95,48 @@ def attention_is_not_one_over_length(attention: Numbers) -> Check:
     values = np.asarray(attention, dtype=float)
     if len(values) < 4 or (values <= 0).any():
         return Check(name, "pass", "There are too few positive values to tell.")
-    positions = 1 / values
     index = np.arange(len(values))
-    slope, start = np.polyfit(index, positions, 1)
-    off = float(np.abs(positions - (start + slope * index)).max())
-    listed = ", ".join(f"{position:.1f}" for position in positions)
-    if 0.95 <= slope <= 1.5 and off <= POSITIONS_OFF:
-        return Check(
-            name,
-            "fail",
-            f"the reciprocals ({listed}) step evenly, by {slope:.2f} positions. This is what the "
-            "mean of a softmax row gives, 1/length, whatever the model attends to: a row of "
-            "length n sums to 1, so its mean is 1/n. Read the columns of one query's row instead.",
-        )
+    slope, start = np.polyfit(index, 1 / values, 1)
+    # Numbers given in another unit than was said are 1/length all the same.
+    for unit, advice in ((1, ""), (0.01, " (read as fractions)"), (100, " (read as percent)")):
+        positions, line = unit / values, unit * (start + slope * index)
+        off = float(np.abs(positions - line).max())
+        if STEP[0] <= slope * unit <= STEP[1] and off <= POSITIONS_OFF:
+            listed = ", ".join(f"{position:.1f}" for position in positions)
+            return Check(
+                name,
+                "fail",
+                f"the reciprocals ({listed}) step evenly, by {slope * unit:.2f} positions{advice}. "
+                "This is what the mean of a softmax row gives, 1/length, whatever the model "
+                "attends to: a row of length n sums to 1, so its mean is 1/n. Read the columns of "
+                "one query's row instead.",
+            )
+    listed = ", ".join(f"{position:.1f}" for position in 1 / values)
     return Check(name, "pass", f"the reciprocals ({listed}) do not step evenly.")
 
 
 def layers_differ(by_layer: Mapping[object, Numbers]) -> Check:
-    """Look for layers with the same attention to the last printed digit."""
+    """Look for layers with the same attention to the last digit that is not rounding."""
     name = "Layers differ"
     labels = list(by_layer)
     same = [
         f"{first} and {second}"
         for i, first in enumerate(labels)
         for second in labels[i + 1 :]
-        if np.array_equal(by_layer[first], by_layer[second])
+        if len(by_layer[first]) == len(by_layer[second])
+        and np.allclose(by_layer[first], by_layer[second], rtol=SAME, atol=0)
     ]
+    digits = [
+        len(f"{value:.6e}".partition("e")[0].replace(".", "").rstrip("0"))
+        for values in by_layer.values()
+        for value in values
+    ]
+    if same and max(digits) < TELLING:
+        return Check(
+            name,
+            "warn",
+            f"layers {'; '.join(same)} have the same attention, in the few digits given.",
+        )
     if same:
         return Check(
             name,
@@ -131,7 +153,12 @@ def last_column_is_a_thought(attention: Numbers) -> Check:
     values = np.asarray(attention, dtype=float)
     if len(values) < 2:
         return Check(name, "pass", "there is one column.")
-    ratio = float(values[-1] / values[:-1].max())
+    others = float(values[:-1].max())
+    if others <= 0:
+        return Check(
+            name, "warn", "all columns but the last are 0. Look up which token stands there."
+        )
+    ratio = float(values[-1]) / others
     if ratio >= DOMINANT:
         return Check(
             name,
@@ -143,20 +170,36 @@ def last_column_is_a_thought(attention: Numbers) -> Check:
     return Check(name, "pass", f"it is {ratio:.1f} times the largest of the others.")
 
 
-def shares_are_shares(share: Numbers, attention: Numbers | None = None) -> Check:
-    """Look whether shares sum to 1 and are the attention's own proportions."""
+def total_is_the_sum(attention: Numbers, total: float) -> Check:
+    """Look whether the columns sum to the total that is printed beside them."""
+    name = "The total is the sum"
+    found = float(np.sum(attention))
+    rounding = half_unit(attention) * len(attention) + half_unit([total])
+    if abs(found - total) > rounding + 1e-9:
+        return Check(name, "fail", f"the columns sum to {found:.4g}, the total says {total:.4g}.")
+    return Check(name, "pass", f"the columns sum to {found:.4g}.")
+
+
+def shares_are_shares(
+    share: Numbers, attention: Numbers | None = None, *, whole: float = 1.0
+) -> Check:
+    """Look whether shares sum to the whole and are the attention's own proportions."""
     name = "Shares are shares"
-    values = np.asarray(share, dtype=float)
-    rounding = 0.001 * len(values)  # each is printed to a tenth of a percent, or better
+    values = np.asarray(share, dtype=float) / whole
+    printed = max(half_unit(share) / whole, 1e-4)
     total = float(values.sum())
-    if abs(total - 1) > rounding:
+    if abs(total - 1) > printed * len(values):
         return Check(name, "fail", f"they sum to {total:.3f}, not 1.")
-    if attention is not None:
+    if attention is not None and np.sum(attention) > 0:
         proportions = np.asarray(attention, dtype=float) / np.sum(attention)
-        off = float(np.abs(values - proportions).max())
-        if off > 0.005:
+        # What rounding the attention does to a proportion, through itself and through the sum.
+        through = half_unit(attention) * (1 + len(values) * proportions) / np.sum(attention)
+        off = np.abs(values - proportions)
+        if (off > printed + through).any():
             return Check(
-                name, "fail", f"they are not the attention's proportions; one is off by {off:.3f}."
+                name,
+                "fail",
+                f"they are not the attention's proportions; one is off by {off.max():.3f}.",
             )
     return Check(name, "pass", f"they sum to {total:.3f}.")
 
@@ -165,8 +208,10 @@ def profiles_are_related(attention: Numbers, importance: Numbers) -> Check:
     """Say what a profile of a few thoughts can show, by trying every order of the thoughts."""
     name = "What the profiles can show"
     a, f = (np.asarray(values, dtype=float)[None, :, None] for values in (attention, importance))
-    if np.ptp(a) == 0 or np.ptp(f) == 0 or a.shape[1] < 3:
+    if np.ptp(a) == 0 or np.ptp(f) == 0:
         return Check(name, "warn", "one of them is constant, so they cannot be related.")
+    if a.shape[1] < 3:
+        return Check(name, "warn", f"{a.shape[1]} thoughts are too few to relate anything.")
     p = float(p_values(a, f, "between_thoughts", "pearson", n_resamples=2000, seed=0)[0, 0])
     r = float(pearsonr(a.ravel(), f.ravel()).statistic)
     return Check(
@@ -203,15 +248,3 @@ def textbook_p(r: float, n: int) -> float:
     """Compute the p value that a correlation of n independent points would have."""
     t = r * np.sqrt((n - 2) / max(1 - r**2, 1e-15))
     return float(2 * student_t.sf(abs(t), n - 2))
-
-
-def _column(table: Table, name: str) -> list[float] | None:
-    """Read a column of numbers; None where the table has none or it is not printed in full."""
-    values = table.get(name)
-    if values is None:
-        return None
-    if not isinstance(values, Sequence) or isinstance(values, str):
-        raise TypeError(f"{name} must be a list of numbers, one a thought; got {values!r}.")
-    if any(value is None for value in values):
-        return None
-    return [float(value) for value in values]

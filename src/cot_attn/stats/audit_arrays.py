@@ -9,7 +9,11 @@ from scipy.stats import pearsonr
 from cot_attn.stats.audit import layers_differ, textbook_p
 from cot_attn.stats.check import Check
 from cot_attn.stats.correlate import correlate
-from cot_attn.stats.labels import as_values, join_by_label
+from cot_attn.stats.labels import as_values, join_by_label, require_dims
+
+FEWEST_THOUGHTS = 4  # three points often lie on a line by chance
+UNEVEN = 0.1  # how far off the line a reciprocal may be, as a part of the step
+NEARLY_ALL = 0.9
 
 
 def audit_arrays(
@@ -26,7 +30,22 @@ def audit_arrays(
         (problem, thought).
     reference
         Attention of the same thoughts recorded in a way that is trusted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them is no such array.
     """
+    named = {"attention": attention, "failure": failure}
+    if reference is not None:
+        named["reference"] = reference
+    for name, array in named.items():
+        if not isinstance(array, xr.DataArray):
+            raise TypeError(
+                f"{name} must be an xarray DataArray over (problem, thought), got "
+                f"{type(array).__name__}. Label it: xr.DataArray(values, coords, dims)."
+            )
+        require_dims(array, ("problem", "thought"), f"The audit of {name}")
     return tuple(_audit_arrays(attention, failure, reference))
 
 
@@ -40,9 +59,11 @@ def _audit_arrays(
         return  # nothing in common, or no labels: said already
     if "layer" in attention.dims:
         means = attention.mean([d for d in attention.dims if d not in ("thought", "layer")])
-        yield layers_differ(
-            {int(m["layer"]): m.values.tolist() for m in means.transpose("layer", ...)}
-        )
+        labels = means["layer"].values.tolist()
+        by_layer = means.transpose("layer", "thought").values.tolist()
+        yield layers_differ(dict(zip(labels, by_layer, strict=True)))
+    if attention.sizes["thought"] >= FEWEST_THOUGHTS:
+        yield attention_does_not_step_evenly(attention)
     if "question_length" in attention.coords:
         yield attention_does_not_follow_length(attention)
     if reference is not None:
@@ -65,6 +86,33 @@ def samples_match(attention: xr.DataArray, failure: xr.DataArray) -> Check:
             "label, different problems would be compared.",
         )
     return Check(name, "pass", "the same problems, in the same order.")
+
+
+def attention_does_not_step_evenly(attention: xr.DataArray) -> Check:
+    """Look whether each problem's attention, or share, is the reciprocal of a position.
+
+    One thought later the row is one longer: within a problem the reciprocals of row means, and of
+    their shares, lie on a rising line. Those of attention do not, problem after problem.
+    """
+    name = "Attention does not step evenly"
+    values = as_values(attention)
+    usable = np.isfinite(values).all(axis=(1, 2)) & (values > 0).all(axis=(1, 2))
+    if not usable.any():
+        return Check(name, "warn", "there is no problem in which all thoughts get attention.")
+    reciprocals = 1 / values[usable]
+    index = np.arange(reciprocals.shape[1])[None, :, None] - (reciprocals.shape[1] - 1) / 2
+    slope = (index * reciprocals).sum(axis=1) / (index**2).sum()
+    line = reciprocals.mean(axis=1, keepdims=True) + index * slope[:, None]
+    evenly = np.abs(reciprocals - line).max(axis=1) <= UNEVEN * slope
+    part = float(evenly.mean(axis=0).max())
+    if part < NEARLY_ALL:
+        return Check(name, "pass", f"in {part:.0%} of the problems at most the reciprocals do.")
+    return Check(
+        name,
+        "fail",
+        f"in {part:.0%} of the problems the reciprocals of attention step evenly from thought to "
+        "thought: these are means of softmax rows, 1/length, and say nothing of attention.",
+    )
 
 
 def attention_does_not_follow_length(attention: xr.DataArray) -> Check:
@@ -91,12 +139,18 @@ def attention_does_not_follow_length(attention: xr.DataArray) -> Check:
 def roles_are_not_shifted(attention: xr.DataArray, reference: xr.DataArray) -> Check:
     """Look whether thought i here is thought i+1 (or i-1) of a reference."""
     name = "Roles are not shifted"
-    ours, theirs = join_by_label(attention, reference, names=("attention", "reference"))
-    a, b = as_values(ours), as_values(theirs)
+    # What only one of them has, heads say, is averaged.
+    one = attention.mean([dim for dim in attention.dims if dim not in reference.dims])
+    other = reference.mean([dim for dim in reference.dims if dim not in attention.dims])
+    try:
+        ours, theirs = join_by_label(one, other, join="inner", names=("attention", "reference"))
+    except ValueError as error:
+        return Check(name, "warn", f"the two cannot be laid over each other. {error}")
+    a, b = as_values(ours), as_values(theirs.transpose(*ours.dims))
     complete = np.isfinite(a).all(axis=(1, 2)) & np.isfinite(b).all(axis=(1, 2))
     a, b = a[complete], b[complete]
-    if a.shape != b.shape or len(a) == 0 or a.shape[1] < 3:
-        return Check(name, "warn", "the two cannot be laid over each other.")
+    if len(a) == 0 or a.shape[1] < 3:
+        return Check(name, "warn", "there are too few problems, or thoughts, to see it.")
     overlaid = {0: (a, b), 1: (a[:, :-1], b[:, 1:]), -1: (a[:, 1:], b[:, :-1])}
     distance = {shift: float(np.abs(x - y).mean()) for shift, (x, y) in overlaid.items()}
     best = min(distance, key=lambda shift: (distance[shift], abs(shift)))

@@ -1,5 +1,6 @@
 """Means over problems, with intervals."""
 
+import math
 from collections.abc import Hashable, Iterator
 
 import numpy as np
@@ -37,7 +38,7 @@ def mean_over_problems(values: xr.DataArray, *, confidence: float = 0.95) -> xr.
     rest: list[Hashable] = [dim for dim in values.dims if dim != "problem"]
     ordered = values.transpose("problem", *rest)
     shape = ordered.shape[1:]
-    flat = ordered.values.astype(np.float64).reshape(ordered.shape[0], -1)
+    flat = ordered.values.astype(np.float64).reshape(ordered.shape[0], math.prod(shape))
     estimate, low, high = (np.full(flat.shape[1], np.nan) for _ in range(3))
     for present, columns in series_by_presence(flat):
         if present.any():

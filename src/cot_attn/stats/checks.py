@@ -4,15 +4,21 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool
 from scipy.stats import spearmanr
 
 from cot_attn.stats.check import Check
+from cot_attn.stats.estimands import NEGLIGIBLE
 from cot_attn.stats.importance import importance
 from cot_attn.stats.labels import as_array, join_by_label
 from cot_attn.stats.sample_size import enough_failures, enough_problems
+from cot_attn.stats.shares import THOUGHT_KEY
 
 ROW_SUM_TOLERANCE = 1e-3
+ROUNDING = {"torch.bfloat16": 2.0**-8}  # by how much a row that sums to 1 can be off in this type
 LENGTH_LEVEL = 0.01
+ZERO = 1e-6  # a divergence below this, in nats, is none
+MOVES = 0.01  # a divergence above this is no rounding in any number type
 KL_NAMES = ("kl_first", "kl_value")
 PROVENANCE = ("model", "checkpoint", "site", "downstream", "seed", "noise_floor")
 
@@ -29,6 +35,8 @@ def run_checks(
     effects
         As `TokenAblator.run` gives them.
     """
+    if attention is None and effects is None:
+        raise ValueError("There is nothing to check. Give attention, effects, or both.")
     found = list(_all_checks(attention, effects))
     gravity = {"fail": 0, "warn": 1, "pass": 2}
     return tuple(sorted(found, key=lambda check: gravity[check.status]))
@@ -46,10 +54,11 @@ def _all_checks(
             yield failure_varies(effects)
             yield enough_problems(rates)
             yield enough_failures(rates)
-            if "question_length" in effects.coords:
-                yield failure_is_not_question_length(effects)
+            yield failure_is_not_question_length(effects)
         if any(name in effects for name in KL_NAMES):
             yield kl_is_not_all_zero(effects)
+            if "corruption" in effects.dims:
+                yield every_corruption_changes_something(effects)
         yield provenance_is_complete(effects)
         if "noise_floor" in effects.attrs:
             yield nothing_moves_unprovoked(effects)
@@ -68,34 +77,55 @@ def rows_sum_to_one(attention: xr.Dataset | xr.DataArray) -> Check:
         return Check(name, "fail", "No row holds a number.")
     off = float(np.abs(finite - 1).max())
     empty = 1 - finite.size / sums.size
-    if off > ROW_SUM_TOLERANCE:
-        wrong = float((np.abs(finite - 1) > ROW_SUM_TOLERANCE).mean())
-        return Check(
-            name,
-            "fail",
+    tolerance = max(ROW_SUM_TOLERANCE, ROUNDING.get(str(attention.attrs.get("dtype")), 0.0))
+    if off > tolerance:
+        wrong = float((np.abs(finite - 1) > tolerance).mean())
+        told = (
             f"{wrong:.1%} of the rows do not; the worst is off by {off:.3g}. Keys are missing, or "
-            "these are means over a row and not the row.",
+            "these are means over a row and not the row."
         )
+        if off <= max(ROUNDING.values()):
+            told += " A model in bfloat16 rounds as much; say so in the attribute dtype."
+        return Check(name, "fail", told)
     unseen = f" {empty:.1%} of the rows are empty (no value was found)." if empty else ""
     return Check(name, "pass", f"All do, within {off:.1g}.{unseen}")
 
 
 def attention_varies(attention: xr.Dataset | xr.DataArray) -> Check:
-    """Look for layers or heads in which all problems have the same attention."""
+    """Look for layers or heads in which all problems attend, or spread it on thoughts, alike."""
     rows = as_array(attention, "attention")
     name = "Attention differs between problems"
     if rows.sizes["problem"] < 2:
         return Check(name, "warn", "There is one problem, so this cannot be seen.")
-    spread = rows.std("problem").max([dim for dim in ("query", "key") if dim in rows.dims])
-    constant = (spread <= 1e-7).values
-    if not constant.any():
-        return Check(name, "pass", "It does, in every layer and head.")
-    return Check(
-        name,
-        "fail" if constant.all() else "warn",
-        f"In {int(constant.sum())} of {constant.size} layers and heads all problems have the same "
-        "attention; no correlation is defined there.",
-    )
+    same = _same_in_all_problems(rows)
+    if same.any():
+        return Check(
+            name,
+            "fail" if same.all() else "warn",
+            f"In {int(same.sum())} of {same.size} layers and heads all problems have the same "
+            "attention; no correlation is defined there.",
+        )
+    thoughts = [key for key in rows["key"].values if THOUGHT_KEY.fullmatch(str(key))]
+    if len(thoughts) > 1:
+        on_thoughts = rows.sel(key=thoughts)
+        total = on_thoughts.sum("key")
+        alike = _same_in_all_problems(on_thoughts / total.where(total > 0))
+        if alike.any():
+            return Check(
+                name,
+                "warn",
+                f"In {int(alike.sum())} of {alike.size} layers and heads all problems spread it "
+                "over the thoughts alike, as even attention does; no correlation of shares is "
+                "defined there.",
+            )
+    return Check(name, "pass", "It does, in every layer and head.")
+
+
+def _same_in_all_problems(rows: xr.DataArray) -> Bool[np.ndarray, "*layer_head"]:
+    spread = rows.max("problem") - rows.min("problem")
+    widest = spread.max([dim for dim in ("query", "key") if dim in rows.dims])
+    same: np.ndarray = (widest <= NEGLIGIBLE).values
+    return same
 
 
 def failure_varies(effects: xr.Dataset) -> Check:
@@ -112,11 +142,13 @@ def failure_varies(effects: xr.Dataset) -> Check:
 
 def failure_is_not_question_length(effects: xr.Dataset) -> Check:
     """Look whether longer questions fail more (or less) often, whichever thought is corrupted."""
+    name = "Failure is not a matter of question length"
+    if "question_length" not in effects.coords:
+        return Check(name, "warn", "The effects have no coordinate question_length to see it by.")
     others = [dim for dim in effects["failed"].dims if dim != "problem"]
     failed = effects["failed"].mean(others).values
     length = effects["question_length"].values.astype(float)
     known = np.isfinite(failed) & np.isfinite(length)
-    name = "Failure is not a matter of question length"
     if known.sum() < 10 or np.ptp(failed[known]) == 0 or np.ptp(length[known]) == 0:
         return Check(name, "warn", "There is too little variation to see it.")
     found = spearmanr(failed[known], length[known])
@@ -131,17 +163,37 @@ def kl_is_not_all_zero(effects: xr.Dataset) -> Check:
     """Look for divergences that are 0 whatever is corrupted: measured where nothing is decided."""
     largest = {name: float(abs(effects[name]).max()) for name in KL_NAMES if name in effects}
     name = "Divergences are not all 0"
-    zero = [key for key, value in largest.items() if value < 1e-6]
+    missing = [key for key, value in largest.items() if np.isnan(value)]
+    zero = [key for key, value in largest.items() if value < ZERO]
     told = ", ".join(f"{key} up to {value:.3g}" for key, value in largest.items())
-    if not zero:
-        return Check(name, "pass", f"{told}.")
-    if "kl_first" in zero and largest.get("kl_value", 0.0) >= 1e-6:
+    if zero and zero == [key for key in largest if key not in missing]:
+        return Check(name, "fail", f"{told}: the corruption does not reach the answer.")
+    if missing:
+        return Check(name, "warn", f"{', '.join(missing)} could not be measured in any problem.")
+    if zero == ["kl_first"]:
+        why = "the first answer token is decided by the template. Read kl_value instead."
+        return Check(name, "warn", f"{told}: {why}")
+    if zero:
+        return Check(name, "warn", f"{told}: the words before the value decide it already.")
+    return Check(name, "pass", f"{told}.")
+
+
+def every_corruption_changes_something(effects: xr.Dataset) -> Check:
+    """Look for a corruption that moves nothing, whichever thought it is applied to."""
+    name = "Every corruption changes something"
+    measured = [abs(effects[key]) for key in KL_NAMES if key in effects]
+    largest = np.fmax.reduce(
+        [kl.max([dim for dim in kl.dims if dim != "corruption"]).values for kl in measured]
+    )
+    idle = [str(label) for label in effects["corruption"].values[largest < ZERO]]
+    if idle:
         return Check(
             name,
             "warn",
-            f"{told}: the first answer token is decided by the template. Read kl_value instead.",
+            f"{', '.join(idle)} never moves the answer. Does it act after the pass it should "
+            "change, or put back what was there?",
         )
-    return Check(name, "fail", f"{told}: the corruption does not reach the answer.")
+    return Check(name, "pass", f"All {largest.size} do.")
 
 
 def provenance_is_complete(effects: xr.Dataset) -> Check:
@@ -172,24 +224,27 @@ def nothing_moves_unprovoked(effects: xr.Dataset) -> Check:
             "dropout on, or padding let in?",
         )
     told = ", ".join(f"{key} {value:.2g}" for key, value in floor.items())
+    if any(floor.get(key, 0.0) > MOVES for key in KL_NAMES):
+        return Check(name, "warn", f"It does: {told}. That is no rounding. Is dropout on?")
     return Check(name, "pass", f"At most: {told}.")
 
 
 def effects_exceed_noise(effects: xr.Dataset) -> Check:
     """Look for outcomes whose effects are no larger than rounding."""
-    measured = [
-        key
-        for key, value in _floor(effects).items()
-        if key in KL_NAMES and key in effects and np.isfinite(value)
-    ]
     name = "Effects exceed the noise"
-    if not measured:
-        return Check(name, "pass", "No divergence was measured that could be compared.")
     floor = _floor(effects)
-    below = [key for key in measured if float(abs(effects[key]).max()) <= floor[key]]
-    if below:
-        return Check(name, "warn", f"{', '.join(below)} never exceed what rounding alone does.")
-    return Check(name, "pass", f"{', '.join(measured)} do.")
+    exceed = {
+        key: float((abs(effects[key]) > floor[key]).sum() / effects[key].notnull().sum())
+        for key in KL_NAMES
+        if key in effects and effects[key].notnull().any() and np.isfinite(floor.get(key, np.nan))
+    }
+    if not exceed:
+        return Check(name, "pass", "No divergence was measured that could be compared.")
+    never = [key for key, part in exceed.items() if part == 0]
+    if never:
+        return Check(name, "warn", f"{', '.join(never)} never exceed what rounding alone does.")
+    told = ", ".join(f"{part:.0%} of {key}" for key, part in exceed.items())
+    return Check(name, "pass", f"Beyond what rounding alone does lie {told}.")
 
 
 def same_problems(attention: xr.Dataset | xr.DataArray, effects: xr.Dataset) -> Check:
@@ -209,6 +264,6 @@ def _floor(effects: xr.Dataset) -> dict[str, float]:
     if not isinstance(floor, dict):
         raise TypeError(
             "The attribute noise_floor must be a dict from outcome to its greatest deviation, got "
-            f"{type(floor).__name__}."
+            f"{type(floor).__name__}. Write for instance {{'kl_value': 1e-6}}."
         )
     return {str(key): float(value) for key, value in floor.items()}

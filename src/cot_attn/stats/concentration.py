@@ -51,7 +51,7 @@ def measures(
     shares: Float[np.ndarray, "*sample thought series"],
 ) -> Float[np.ndarray, "measure *sample series"]:
     """Compute entropy, effective number and largest share of shares that sum to 1."""
-    entropy = -xlogy(shares, shares).sum(axis=-2)
+    entropy = 0.0 - xlogy(shares, shares).sum(axis=-2)  # 0.0 - 0.0 is not -0.0
     return np.stack([entropy, np.exp(entropy), shares.max(axis=-2)])
 
 

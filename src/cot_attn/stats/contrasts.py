@@ -1,5 +1,6 @@
 """Are two thoughts (corruptions, models, layers) different? Paired over problems."""
 
+import math
 from collections.abc import Hashable
 from itertools import combinations, pairwise
 from typing import Literal
@@ -10,11 +11,13 @@ from jaxtyping import Float
 from scipy.stats import binom, norm
 
 from cot_attn.stats.averages import series_by_presence
+from cot_attn.stats.estimands import NEGLIGIBLE
 from cot_attn.stats.intervals import mean_interval
 from cot_attn.stats.labels import as_array, require_dims
 from cot_attn.stats.multiplicity import benjamini_hochberg, holm
 from cot_attn.stats.resampling import canonical_order
 from cot_attn.stats.sample_size import with_warnings
+from cot_attn.stats.settings import require_confidence, require_resamples
 
 Pairs = Literal["all", "adjacent"]
 Differences = Float[np.ndarray, "problem series"]
@@ -67,17 +70,42 @@ def contrasts(
     """
     array = as_array(values, "failed")
     require_dims(array, ("problem", between), "A contrast")
+    if between == "problem":
+        raise ValueError("Problems are what is averaged over; compare another dimension's labels.")
     if pairs not in ("all", "adjacent"):
         raise ValueError(f"pairs={pairs!r} is not known. Use 'all' or 'adjacent'.")
+    finite = array.values[np.isfinite(array.values)]
+    return paired(
+        array,
+        between,
+        pairs=pairs,
+        yes_or_no=bool(np.isin(finite, (0.0, 1.0)).all()),
+        confidence=confidence,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def paired(
+    array: xr.DataArray,
+    between: str,
+    *,
+    pairs: Pairs,
+    yes_or_no: bool,
+    confidence: float,
+    n_resamples: int,
+    seed: int,
+) -> xr.Dataset:
+    """Test the differences between labels, as counts of yes and no or as amounts."""
+    require_confidence(confidence)
+    require_resamples(n_resamples)
     labels = array[between].values
     if len(labels) < 2:
-        raise ValueError(f"There is one {between} only ({list(labels)}): nothing to compare.")
+        raise ValueError(f"There is one {between} only ({labels.tolist()}): nothing to compare.")
     rest: list[Hashable] = [dim for dim in array.dims if dim not in ("problem", between)]
     ordered = array.transpose("problem", between, *rest)
     numbers = ordered.values.astype(np.float64)
-    flat = numbers.reshape(*numbers.shape[:2], -1)
-    finite = flat[np.isfinite(flat)]
-    binary = bool(np.isin(finite, (0.0, 1.0)).all())
+    flat = numbers.reshape(*numbers.shape[:2], math.prod(numbers.shape[2:]))
 
     index = range(len(labels))
     chosen = list(combinations(index, 2) if pairs == "all" else pairwise(index))
@@ -95,13 +123,14 @@ def contrasts(
             if n < FEWEST_PROBLEMS:
                 reason[row, columns] = f"only {n} complete problems"
                 continue
-            block = block[canonical_order(np.abs(block), block)]
+            block = block[canonical_order(np.abs(block))]
             found["estimate"][row, columns] = block.mean(axis=0)
-            if binary:
+            if yes_or_no:
                 found["p"][row, columns] = _mcnemar(block)
                 low, high = _agresti_min(block, confidence)
             else:
-                constant = np.ptp(block, axis=0) == 0
+                scale = np.abs(flat[present][:, [first, second]][:, :, columns]).max(axis=(0, 1))
+                constant = np.ptp(block, axis=0) <= NEGLIGIBLE * scale
                 reason[row, columns[constant]] = "the difference is the same in all problems"
                 found["p"][row, columns] = np.where(constant, np.nan, _flip(block, signs[:, :n]))
                 bounds = mean_interval(block, confidence)
@@ -123,8 +152,10 @@ def contrasts(
         },
         attrs={
             "between": between,
-            "test": "McNemar, exact" if binary else "random signs of the problems' differences",
-            "interval": "Agresti and Min" if binary else "mean over problems, skewness-corrected t",
+            "test": "McNemar, exact" if yes_or_no else "random signs of the problems' differences",
+            "interval": (
+                "Agresti and Min" if yes_or_no else "mean over problems, skewness-corrected t"
+            ),
             "n_tests": int(np.isfinite(found["p"]).sum()),
             "confidence": confidence,
             "n_resamples": n_resamples,
@@ -137,9 +168,10 @@ def contrasts(
 def _flip(differences: Differences, signs: Float[np.ndarray, "resample problem"]) -> PerSeries:
     """Ask how often random signs give a mean as far from 0; the observed signs count as one.
 
-    The sum of squares stays, so that the mean orders the resamples as Student's t does.
+    The sum of squares stays, so that the mean orders the resamples as Student's t does. The signs
+    meet the differences' sizes, so that it does not matter which label comes first.
     """
-    shuffled = np.abs(signs @ differences)
+    shuffled = np.abs(signs @ np.abs(differences))
     slack = 1e-9 * np.abs(differences).sum(axis=0)
     as_far = shuffled >= np.abs(differences.sum(axis=0)) - slack
     p: PerSeries = (as_far.sum(axis=0) + 1) / (len(signs) + 1)

@@ -14,6 +14,7 @@ from cot_attn.stats.labels import Join, as_values, join_by_label, problem_coordi
 from cot_attn.stats.multiplicity import benjamini_hochberg
 from cot_attn.stats.resampling import canonical_order
 from cot_attn.stats.sample_size import enough_resamples, with_warnings
+from cot_attn.stats.settings import require_confidence, require_resamples
 
 Covariate = Float[np.ndarray, " problem"]
 
@@ -102,6 +103,7 @@ def correlate(
     share, sequence_attention, importance
     """
     _check_choices(estimand, method, n_resamples)
+    require_confidence(confidence)
     for array, name in ((attention, "attention"), (failure, "failure")):
         _require_array(array, name)
     extra = [dim for dim in failure.dims if dim not in ("problem", "thought")]
@@ -226,7 +228,4 @@ def _check_choices(estimand: str, method: str, n_resamples: int) -> None:
         raise ValueError(f"estimand={estimand!r} is not known. Choose one of {list(ESTIMANDS)}.")
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not known. Choose one of {list(METHODS)}.")
-    if n_resamples < 19:
-        raise ValueError(
-            f"n_resamples={n_resamples} is too few for any p value below 0.1. Use 1000 or more."
-        )
+    require_resamples(n_resamples)

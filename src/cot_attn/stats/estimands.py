@@ -122,7 +122,11 @@ def centred_profile(means: Means, method: Method) -> Means:
 
 
 def _ratio(covariance: np.ndarray, variance_a: np.ndarray, variance_f: np.ndarray) -> Correlations:
-    scale = np.sqrt(np.maximum(variance_a, 0) * np.maximum(variance_f, 0))
+    # Where the one problem that varies is left out, rounding leaves a trace of a variance.
+    variances = (
+        np.where(v > NEGLIGIBLE**2 * v.max(axis=0), v, 0) for v in (variance_a, variance_f)
+    )
+    scale = np.sqrt(next(variances) * next(variances))
     nothing = np.full(covariance.shape, np.nan)
     ratio: Correlations = np.divide(covariance, scale, out=nothing, where=scale > 0)
     return ratio.clip(-1, 1)

@@ -4,7 +4,8 @@ import numpy as np
 import xarray as xr
 
 from cot_attn.stats.concentration import concentration_of
-from cot_attn.stats.contrasts import contrasts
+from cot_attn.stats.contrasts import contrasts, paired
+from cot_attn.stats.estimands import NEGLIGIBLE
 from cot_attn.stats.labels import require_dims
 
 
@@ -68,13 +69,25 @@ def trend(
     require_dims(values, ("problem", along), "A trend")
     if values.sizes[along] < 3:
         raise ValueError(f"A trend needs three labels along {along!r}; got {values.sizes[along]}.")
+    if values[along].dtype.kind not in "iuf":
+        raise ValueError(
+            f"A trend needs numbers along {along!r}, which give the order; the labels are "
+            f"{values[along].values.tolist()}. Number them: .assign_coords({along}=...)."
+        )
     ordered = values.sortby(along)
     position = ordered[along].values.astype(np.float64)
     position = (position - position[0]) / (position[-1] - position[0])
     centred = xr.DataArray(position - position.mean(), dims=along, coords={along: ordered[along]})
     slopes = (ordered * centred).sum(along, skipna=False) / float((centred**2).sum())
-    against_zero = xr.concat([xr.zeros_like(slopes), slopes], dim="end")
-    tested = contrasts(
-        against_zero, "end", confidence=confidence, n_resamples=n_resamples, seed=seed
+    rounding = NEGLIGIBLE * abs(ordered).max(["problem", along])
+    slopes = slopes.where((abs(slopes) > rounding) | slopes.isnull(), 0.0)
+    tested = paired(
+        xr.concat([xr.zeros_like(slopes), slopes], dim="end"),
+        "end",
+        pairs="all",
+        yes_or_no=False,
+        confidence=confidence,
+        n_resamples=n_resamples,
+        seed=seed,
     )
     return tested.isel(pair=0, drop=True).drop_vars(["first", "second"], errors="ignore")

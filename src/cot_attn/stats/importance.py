@@ -10,8 +10,9 @@ from cot_attn.stats.averages import mean_over_problems
 from cot_attn.stats.groups import for_each_group
 from cot_attn.stats.intervals import wilson
 from cot_attn.stats.labels import as_array, problem_coordinate, require_dims
-from cot_attn.stats.resampling import bootstrap_weights, canonical_order
+from cot_attn.stats.resampling import bootstrap_weights, canonical_order, how_often_largest
 from cot_attn.stats.sample_size import with_warnings
+from cot_attn.stats.settings import require_confidence, require_resamples
 
 
 def importance(
@@ -89,6 +90,8 @@ def worst_thought(
         as the largest: Bonferroni over the thoughts), `n_problems`, and `certainty`: in what part
         of bootstrap resamples of the problems the same thought comes out worst.
     """
+    require_resamples(n_resamples)
+    require_confidence(confidence)
     values, kept, groups = _outcome_by_problem(effects, outcome, by)
     n_thoughts = values.sizes["thought"]
     table = importance(effects, outcome, by, confidence=1 - (1 - confidence) / n_thoughts)
@@ -99,7 +102,7 @@ def worst_thought(
 
     def certainty(part: xr.DataArray) -> xr.Dataset:
         often = xr.apply_ufunc(
-            _how_often_largest,
+            _certainty,
             part,
             input_core_dims=[["problem", "thought"]],
             vectorize=True,
@@ -127,6 +130,8 @@ def _outcome_by_problem(
         )
     values = as_array(effects, outcome)
     require_dims(values, ("problem", "thought"), "Importance")
+    if values.sizes["problem"] == 0:
+        raise ValueError("The effects hold no problem. Give those of at least one.")
     kept = [by] if isinstance(by, str) else list(by or [])
     groups = [name for name in kept if name not in values.dims]
     if len(groups) > 1:
@@ -152,7 +157,7 @@ def _mean_or_rate(values: xr.DataArray, outcome: str, confidence: float) -> xr.D
     return result
 
 
-def _how_often_largest(
+def _certainty(
     values: Float[np.ndarray, "problem thought"],
     n_resamples: int,
     seed: int,
@@ -161,11 +166,9 @@ def _how_often_largest(
     if len(present) == 0:
         return float("nan")
     present = present[canonical_order(present)]
-    picked = present.mean(axis=0).argmax()
+    picked = present.mean(axis=0, keepdims=True).argmax(axis=1)
     means = bootstrap_weights(len(present), n_resamples, seed) @ present
-    # Where several are largest, each counts for a part.
-    largest = means >= means.max(axis=1, keepdims=True) - 1e-12
-    return float((largest[:, picked] / largest.sum(axis=1)).mean())
+    return float(how_often_largest(means[:, :, None], picked)[0])
 
 
 def _is_binary(values: xr.DataArray) -> bool:

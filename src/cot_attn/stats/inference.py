@@ -24,6 +24,7 @@ FEWEST_PROBLEMS = 4
 RELIABLE = 0.9  # a profile in which noise makes up a tenth of the spread
 MOSTLY_TIED = 0.5
 REASON_DTYPE = "<U160"
+NOTHING_VARIES = "no interval: without one of the problems nothing varies"
 
 Figures = Float[np.ndarray, "thought_or_one series"]
 
@@ -93,8 +94,8 @@ def _answer_block(attention: Values, failure: Values, question: Question) -> Ans
         seed=question.seed,
     )
     reason = np.full(estimate.shape, "", dtype=REASON_DTYPE)
-    reason[~np.isfinite(low)] = "no interval: without one of the problems nothing varies"
-    for doubtful, why in _doubts(attention, failure, question):
+    reason[~np.isfinite(low)] = NOTHING_VARIES
+    for doubtful, why in doubts(attention, failure, estimand, method):
         here = np.broadcast_to(doubtful, reason.shape)
         low, high = (np.where(here, np.nan, bound) for bound in (low, high))
         reason[here] = f"no interval: {why}"
@@ -106,18 +107,18 @@ def _answer_block(attention: Values, failure: Values, question: Question) -> Ans
     return Answer(estimate, np.tanh(low), np.tanh(high), p, reason)
 
 
-def _doubts(
-    attention: Values, failure: Values, question: Question
+def doubts(
+    attention: Values, failure: Values, estimand: Estimand, method: Method
 ) -> Iterator[tuple[Bool[np.ndarray, " series"], str]]:
     """Say which series have no interval that can be trusted, and why."""
     for name, values in (("attention", attention), ("failure", failure)):
-        if question.estimand == "within_problem" and question.method == "spearman":
+        if estimand == "within_problem" and method == "spearman":
             why = (
                 f"most values of {name} are equal, and the order of what centring leaves of them "
                 "is chance; use method='pearson'"
             )
             yield _largest_tie(values) > MOSTLY_TIED, why
-        if question.estimand == "between_thoughts":
+        if estimand == "between_thoughts":
             why = (
                 f"mean {name} does not differ clearly between thoughts, and a correlation with "
                 "noise has no true value"

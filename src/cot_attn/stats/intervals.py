@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
+from cot_attn.stats.settings import require_confidence
+
 Bounds = tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]
 
 
@@ -32,6 +34,7 @@ def wilson(
     >>> low, high.round(3)
     (array([0.]), array([0.278]))
     """
+    require_confidence(confidence)
     z = float(norm.ppf(0.5 + confidence / 2))
     n = np.where(np.asarray(n) > 0, n, np.nan)
     rate = successes / n
@@ -49,6 +52,7 @@ def mean_interval(values: Float[np.ndarray, "problem *shape"], confidence: float
     Source: Hall (1992), "On the removal of skewness by transformation", JRSS B 54; for the
     degrees of freedom see `degrees_of_freedom`.
     """
+    require_confidence(confidence)
     n = len(values)
     if n < 2:
         nothing = np.full(values.shape[1:], np.nan)
@@ -83,6 +87,7 @@ def leave_one_out_interval(
 
     Source: Efron and Stein (1981), "The jackknife estimate of variance", Annals of Statistics 9.
     """
+    require_confidence(confidence)
     n = len(left_out)
     moves = left_out - left_out.mean(axis=0)
     standard_error = np.sqrt((n - 1) / n * (moves**2).sum(axis=0))

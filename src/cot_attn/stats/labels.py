@@ -28,13 +28,15 @@ def as_array(data: xr.DataArray | xr.Dataset, name: str) -> xr.DataArray:
 
 
 def require_dims(array: xr.DataArray, dims: Sequence[str], what: str) -> None:
-    """Raise where an array lacks one of the dimensions that a statistic needs."""
+    """Raise where an array lacks a dimension that a statistic needs, or has a problem twice."""
     missing = [dim for dim in dims if dim not in array.dims]
     if missing:
         raise ValueError(
             f"{what} needs the dimensions {tuple(dims)}; this array has {array.dims} "
             f"(without {missing}). Rename a dimension with .rename(...)."
         )
+    if "problem" in array.indexes:
+        _require_unique_labels(array, "problem", what)
 
 
 def join_by_label(
@@ -75,6 +77,9 @@ def join_by_label(
         differ = len(only_ours) > 0 or len(only_theirs) > 0
         if differ and not (join == "inner" and dim == "problem"):
             advice = "Pass join='inner' to use those that both have." if dim == "problem" else ""
+            if set(map(str, ours)) & set(map(str, only_theirs)):
+                kinds = f"{type(ours[0]).__name__} and {type(theirs[0]).__name__}"
+                advice = f"Some look alike, but are {kinds}: give both the same type."
             raise ValueError(
                 f"{names[0]} and {names[1]} do not have the same labels along {dim!r}: "
                 f"{len(only_ours)} only in {names[0]} {_some(only_ours)}, "
@@ -96,7 +101,10 @@ def _require_unique_labels(array: xr.DataArray, dim: Hashable, name: str) -> Non
     index = array.indexes[dim]
     if not index.is_unique:
         repeated = index[index.duplicated()].unique()
-        raise ValueError(f"{name} has repeated labels along {dim!r}: {_some(repeated)}.")
+        raise ValueError(
+            f"{name} has repeated labels along {dim!r}: {_some(repeated)}. Each may occur once: "
+            f"see .drop_duplicates({dim!r})."
+        )
 
 
 def _some(labels: "pd.Index[Any]") -> str:

@@ -6,6 +6,7 @@ from jaxtyping import Float
 
 from cot_attn.stats.labels import join_by_label, require_dims
 from cot_attn.stats.resampling import bootstrap_weights, canonical_order
+from cot_attn.stats.settings import require_confidence
 
 N_POINTS = 60
 
@@ -45,6 +46,7 @@ def fitted_line(
     ValueError
         If dimensions are missing or labels differ.
     """
+    require_confidence(confidence)
     require_dims(shares, ("problem", "layer", "thought"), "A fitted line")
     require_dims(failure, ("problem", "thought"), "A fitted line")
     looked, broken = join_by_label(shares, failure)

@@ -53,6 +53,7 @@ def profile_concentration(values: xr.DataArray, *, confidence: float = 0.95) -> 
         estimate = measures(profile)
         low[:2], high[:2] = _bounds_of_spread(profile, left_out, confidence)
         low[2], high[2] = _bounds_of_largest(profile, left_out, confidence)
+        reason[~np.isfinite(low)] = "no interval: without one of the problems all values are 0"
         reason[:, empty] = "all values are 0"
         estimate, low, high = (np.where(empty, np.nan, x) for x in (estimate, low, high))
     rest: list[Hashable] = [dim for dim in values.dims if dim not in ("problem", "thought")]

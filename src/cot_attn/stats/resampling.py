@@ -6,6 +6,8 @@ from itertools import permutations
 import numpy as np
 from jaxtyping import Float, Int
 
+from cot_attn.stats.estimands import NEGLIGIBLE
+
 Weights = Float[np.ndarray, "resample problem"]
 Orders = Int[np.ndarray, "resample _"]
 
@@ -26,6 +28,20 @@ def bootstrap_weights(n_problems: int, n_resamples: int, seed: int) -> Weights:
     counts = rng.multinomial(n_problems, np.full(n_problems, 1 / n_problems), size=n_resamples)
     weights: np.ndarray = counts / n_problems
     return weights
+
+
+def how_often_largest(
+    means: Float[np.ndarray, "resample item series"], picked: Int[np.ndarray, " series"]
+) -> Float[np.ndarray, " series"]:
+    """Say in what part of the resamples the picked item is the largest.
+
+    Where several are, each counts for a part.
+    """
+    slack = NEGLIGIBLE * np.abs(means).max()
+    largest = means >= means.max(axis=1, keepdims=True) - slack
+    won = np.take_along_axis(largest, picked[None, None], axis=1)[:, 0]
+    part: np.ndarray = (won / largest.sum(axis=1)).mean(axis=0)
+    return part
 
 
 def random_orders(n_items: int, n_orders: int, seed: int) -> Orders:
@@ -56,6 +72,14 @@ def canonical_order(*arrays: Float[np.ndarray, "item ..."]) -> Int[np.ndarray, "
     Resamples are drawn for the items in this order. So neither the order in which problems,
     thoughts or layers are given nor their names change a result.
     """
-    sorted_rows = [np.sort(array.reshape(len(array), -1), axis=1) for array in arrays]
-    keys = np.concatenate(sorted_rows, axis=1)
+    flat = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays]
+    ordered = np.concatenate([np.sort(rows, axis=1) for rows in flat], axis=1)
+    in_order: np.ndarray = np.lexsort(ordered.T[::-1])
+    if (ordered[in_order][1:] != ordered[in_order][:-1]).any(axis=1).all():
+        return in_order
+    # Items with the same numbers in other places are told apart by place; the places (thoughts,
+    # layers) are brought into an order by what they hold, too.
+    rows = np.concatenate(flat, axis=1)
+    places = np.lexsort(np.sort(rows, axis=0)[::-1])
+    keys = np.concatenate([ordered, rows[:, places]], axis=1)
     return np.lexsort(keys.T[::-1])

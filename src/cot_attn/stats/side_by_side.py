@@ -20,9 +20,10 @@ from cot_attn.stats.estimands import (
     prepare,
     varies,
 )
-from cot_attn.stats.inference import FEWEST_PROBLEMS, REASON_DTYPE
+from cot_attn.stats.inference import FEWEST_PROBLEMS, NOTHING_VARIES, REASON_DTYPE, doubts
 from cot_attn.stats.intervals import leave_one_out_interval
 from cot_attn.stats.labels import as_values, join_by_label, require_dims
+from cot_attn.stats.sample_size import with_warnings
 
 
 def correlation_differences(
@@ -61,7 +62,7 @@ def correlation_differences(
     attention, failure = join_by_label(attention, failure)
     labels = attention[between].values
     if len(labels) < 2:
-        raise ValueError(f"There is one {between} only ({list(labels)}): nothing to compare.")
+        raise ValueError(f"There is one {between} only ({labels.tolist()}): nothing to compare.")
     parts = [
         _difference(
             *(array.sel({between: label}) for label in pair for array in (attention, failure)),
@@ -73,7 +74,7 @@ def correlation_differences(
     ]
     result: xr.Dataset = xr.concat(parts, dim="pair")
     first, second = zip(*combinations(labels, 2), strict=True)
-    return result.assign_coords(
+    labelled = result.assign_coords(
         first=("pair", list(first)), second=("pair", list(second))
     ).assign_attrs(
         between=between,
@@ -82,6 +83,7 @@ def correlation_differences(
         confidence=confidence,
         interval="leave one problem out",
     )
+    return with_warnings(labelled)
 
 
 def _difference(
@@ -110,6 +112,12 @@ def _difference(
         two, two_left_out = _with_left_out(a2, f2, estimand, method)
         estimate = two - one
         low, high = leave_one_out_interval(estimate, two_left_out - one_left_out, confidence)
+        reason[~np.isfinite(low)] = NOTHING_VARIES
+        for a, f in ((a1, f1), (a2, f2)):
+            for doubtful, why in doubts(a, f, estimand, method):
+                here = np.broadcast_to(doubtful, reason.shape)
+                low, high = (np.where(here, np.nan, bound) for bound in (low, high))
+                reason[here] = f"no interval: {why}"
         varied = np.all(
             [np.broadcast_to(varies(x, estimand), estimate.shape) for x in (a1, f1, a2, f2)], axis=0
         )

@@ -7,8 +7,9 @@ import xarray as xr
 
 from cot_attn.stats.intervals import mean_interval
 from cot_attn.stats.labels import as_values, require_dims
-from cot_attn.stats.resampling import bootstrap_weights, canonical_order
+from cot_attn.stats.resampling import bootstrap_weights, canonical_order, how_often_largest
 from cot_attn.stats.sample_size import with_warnings
+from cot_attn.stats.settings import require_resamples
 
 
 def specialisation(
@@ -31,6 +32,7 @@ def specialisation(
         preference is not settled.
     """
     require_dims(shares, ("problem", "thought"), "Specialisation")
+    require_resamples(n_resamples)
     if shares.sizes["thought"] < 2:
         raise ValueError("With one thought there is nothing to prefer.")
     rest: list[Hashable] = [dim for dim in shares.dims if dim not in ("problem", "thought")]
@@ -51,7 +53,7 @@ def specialisation(
     margin_low, margin_high = mean_interval(favourite - runner_up, confidence)
     weights = bootstrap_weights(n, n_resamples, seed)
     resampled = (weights @ values.reshape(n, -1)).reshape(n_resamples, *values.shape[1:])
-    certainty = (resampled.argmax(axis=1) == first).mean(axis=0)
+    certainty = how_often_largest(resampled, first)
     found = {
         "thought": shares["thought"].values[first],
         "estimate": favourite.mean(axis=0),
