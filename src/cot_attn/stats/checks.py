@@ -37,6 +37,12 @@ def run_checks(
     """
     if attention is None and effects is None:
         raise ValueError("There is nothing to check. Give attention, effects, or both.")
+    given: object = effects
+    if not isinstance(given, xr.Dataset | None):
+        raise TypeError(
+            f"effects is a {type(given).__name__}; give the Dataset of TokenAblator.run, which a "
+            "study has as study.effects (its own checks are study.checks)."
+        )
     found = list(_all_checks(attention, effects))
     gravity = {"fail": 0, "warn": 1, "pass": 2}
     return tuple(sorted(found, key=lambda check: gravity[check.status]))
