@@ -56,6 +56,8 @@ def canonical_order(*arrays: Float[np.ndarray, "item ..."]) -> Int[np.ndarray, "
     Resamples are drawn for the items in this order. So neither the order in which problems,
     thoughts or layers are given nor their names change a result.
     """
-    sorted_rows = [np.sort(array.reshape(len(array), -1), axis=1) for array in arrays]
+    # The size is told, not asked for with -1: there may be no items.
+    flat = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays]
+    sorted_rows = [np.sort(rows, axis=1) for rows in flat]
     keys = np.concatenate(sorted_rows, axis=1)
     return np.lexsort(keys.T[::-1])
