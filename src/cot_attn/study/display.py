@@ -16,7 +16,8 @@ def study_tables(study: Study) -> Iterator[Table]:
     """Yield the tables that show what a study found, the checks first."""
     yield _checks(study)
     yield _by_thought(study)
-    yield _by_difficulty(study)
+    if study.knows_difficulty:
+        yield _by_difficulty(study)
     yield _by_layer(study)
 
 

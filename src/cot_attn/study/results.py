@@ -71,6 +71,11 @@ class Study:
         """Fraction of problems answered right."""
         return self.n_correct / len(self.problems)
 
+    @property
+    def knows_difficulty(self) -> bool:
+        """Whether the difficulty of any problem is known."""
+        return bool(self.effects["difficulty"].notna().any())
+
     @cached_property
     def checks(self) -> tuple[stats.Check, ...]:
         """What could make the study's numbers mean less than they seem to; look here first."""
@@ -153,8 +158,9 @@ class Study:
     def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yield every result as a flat table with its name, fractions as they are."""
         yield "importance", self.importance.to_dataframe().reset_index()
-        by_difficulty = stats.importance(self.effects, by="difficulty")
-        yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
+        if self.knows_difficulty:
+            by_difficulty = stats.importance(self.effects, by="difficulty")
+            yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
         by_corruption = stats.importance(self.effects, by="corruption")
         yield "importance_by_corruption", by_corruption.to_dataframe().reset_index()
         for name, values in (("share", self.shares), ("attention", self.sequence_attention)):
