@@ -37,10 +37,25 @@ def test_attention_by_layer_shows_the_mean_over_heads_and_problems():
     mesh, shown = cells(ax)
     expected = 100 * heads.mean(["problem", "head"]).values
     np.testing.assert_allclose(shown, expected, rtol=1e-5)
-    assert mesh.get_clim() == (0, pytest.approx(expected.max()))
+    assert mesh.get_clim() == (0, 100)
     np.testing.assert_allclose(shown.sum(axis=1), 100, rtol=1e-5)
     assert numbers(ax)[(5, 1)] == f"{expected[1, 5]:.0f}"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "1", "2", "3"]
+
+
+def test_a_colour_means_the_same_share_whatever_else_is_shown():
+    def colours(*shares):
+        means = xr.Dataset(
+            dict.fromkeys(("estimate", "low", "high"), (("layer", "thought"), [list(shares)])),
+            coords={"layer": [0], "thought": range(len(shares))},
+        )
+        mesh, _ = cells(plots.attention_by_layer(means))
+        mesh.get_figure().canvas.draw()
+        return mesh.get_facecolors()
+
+    few, many = colours(0.04, 0.96), colours(0.04, 0.36, 0.6)
+    np.testing.assert_allclose(few[0], many[0])
+    np.testing.assert_allclose(many[:2], mpl.colormaps["Blues"]([0.2, 0.6]))
 
 
 def test_attention_of_one_head_says_which():
@@ -95,8 +110,9 @@ def test_flow_is_shown_with_its_difference_from_an_even_spread():
 
 def test_differences_are_coloured_evenly_about_zero():
     mesh, _ = cells(plots.flow_between_thoughts(results()["flow"].sel(layer=2))[1])
-    low, high = mesh.get_clim()
-    assert low == -high
+    assert mesh.get_clim() == (-100, 100)
+    norm = mesh.norm
+    np.testing.assert_allclose(norm([-100, -25, 0, 25, 100]), [0, 0.25, 0.5, 0.75, 1])
 
 
 def test_even_flow_has_no_excess_and_still_draws():
@@ -127,6 +143,29 @@ def test_a_given_depth_is_used_where_not_all_layers_were_recorded():
     np.testing.assert_allclose(line.get_xdata(), [0.4, 0.8])
 
 
+def test_a_layer_without_attention_leaves_a_gap_and_does_not_count():
+    given = results()["concentration"].sel(model="toy-llama").copy(deep=True)
+    for name in ("estimate", "low", "high"):
+        given[name].loc[{"layer": 2}] = np.nan
+    given["n_problems"].loc[{"layer": 2}] = 0
+    ax = plots.concentration_by_layer(given)
+    assert np.flatnonzero(np.isnan(ax.lines[0].get_ydata())).tolist() == [2]
+    assert any(text.get_text() == "toy-llama · 96 problems · 95 % intervals" for text in ax.texts)
+
+
+@pytest.mark.parametrize(
+    ("measure", "least"), [("effective_number", 1), ("entropy", 0), ("largest_share", 0)]
+)
+def test_concentration_is_drawn_from_its_smallest_value(measure, least):
+    high = xr.Dataset(
+        {name: ("layer", [2.9, 2.91]) for name in ("estimate", "low", "high")},
+        coords={"layer": [0, 1], "measure": measure},
+    )
+    low, top = plots.concentration_by_layer(high).get_ylim()
+    assert low <= least < top
+    assert low > least - 0.1 * (top - least)
+
+
 def test_concentration_of_one_model_is_drawn_over_its_layers_with_its_band():
     given = results()["concentration"].sel(model="toy-llama")
     ax = plots.concentration_by_layer(given)
@@ -144,7 +183,7 @@ def test_a_problems_words_are_shaded_by_the_attention_they_got():
     expected = 100 * rows.sel(query=eot).values
     boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert len(boxes) == len(expected)
-    colours = mpl.colormaps["Blues"](expected / expected.max())
+    colours = mpl.colormaps["Blues"](np.sqrt(expected / 100))
     for box, colour in zip(boxes, colours, strict=True):
         np.testing.assert_allclose(box.get_facecolor(), colour, atol=1e-6)
     written = [text.get_text() for text in ax.texts]

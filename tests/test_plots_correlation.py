@@ -1,6 +1,7 @@
 """Correlations stand where they should, with their intervals, p values and points."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -79,6 +80,28 @@ def test_a_correlation_that_is_not_defined_is_marked_and_not_drawn_as_zero():
     ax = plots.correlation_by_thought(by_thought([0.5, np.nan]))
     assert ax.texts[-1].get_text() == "n/a"
     assert np.isnan(points(ax)[1].get_ydata()[0])
+
+
+def test_many_numbers_stand_upright_and_beyond_their_intervals():
+    ax = plots.correlation_by_thought(by_thought(np.linspace(-0.9, 0.9, 16)))
+    numbers = ax.texts[-16:]
+    assert {text.get_rotation() for text in numbers} == {90}
+    ax.get_figure().canvas.draw()
+    boxes = [text.get_window_extent() for text in numbers]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+    frame = ax.get_window_extent()
+    for box, (low, high) in zip(boxes, intervals(ax), strict=True):
+        bottom, top = (ax.transData.transform((0, y))[1] for y in (low, high))
+        assert box.y0 > top or box.y1 < bottom
+        assert frame.y0 <= box.y0
+        assert box.y1 <= frame.y1
+
+
+def test_a_layer_without_any_correlation_is_marked():
+    given = results()["correlations"].copy(deep=True)
+    given["estimate"].loc[{"layer": 2}] = np.nan
+    marks = [t for t in plots.correlation_by_layer(given).texts if t.get_text() == "n/a"]
+    assert [mark.xy for mark in marks] == [(2, 0)]
 
 
 def test_correlation_by_layer_gives_each_estimand_its_line():

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+import every_figure
 from cot_attn import plots
-from every_figure import FIGURES, SEVERAL, SINGLE, drawn, figure_of
+from every_figure import FIGURES, SEVERAL, SINGLE, drawn, figure_of, results
 
 WIDTHS = [plots.COLUMN, plots.PAGE]
 
@@ -38,7 +41,7 @@ def takes_a_place(function: object) -> bool:
 
 def second_axes(fig: Figure) -> list[Axes]:
     """Find axes that lie over other ones, and those hidden inside other axes."""
-    fig.canvas.draw()
+    fig.draw_without_rendering()  # `plt.close` takes the canvas away
     found = [child for ax in fig.axes for child in ax.child_axes]
     for one, other in combinations(fig.axes, 2):
         here, there = (ax.get_window_extent().padded(-1) for ax in (one, other))
@@ -49,7 +52,7 @@ def second_axes(fig: Figure) -> list[Axes]:
 
 def texts(fig: Figure) -> list[Text]:
     """List the texts that a reader sees."""
-    fig.canvas.draw()
+    fig.draw_without_rendering()  # `plt.close` takes the canvas away
     hidden: set[Text] = set()
     for ax in fig.axes:
         for axis in (ax.xaxis, ax.yaxis):
@@ -100,6 +103,63 @@ def test_the_gallery_shows_every_figure():
     assert set(gallery.FIGURES) == set(FIGURES)
 
 
+def halved() -> dict[str, xr.Dataset | xr.DataArray]:
+    """All results, half as large; how sure they are and of how many problems stays."""
+    sizes = {"estimate", "low", "high", "attention"}
+
+    def half(result):
+        if isinstance(result, xr.DataArray):
+            return (result / 2).assign_attrs(result.attrs)
+        return result.assign({name: result[name] / 2 for name in sizes & set(result.data_vars)})
+
+    return {name: half(result) for name, result in results().items()}
+
+
+def sizes_drawn(fig: Figure) -> list[list[np.ndarray]]:
+    """List what shows the size of something: bars, marked points and cells."""
+    found = []
+    for ax in fig.axes:
+        found += [
+            [np.array([bar.get_height() for bar in container])]
+            for container in ax.containers
+            if isinstance(container, BarContainer)
+        ]
+        found += [
+            [np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)]
+            for line in ax.lines
+            if line.get_marker() not in ("None", None)
+        ]
+        if ax.get_label() != "<colorbar>":
+            cells = [*ax.images, *(c for c in ax.collections if isinstance(c, QuadMesh))]
+            found += [[np.ma.filled(np.ma.asarray(c.get_array(), float), np.nan)] for c in cells]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"one_problem", "flow_between_thoughts"}))
+def test_half_of_a_result_is_drawn_at_half_its_size(name, monkeypatch):
+    whole = sizes_drawn(figure_of(drawn(name, plots.PAGE)))
+    half_as_large = halved()
+    monkeypatch.setattr(every_figure, "results", lambda: half_as_large)
+    half = sizes_drawn(figure_of(FIGURES[name](plots.PAGE)))
+    assert len(whole) == len(half) > 0
+    for before, after in zip(whole, half, strict=True):
+        moved = [
+            (a, b)
+            for a, b in zip(before, after, strict=True)
+            if not np.allclose(a, b, equal_nan=True)
+        ]
+        assert moved
+        for a, b in moved:
+            np.testing.assert_allclose(b, a / 2, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_colours_run_over_all_that_a_percentage_can_be(name):
+    for ax in figure_of(drawn(name, plots.PAGE)).axes:
+        for coloured in (*ax.images, *(c for c in ax.collections if isinstance(c, QuadMesh))):
+            assert coloured.get_clim() in {(0, 100), (-100, 100)}
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_figure_has_a_second_axis(name):
     assert second_axes(figure_of(drawn(name, plots.PAGE))) == []
@@ -127,12 +187,21 @@ def test_on_a_figure_of_its_own_too_no_text_covers_another(name):
     assert cut_off(fig) == []
 
 
+LONG = "meta-llama/Llama-3.2-{}B-Instruct-CODI-continued-under-a-long-name"
+
+
 def long_names(values):
-    return values.assign_coords(model=[f"internlm/SIM_COT-LLaMA3-CODI-{size}B" for size in (1, 8)])
+    return values.assign_coords(model=[LONG.format(size) for size in (1, 8)])
+
+
+def points_of(means):
+    """Make shares and failures, of ten problems, of means over (layer, thought)."""
+    shares = means.expand_dims(problem=range(10))
+    return shares.assign_attrs(model=LONG), shares.isel(layer=0, drop=True).round()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("n_thoughts", [6, 12])
+@pytest.mark.parametrize("n_thoughts", [1, 2, 10, 16])
 def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
     rng = np.random.default_rng(0)
     estimate = rng.uniform(0, 1, (2, 16, n_thoughts))
@@ -161,6 +230,10 @@ def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
             importance, shares, fig=plots.figure(width, 2 * height)
         ),
         plots.attention_by_layer(one, ax=ax()),
+        plots.recompute_against_frozen(one.sel(layer=3), one.sel(layer=5), ax=ax()),
+        plots.attention_against_importance(
+            *points_of(one["estimate"]), fig=plots.figure(width, height)
+        ),
         plots.concentration_by_layer(shares.isel(thought=0), ax=ax()),
         plots.correlation_by_layer(shares.isel(thought=0), ax=ax()),
         plots.correlation_by_thought(one.sel(layer=4), ax=ax()),

@@ -81,10 +81,26 @@ def test_a_thought_has_its_colour_in_every_figure():
     assert colours == [plots.thought_colour(thought) for thought in range(6)]
 
 
-def test_the_number_of_problems_is_written():
+def test_the_number_of_problems_is_written_and_what_the_intervals_are():
     (n,) = set(results()["importance"]["n_problems"].values)
     ax = plots.importance_by_thought(results()["importance"])
-    assert any(f"{n} problems" in text for text in words(ax))
+    assert any(f"{n} problems · 95 % intervals" in text for text in words(ax))
+    ax = plots.importance_by_thought(rates([0.5], confidence=0.99))
+    assert "99 % intervals" in words(ax)
+
+
+def test_an_interval_can_be_seen_on_its_bar():
+    ax = plots.importance_by_thought(rates([0.5], low=[0.3], high=[0.6]))
+    (lines,) = (c for c in ax.collections if isinstance(c, LineCollection))
+    (edge,) = lines.get_path_effects()
+    assert same_color(edge._gc["foreground"], "white")
+    assert edge._gc["linewidth"] > 2 * lines.get_linewidth()[0]
+
+
+def test_importance_of_which_nothing_is_known_is_marked_on_an_axis_of_percents():
+    ax = plots.importance_by_thought(rates([np.nan, np.nan]))
+    assert words(ax)[-2:] == ["n/a", "n/a"]
+    assert ax.get_ylim() == (0, 1)
 
 
 def test_bars_start_at_zero_and_end_below_the_top():
@@ -167,6 +183,13 @@ def test_numbers_cover_neither_bars_nor_intervals(n_thoughts, width):
         rates(estimate, high=high), rates(estimate[::-1], high=high[::-1]), ax=ax
     )
     assert numbers_clear_of_bars(ax)
+
+
+def test_numbers_for_which_there_is_no_room_even_upright_are_left_out():
+    many = rates([0.5] * 60)
+    ax = plots.importance_beside_attention(many, many)
+    assert "50" not in words(ax)
+    assert len(bars(ax)[0]) == 60
 
 
 def test_every_panel_has_the_same_scale_and_shows_its_own_layer():

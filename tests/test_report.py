@@ -5,14 +5,20 @@ import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from markupsafe import Markup
 
 from cot_attn import report
 from cot_attn.data import Problem, load_problems
 from cot_attn.interventions import Resample, Zero
+from cot_attn.report import pictures
 from cot_attn.study import Study, run_study
+from cot_attn.study.display import study_tables
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 WEIGHTS = (1, 2, 8, 1, 3, 1)
@@ -131,6 +137,27 @@ def test_every_figure_says_its_numbers(text: str, study: Study) -> None:
         assert float(found[1]) == pytest.approx(rate, abs=0.51)
 
 
+def test_what_stands_side_by_side_has_one_scale(study: Study, monkeypatch: Any) -> None:
+    limits: dict[str, list[tuple[float, float]]] = {}
+
+    def remember(axes: Any, prefix: str, alternative: str) -> Markup:
+        title = alternative.partition(".")[0]
+        for ax in np.asarray(axes).flat:
+            along = ax.get_xlim() if prefix.endswith(("corruption", "wide")) else ax.get_ylim()
+            limits.setdefault(f"{title} {prefix.partition('-')[2]}", []).append(along)
+        return Markup("<svg></svg>")
+
+    monkeypatch.setattr(pictures, "inline_svg", remember)
+    failed = study.effects["failed"]
+    few = xr.DataArray(np.arange(failed.sizes["problem"]) < 3, dims="problem")
+    weaker = study.effects.assign(failed=failed * few)
+    other = Study(study.attention, weaker, study.problems, {**study.settings, "model": "other"})
+    report.render([study, other])
+    for title in ("Importance by thought importance", "Importance by corruption corruption"):
+        assert len(limits[title]) == 2
+        assert limits[title][0] == limits[title][1]
+
+
 def test_every_table_has_a_caption_and_scopes(text: str) -> None:
     page = Page(text)
     assert len(page.of("table")) == len(page.of("caption")) >= 5
@@ -142,6 +169,24 @@ def test_a_name_or_a_question_with_markup_is_text(hostile: Study) -> None:
     assert not Page(text).of("script")
     shown = "".join(data for _, data in Page(text).texts)
     assert shown.count(SCRIPT) > 10
+
+
+def test_questions_run_in_the_direction_of_their_script(text: str) -> None:
+    cells = [a for tag, a in Page(text).elements if tag in ("td", "th") and "dir" in a]
+    assert len(cells) >= 4 * 12
+    assert {cell["dir"] for cell in cells} == {"auto"}
+
+
+def test_wrong_answers_to_problems_of_unknown_difficulty_make_a_page_too() -> None:
+    wrong = [Problem(f"w{i}", f"take the digit {i}", str(9 - i)) for i in range(4)]
+    study = run_study(handmade_model(WEIGHTS), wrong, corruptions="zero", max_new_tokens=4)
+    assert study.n_correct == 0
+    assert not study.knows_difficulty
+    assert "importance_by_difficulty" not in dict(study.tables())
+    assert len(list(study_tables(study))) == 3
+    text = report.render([study])
+    assert "Nothing can be said about its thoughts" in text
+    assert np.isnan(study.correlations["estimate"]).all()
 
 
 def test_checks_come_first_and_what_failed_before_what_passed(text: str, study: Study) -> None:
@@ -198,6 +243,26 @@ def test_no_study_is_refused() -> None:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
+# WCAG 2: contrast = (lighter + 0.05) / (darker + 0.05), of relative luminances.
+LEAST_CONTRAST = """
+    const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+    const luminance = colour => parts(colour).slice(0, 3)
+        .map(v => v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = node => {
+        const colour = getComputedStyle(node).backgroundColor;
+        return parts(colour)[3] === 0 ? behind(node.parentElement) : colour;
+    };
+    document.querySelectorAll('details').forEach(node => node.open = true);
+    return Math.min(...[...document.body.querySelectorAll('*')]
+        .filter(node => !node.closest('svg') && node.getClientRects().length
+            && [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim()))
+        .map(node => {
+            const [dark, light] = [getComputedStyle(node).color, behind(node)]
+                .map(luminance).sort((a, b) => a - b);
+            return (light + 0.05) / (dark + 0.05);
+        }));
+"""
 
 
 @pytest.mark.skipif(
@@ -220,7 +285,7 @@ def test_a_browser_shows_the_page_on_a_phone_and_a_desk(study: Study, tmp_path: 
     browser = webdriver.Chrome(options=options, service=Service(DRIVER))
     try:
         browser.get(page.as_uri())
-        for width in (390, 1280):
+        for width in (390, 768, 1280):
             for scheme in ("light", "dark"):
                 size = {"width": width, "height": 900, "deviceScaleFactor": 1}
                 media = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -236,6 +301,7 @@ def test_a_browser_shows_the_page_on_a_phone_and_a_desk(study: Study, tmp_path: 
                             .map(svg => svg.getBoundingClientRect().width).filter(w => w > 0)]"""
                 )
                 assert wide <= width
+                assert browser.execute_script(LEAST_CONTRAST) >= 4.5
                 assert card == "rgb(255, 255, 255)"
                 brightness = sum(map(int, re.findall(r"\d+", paper)[:3])) / 3
                 assert (brightness < 80) == (scheme == "dark")
@@ -244,5 +310,11 @@ def test_a_browser_shows_the_page_on_a_phone_and_a_desk(study: Study, tmp_path: 
         assert browser.get_log("browser") == []
         browser.find_element("tag name", "body").send_keys("\ue004")  # Tab
         assert browser.switch_to.active_element.text == "Skip to the report"
+        outline = "return getComputedStyle(document.activeElement).outlineStyle"
+        assert browser.execute_script(outline) == "solid"
+        size = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_script("document.documentElement.style.fontSize = '200%'")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     finally:
         browser.quit()

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
 from cot_attn.plots.canvas import axes_or_new, style
-from cot_attn.plots.colours import ATTENTION_MAP
+from cot_attn.plots.colours import SHARES
 from cot_attn.plots.headings import heading
 from cot_attn.plots.heatmap import draw_heatmap, write_cells
-from cot_attn.plots.summaries import Values, model_of, scalar_label, summary
-from cot_attn.plots.units import count
+from cot_attn.plots.summaries import Values, model_of, n_of, scalar_label, summary
 
 ROW = 0.17  # inches from one layer to the next
 FEWEST_ROWS = 5  # with fewer layers, the map is as high as with these
@@ -63,16 +61,14 @@ def _draw(
     ax = axes_or_new(ax, height=0.95 + ROW * max(len(layers), FEWEST_ROWS))
     ax.set_xlabel(across)
     ax.set_ylabel("layer")
-    n = count(shown["n_problems"]) if "n_problems" in shown else None
     mesh = draw_heatmap(
         ax,
         values,
         layers,
         list(shown[across].values),
-        colours=ATTENTION_MAP,
-        limits=(0.0, float(np.nanmax(values))),
+        scale=SHARES,
         scale_label="share of attention (%)",
     )
-    heading(ax, title, [model_of(shown), *subtitle, n])
+    heading(ax, title, [model_of(shown), *subtitle, n_of(shown)])
     write_cells(ax, mesh)
     return ax

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
+from matplotlib.patheffects import withStroke
 
 from cot_attn.plots.canvas import INK, SMALL, axes_size
 from cot_attn.plots.text import text_width
@@ -30,7 +31,9 @@ def draw_bars(
     bars = ax.bar(
         at, estimate, width, color=list(colours), edgecolor=INK, hatch=hatch, label=label, zorder=2
     )
-    ax.vlines(at, low, high, color=INK, linewidth=0.9, zorder=3)
+    # The white edge keeps the line visible on a dark bar.
+    edge = withStroke(linewidth=2.2, foreground="white")
+    ax.vlines(at, low, high, color=INK, linewidth=0.9, zorder=3, path_effects=[edge])
     return bars
 
 
@@ -42,12 +45,15 @@ def tops(
     return reach
 
 
-def numbers_fit(ax: Axes, estimate: Float[np.ndarray, " bar"], width: float) -> bool:
-    """Say whether the numbers of bars of that width can stand side by side."""
+def rotation_that_fits(ax: Axes, estimate: Float[np.ndarray, " bar"], width: float) -> int | None:
+    """Say by how many degrees the numbers of bars of that width must be turned; None: no room."""
     across, _ = axes_size(ax)
     left, right = ax.get_xlim()
+    room = across * width / (right - left)
     longest = max(text_width(short(value), SMALL) for value in estimate)
-    return bool(longest + 1 <= across * width / (right - left))
+    if longest + 1 <= room:
+        return 0
+    return 90 if room >= SMALL else None
 
 
 def write_numbers(
@@ -56,9 +62,9 @@ def write_numbers(
     estimate: Float[np.ndarray, " bar"],
     high: Float[np.ndarray, " bar"],
     *,
-    upright: bool,
+    rotation: int | None,
 ) -> None:
-    """Write each bar's number above its interval, turned upright where there is no room for it.
+    """Write each bar's number above its interval, turned as told, or none.
 
     The upper limit of the axis is raised, never lowered, so that bars and numbers fit; the lower
     one is 0.
@@ -66,9 +72,11 @@ def write_numbers(
     texts = [short(value) for value in estimate]
     reach = tops(estimate, high)
     _, up = axes_size(ax)
-    height = max(text_width(text, SMALL) for text in texts) if upright else 1.2 * SMALL
+    height = max(text_width(text, SMALL) for text in texts) if rotation == 90 else 1.2 * SMALL
     top = reach.max() / max(1 - (height + GAP + 1) / up, 0.4)
-    ax.set_ylim(0, max(top, ax.get_ylim()[1]))
+    ax.set_ylim(0, max(top, ax.get_ylim()[1]) if reach.any() else 1)
+    if rotation is None:
+        return
     for x, y, text in zip(at, reach, texts, strict=True):
         ax.annotate(
             text,
@@ -77,7 +85,7 @@ def write_numbers(
             textcoords="offset points",
             ha="center",
             va="bottom",
-            rotation=90 if upright else 0,
+            rotation=rotation,
             fontsize=SMALL,
             zorder=4,
         )

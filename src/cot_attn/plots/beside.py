@@ -21,9 +21,17 @@ from cot_attn.plots.colours import ATTENTION, IMPORTANCE
 from cot_attn.plots.headings import SLACK, SUBTITLE_SIZE, figure_heading, heading
 from cot_attn.plots.layers import chosen_layers
 from cot_attn.plots.paired_bars import Pair, Side, draw_pair, same_thoughts, write_pairs
-from cot_attn.plots.summaries import Values, model_of, require_dims, scalar_label, summary
+from cot_attn.plots.summaries import (
+    Values,
+    interval_of,
+    model_of,
+    n_of,
+    require_dims,
+    scalar_label,
+    summary,
+)
 from cot_attn.plots.text import wrapped
-from cot_attn.plots.units import count, percent_only, short
+from cot_attn.plots.units import percent_only, short
 
 
 @style()
@@ -62,7 +70,9 @@ def importance_beside_attention(
     layer = scalar_label(looked, "layer")
     model = model_of(looked) or model_of(broken)
     title = "Importance and attention" + (f", {layer}" if layer else "")
-    heading(ax, title, [model, _n(broken), _on_thoughts(total)], legend=handles)
+    heading(
+        ax, title, [model, n_of(broken), interval_of(broken), _on_thoughts(total)], legend=handles
+    )
     write_pairs([ax], [pair])
     return ax
 
@@ -127,6 +137,7 @@ def importance_beside_attention_by_layer(
         for _ in range(0 if stacked else n_columns - len(chosen[row])):
             next(free).remove()
     numbers = [_n_of(importance, model) for model in models]
+    numbers += [sure] if (sure := interval_of(importance)) else []
     fig.legend(
         handles=handles,
         loc="outside lower center",
@@ -149,10 +160,6 @@ def _pair(importance: xr.Dataset, looked: xr.Dataset) -> Pair:
     )
 
 
-def _n(importance: xr.Dataset) -> str | None:
-    return count(importance["n_problems"]) if "n_problems" in importance else None
-
-
 def _short_name(model: str) -> str:
     """Leave out the owner of a model from the hub; the legend has the whole name."""
     return model.rsplit("/", 1)[-1]
@@ -160,7 +167,7 @@ def _short_name(model: str) -> str:
 
 def _n_of(importance: xr.Dataset, model: Mapping[str, str]) -> str:
     """Say how many problems there were, for each model by its name."""
-    n = _n(importance.sel(model)) or ""
+    n = n_of(importance.sel(model)) or ""
     return f"{model['model']}: {n}" if model else n
 
 
@@ -169,5 +176,7 @@ def _on_thoughts(total: Values | None) -> str | None:
         return None
     part = summary(total, (), "total")
     estimate, low, high = (100 * float(part[name]) for name in ("estimate", "low", "high"))
+    if np.isnan(estimate):
+        return "attention on thoughts n/a"
     sure = "" if np.isnan(low) else f" ({short(low)} to {short(high)})"
     return f"attention on thoughts {short(estimate)} %{sure}"

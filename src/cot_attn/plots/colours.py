@@ -7,18 +7,36 @@ of lightness, importance is darker than attention, models also differ in line an
 from typing import Literal, NamedTuple
 
 import matplotlib as mpl
-from matplotlib.colors import to_hex
+import numpy as np
+from matplotlib.colors import FuncNorm, to_hex
 
 IMPORTANCE = "#a63603"
 DIRECT = "#fdb97d"  # importance that does not travel through later thoughts
 ATTENTION = "#7db8dd"
 IMPORTANCE_MAP = "Oranges"
-ATTENTION_MAP = "Blues"
-DIFFERENCE_MAP = "PuOr_r"
 
 N_THOUGHT_COLOURS = 6
 LIGHTEST = 0.92  # of viridis: what is lighter is hard to see on white
 MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+class Scale(NamedTuple):
+    """How percentages are coloured: the same colour for the same number in every figure.
+
+    Colours go by the square root, since most shares are small: 20 % lies near the middle.
+    """
+
+    colours: str
+    least: float
+    ticks: tuple[int, ...]
+
+    def norm(self) -> FuncNorm:
+        """Make what maps a percentage to a place among the colours."""
+        return FuncNorm((_signed_root, _signed_square), self.least, 100.0)
+
+
+SHARES = Scale("Blues", 0.0, (0, 5, 20, 50, 100))
+DIFFERENCES = Scale("PuOr_r", -100.0, (-100, -50, -20, -5, 0, 5, 20, 50, 100))
 
 
 class Series(NamedTuple):
@@ -54,6 +72,14 @@ def thought_colour(thought: int) -> str:
 def thought_marker(thought: int) -> str:
     """Give the marker of a thought; it tells thoughts apart where colours cannot."""
     return MARKERS[thought % len(MARKERS)]
+
+
+def _signed_root(percent: float | np.ndarray) -> np.ndarray:
+    return np.sign(percent) * np.sqrt(np.abs(percent))
+
+
+def _signed_square(root: float | np.ndarray) -> np.ndarray:
+    return np.sign(root) * np.square(root)
 
 
 def series(index: int) -> Series:

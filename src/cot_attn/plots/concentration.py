@@ -1,5 +1,7 @@
 """Lines: on how few thoughts attention gathers, from the first layer to the last."""
 
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -9,13 +11,21 @@ from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import series
 from cot_attn.plots.headings import heading
 from cot_attn.plots.layers import layers_with_values
-from cot_attn.plots.summaries import summary
-from cot_attn.plots.units import count
+from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
+
+
+class Measure(NamedTuple):
+    """What a measure is multiplied by to be shown, what the axis says, and where it begins."""
+
+    factor: float
+    label: str
+    least: float | None = None
+
 
 MEASURES = {
-    "effective_number": (1, "effective number of thoughts"),
-    "entropy": (1, "entropy over thoughts (nats)"),
-    "largest_share": (100, "largest thought's share (%)"),
+    "effective_number": Measure(1, "effective number of thoughts", 1.0),
+    "entropy": Measure(1, "entropy over thoughts (nats)", 0.0),
+    "largest_share": Measure(100, "largest thought's share (%)", 0.0),
 }
 
 
@@ -39,14 +49,15 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
     by_model = "model" in concentration.dims
     shown = summary(concentration, ("model", "layer")[not by_model :], "concentration")
     measure = str(shown["measure"].item()) if "measure" in shown.coords else "effective_number"
-    factor, label = MEASURES.get(measure, (1, measure.replace("_", " ")))
+    factor, label, least = MEASURES.get(measure, Measure(1, measure.replace("_", " ")))
     ax = axes_or_new(ax)
     handles = []
     models = list(shown["model"].values) if by_model else [None]
     for index, model in enumerate(models):
         line = shown if model is None else shown.sel(model=model)
-        layers = np.array(layers_with_values(line["estimate"]))
-        line = line.sel(layer=layers)
+        last = max(layers_with_values(line["estimate"]), default=shown["layer"].values[-1])
+        layers = shown["layer"].values[shown["layer"].values <= last]
+        line = line.sel(layer=layers)  # one without a value in between leaves a gap
         at = layers if model is None else _depth(line, layers)
         look = series(index)
         low, estimate, high = (factor * line[name] for name in ("low", "estimate", "high"))
@@ -58,8 +69,11 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
         layers = shown["layer"].values
         ax.set_xticks(layers[:: -(-len(layers) // 16)])
     ax.set_ylabel(label)
-    n = count(shown["n_problems"]) if "n_problems" in shown else None
-    heading(ax, "Concentration of attention on thoughts", [n], handles if by_model else [])
+    if least is not None:  # the smallest value there can be: a small change must not look large
+        ax.update_datalim([(ax.dataLim.x0, least)])
+        ax.autoscale_view()
+    parts = [model_of(shown), n_of(shown), interval_of(shown)]
+    heading(ax, "Concentration of attention on thoughts", parts, handles if by_model else [])
     return ax
 
 

@@ -10,12 +10,13 @@ from matplotlib.lines import Line2D
 from cot_attn.plots.canvas import FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import series, thought_colour, thought_marker
 from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import model_of, scalar_label, summary
-from cot_attn.plots.units import count, signed
+from cot_attn.plots.summaries import interval_of, model_of, n_of, scalar_label, summary
+from cot_attn.plots.text import text_width
+from cot_attn.plots.units import signed
 
 LEVEL = 0.05
 SMALLEST_REACH = 0.1  # the axis shows at least this much on both sides of zero
-NUMBER = 1.2 * SMALL + 6  # points: a number and its distance from the interval
+DISTANCE = 6.0  # points that the axis leaves for what lies between a number and its interval
 ESTIMANDS = {
     "pooled": "pooled",
     "between_thoughts": "between thoughts",
@@ -51,10 +52,12 @@ def correlation_by_thought(correlation: xr.Dataset, *, ax: Axes | None = None) -
     ax.set_xlabel("thought")
     _limits(ax, shown, room=0.03)  # the heading is fitted to the axes beside their labels
     _dress(ax, shown, [_estimand(shown), scalar_label(shown, "layer")])
-    _, up = axes_size(ax)
-    _limits(ax, shown, room=NUMBER / up)
+    across, up = axes_size(ax)
+    longest = max(text_width(signed(float(r)), SMALL) for r in shown["estimate"])
+    upright = bool(longest + 2 > across / (len(thoughts) + 0.2))  # as wide as `set_xlim` above
+    _limits(ax, shown, room=min((longest if upright else 1.2 * SMALL) + DISTANCE, 0.3 * up) / up)
     for x, thought in zip(at, thoughts, strict=True):
-        _write(ax, float(x), shown.sel(thought=thought))
+        _write(ax, float(x), shown.sel(thought=thought), upright=upright)
     return ax
 
 
@@ -62,7 +65,8 @@ def correlation_by_thought(correlation: xr.Dataset, *, ax: Axes | None = None) -
 def correlation_by_layer(correlation: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the correlation of attention with importance at each layer, with its interval.
 
-    Filled markers have q < 0.05 (p where there is no q).
+    Filled markers have q < 0.05 (p where there is no q); a layer without any correlation is marked
+    n/a.
 
     Parameters
     ----------
@@ -97,9 +101,23 @@ def correlation_by_layer(correlation: xr.Dataset, *, ax: Axes | None = None) -> 
                 Line2D([], [], color=colour, linestyle=stroke, marker=marker, label=label)
             )
     ax.set_xticks(layers[:: -(-len(layers) // 16)])
+    ax.set_xlim(layers.min() - 0.5, layers.max() + 0.5)
     ax.set_xlabel("layer")
     _limits(ax, shown, room=0.03)
     _dress(ax, shown, [None if further else _estimand(shown)], handles)
+    undefined = shown["estimate"].isnull().all(further).values
+    for layer in layers[undefined]:
+        ax.annotate(
+            "n/a",
+            (layer, 0),
+            xytext=(0, 3),
+            textcoords="offset points",
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=SMALL,
+            color=FAINT,
+        )
     return ax
 
 
@@ -133,7 +151,8 @@ def _dress(
     parts = [
         model_of(shown),
         *subtitle,
-        count(shown["n_problems"]) if "n_problems" in shown else None,
+        n_of(shown),
+        interval_of(shown),
         f"filled: {test} < {LEVEL}" if test else None,
     ]
     heading(ax, "Correlation of attention with importance", parts, legend)
@@ -158,7 +177,7 @@ def _line_label(line: xr.Dataset, dim: str) -> str:
     return f"thought {label}" if dim == "thought" else ESTIMANDS.get(label, label)
 
 
-def _write(ax: Axes, x: float, result: xr.Dataset) -> None:
+def _write(ax: Axes, x: float, result: xr.Dataset, *, upright: bool) -> None:
     """Write r beyond the end of its interval that points away from zero."""
     estimate = float(result["estimate"])
     ends = [float(result[name]) for name in ("estimate", "low", "high")]
@@ -172,6 +191,7 @@ def _write(ax: Axes, x: float, result: xr.Dataset) -> None:
         textcoords="offset points",
         ha="center",
         va="bottom" if above else "top",
+        rotation=90 if upright else 0,
         fontsize=SMALL,
         color=INK if ends else FAINT,
     )

@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import thought_colour, thought_marker
 from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import model_of, summary
-from cot_attn.plots.units import count, unit_of
+from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
+from cot_attn.plots.units import unit_of
 
 ROW = 0.42  # inches from one corruption to the next
 SPREAD = 0.68  # of a row that its thoughts take up
@@ -52,8 +52,11 @@ def importance_by_corruption(importance: xr.Dataset, *, ax: Axes | None = None) 
     ax.set_yticks(rows, corruptions)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(corruptions) - 0.5, -0.5)
+    if not shown["estimate"].notnull().any():
+        ax.set_xlim(0, 1)
     ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
     ax.set_xlabel(unit.label)
-    n = count(shown["n_problems"]) if "n_problems" in shown else None
-    heading(ax, "Importance by corruption", [model_of(shown), n], handles)
+    heading(
+        ax, "Importance by corruption", [model_of(shown), n_of(shown), interval_of(shown)], handles
+    )
     return ax

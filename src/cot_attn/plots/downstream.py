@@ -7,8 +7,8 @@ from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import DIRECT, IMPORTANCE
 from cot_attn.plots.headings import heading
 from cot_attn.plots.paired_bars import Side, draw_pair, same_thoughts, write_pairs
-from cot_attn.plots.summaries import model_of, summary
-from cot_attn.plots.units import BROKEN, count, percent_only
+from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
+from cot_attn.plots.units import BROKEN, percent_only
 
 
 @style()
@@ -34,7 +34,7 @@ def recompute_against_frozen(
     )
     ax = axes_or_new(ax, height=2.4)
     handles = draw_pair(ax, pair, BROKEN.label)
-    n = count(total["n_problems"]) if "n_problems" in total else None
-    heading(ax, "Total and direct importance", [model_of(total), n], legend=handles)
+    parts = [model_of(total), n_of(total), interval_of(total)]
+    heading(ax, "Total and direct importance", parts, legend=handles)
     write_pairs([ax], [pair])
     return ax

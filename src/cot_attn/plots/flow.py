@@ -6,11 +6,10 @@ from jaxtyping import Shaped
 from matplotlib.figure import Figure, SubFigure
 
 from cot_attn.plots.canvas import NARROW, PAGE, axes_on, figure, style, width_of
-from cot_attn.plots.colours import ATTENTION_MAP, DIFFERENCE_MAP
+from cot_attn.plots.colours import DIFFERENCES, SHARES
 from cot_attn.plots.headings import heading
 from cot_attn.plots.heatmap import draw_heatmap, write_cells
-from cot_attn.plots.summaries import Values, model_of, scalar_label, summary
-from cot_attn.plots.units import count
+from cot_attn.plots.summaries import Values, model_of, n_of, scalar_label, summary
 from cot_attn.stats.flow import causal_baseline
 
 
@@ -45,12 +44,15 @@ def flow_between_thoughts(
     excess = share - 100 * even
     fig = fig or figure(PAGE, 2.7)
     panels: np.ndarray = axes_on(fig, *((2, 1) if width_of(fig) < NARROW else (1, 2))).ravel()
-    n = count(shown["n_problems"]) if "n_problems" in shown else None
-    where = [model_of(shown), scalar_label(shown, "layer"), scalar_label(shown, "head"), n]
-    reach = max(float(np.nanmax(np.abs(excess))), 1.0)  # rounding is not coloured
+    where = [
+        model_of(shown),
+        scalar_label(shown, "layer"),
+        scalar_label(shown, "head"),
+        n_of(shown),
+    ]
     maps = (
-        (panels[0], share, ATTENTION_MAP, (0.0, 100.0), "share of attention (%)"),
-        (panels[1], excess, DIFFERENCE_MAP, (-reach, reach), "percentage points"),
+        (panels[0], share, SHARES, "share of attention (%)"),
+        (panels[1], excess, DIFFERENCES, "percentage points"),
     )
     meshes = [
         draw_heatmap(
@@ -58,14 +60,15 @@ def flow_between_thoughts(
             values.values,
             list(attending),
             list(attended),
-            colours=colours,
-            limits=limits,
-            scale_label=scale,
+            scale=scale,
+            scale_label=label,
         )
-        for ax, values, colours, limits, scale in maps
+        for ax, values, scale, label in maps
     ]
     heading(panels[0], "Attention between thoughts", where)
-    heading(panels[1], "Less what the causal mask gives", ["0: attention spread evenly"])
+    heading(
+        panels[1], "Difference from the causal baseline", ["0: spread evenly over what is seen"]
+    )
     for ax, mesh in zip(panels, meshes, strict=True):
         ax.set_xlabel("attended thought")
         ax.set_ylabel("attending thought")

@@ -1,6 +1,7 @@
 """Titles, subtitles and legends, stacked above the axes where they cannot cover data."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ TITLE_SIZE = 8.0
 FIGURE_TITLE_SIZE = 9.0
 SLACK = 8.0  # points that the axes may yet lose to longer tick labels
 HANDLE = 28.0  # points: a legend's handle and the space after its label
+
+Entry = TypeVar("Entry")
 
 
 def heading(
@@ -38,10 +41,14 @@ def heading(
     width = axes_size(ax)[0] - SLACK
     height = 3.0
     if legend:
-        columns = _columns([str(handle.get_label()) for handle in legend], width)
+        broken = [
+            wrapped([str(handle.get_label())], SUBTITLE_SIZE, width - HANDLE) for handle in legend
+        ]
+        columns = columns_that_fit([line for lines in broken for line in lines], width)
+        columns = min(columns, len(legend))
         ax.legend(
-            # Matplotlib fills columns first; people read rows first.
-            handles=[handle for column in range(columns) for handle in legend[column::columns]],
+            handles=by_rows(legend, columns),
+            labels=by_rows(["\n".join(lines) for lines in broken], columns),
             loc="lower left",
             bbox_to_anchor=(0, 1),
             bbox_transform=ax.transAxes + _up(ax, height),
@@ -49,7 +56,8 @@ def heading(
             borderpad=0,
             labelspacing=0.3,
         )
-        height += -(-len(legend) // columns) * LINE + 1
+        rows = [broken[first : first + columns] for first in range(0, len(broken), columns)]
+        height += sum(max(map(len, row)) for row in rows) * LINE + 1
     lines = wrapped([part for part in subtitle if part], SUBTITLE_SIZE, width)
     if lines:
         ax.annotate(
@@ -75,10 +83,21 @@ def figure_heading(fig: Figure | SubFigure, title: str, model: str | None) -> No
     fig.suptitle("\n".join(lines), x=0.01, ha="left")
 
 
-def _columns(labels: Sequence[str], width: float) -> int:
+def columns_that_fit(labels: Sequence[str], width: float, handle: float = HANDLE) -> int:
     """Say how many labels fit side by side, each as wide as the longest, with its handle."""
-    widest = max(text_width(label, SUBTITLE_SIZE) for label in labels) + HANDLE
+    widest = max(text_width(label, SUBTITLE_SIZE) for label in labels) + handle
     return max(1, min(len(labels), int(width / widest)))
+
+
+def by_rows(entries: Sequence[Entry], columns: int) -> list[Entry]:
+    """Order a legend's entries for Matplotlib, which fills columns first: people read rows first.
+
+    Examples
+    --------
+    >>> by_rows([0, 1, 2, 3, 4], columns=2)
+    [0, 2, 4, 1, 3]
+    """
+    return [entry for column in range(columns) for entry in entries[column::columns]]
 
 
 def _up(ax: Axes, points: float) -> ScaledTranslation:

@@ -9,8 +9,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
 
 from cot_attn.plots.canvas import INK, SMALL, axes_size, fix_ticks
+from cot_attn.plots.colours import Scale
 from cot_attn.plots.text import text_width
-from cot_attn.plots.units import short
+from cot_attn.plots.units import short, signed
 
 MOST_TICKS = 16
 THICKNESS = 5.0  # points: of a scale
@@ -24,8 +25,7 @@ def draw_heatmap(
     rows: Sequence[object],
     columns: Sequence[object],
     *,
-    colours: str,
-    limits: tuple[float, float],
+    scale: Scale,
     scale_label: str,
 ) -> QuadMesh:
     """Draw a matrix, its first row at the bottom, and the scale of its colours.
@@ -34,10 +34,8 @@ def draw_heatmap(
     ----------
     rows, columns
         Labels.
-    colours
-        The name of a colour map.
-    limits
-        The values at the two ends of the colour map.
+    scale
+        How percentages are coloured.
     scale_label
         What the colours show, with its unit.
     """
@@ -46,9 +44,8 @@ def draw_heatmap(
         np.arange(n_columns + 1) - 0.5,
         np.arange(n_rows + 1) - 0.5,
         np.ma.masked_invalid(values),
-        cmap=colours,
-        vmin=limits[0],
-        vmax=limits[1],
+        cmap=scale.colours,
+        norm=scale.norm(),
         edgecolor="white",
         linewidth=0.4,
     )
@@ -56,11 +53,18 @@ def draw_heatmap(
     label_ticks(ax, "y", rows)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    add_scale(mesh, ax, scale_label)
+    add_scale(mesh, ax, scale_label, scale.ticks)
     return mesh
 
 
-def add_scale(drawn: ScalarMappable, ax: Axes, label: str, *, beneath: bool = False) -> None:
+def add_scale(
+    drawn: ScalarMappable,
+    ax: Axes,
+    label: str,
+    ticks: Sequence[int],
+    *,
+    beneath: bool = False,
+) -> None:
     """Put a scale of the colours beside the axes, or beneath them."""
     fig = ax.get_figure()
     assert fig is not None
@@ -69,6 +73,8 @@ def add_scale(drawn: ScalarMappable, ax: Axes, label: str, *, beneath: bool = Fa
     scale = fig.colorbar(
         drawn, ax=ax, label=label, location=place, pad=0.02, shrink=part, aspect=length / THICKNESS
     )
+    scale.set_ticks(list(ticks), labels=[signed(float(tick), digits=0) for tick in ticks])
+    scale.ax.minorticks_off()
     scale.outline.set_visible(False)
     fix_ticks(scale.ax)
 

@@ -4,12 +4,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from cot_attn.plots.bars import draw_bars, numbers_fit, write_numbers
+from cot_attn.plots.bars import draw_bars, rotation_that_fits, write_numbers
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import thought_colour
 from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import model_of, scalar_label, summary
-from cot_attn.plots.units import count, unit_of
+from cot_attn.plots.summaries import interval_of, model_of, n_of, scalar_label, summary
+from cot_attn.plots.units import unit_of
 
 WIDTH = 0.72
 
@@ -47,8 +47,8 @@ def importance_by_thought(importance: xr.Dataset, *, ax: Axes | None = None) -> 
     ax.set_xticks(at, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought corrupted")
     ax.set_ylabel(unit.label)
-    n = count(shown["n_problems"]) if "n_problems" in shown else None
     selected = [scalar_label(shown, name) for name in ("corruption", "difficulty")]
-    heading(ax, "Importance by thought", [model_of(shown), *selected, n])
-    write_numbers(ax, at, estimate, high, upright=not numbers_fit(ax, estimate, width=1.0))
+    parts = [model_of(shown), *selected, n_of(shown), interval_of(shown)]
+    heading(ax, "Importance by thought", parts)
+    write_numbers(ax, at, estimate, high, rotation=rotation_that_fits(ax, estimate, width=1.0))
     return ax

@@ -55,7 +55,7 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
     _label_difficulties(ax, difficulty)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
-    add_scale(image, ax, "answers broken (%)")
+    add_scale(image, ax, "answers broken (%)", (0, 25, 50, 75, 100))
     left_out = f"{n_left_out} wrong before, left out" if n_left_out else None
     subtitle = [model_of(failure), f"{n_problems} problems", left_out]
     heading(ax, "Importance by problem and thought", subtitle)

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 
-from cot_attn.plots.bars import draw_bars, numbers_fit, write_numbers
+from cot_attn.plots.bars import draw_bars, rotation_that_fits, write_numbers
 
 WIDTH = 0.44
 
@@ -42,16 +42,17 @@ def draw_pair(ax: Axes, pair: Pair, y_label: str) -> list[BarContainer]:
 
 
 def write_pairs(panels: Sequence[Axes], pairs: Sequence[Pair]) -> None:
-    """Write the numbers on the bars of all panels: all upright or none, for they are compared."""
+    """Write the numbers on the bars of all panels in the same way, for they are compared."""
     centres = np.arange(pairs[0][0].result.sizes["thought"], dtype=float)
     at = np.concatenate([centres - WIDTH / 2, centres + WIDTH / 2])
     estimates, highs = (
         [100 * np.concatenate([side.result[name].values for side in pair]) for pair in pairs]
         for name in ("estimate", "high")
     )
-    fit = all(numbers_fit(ax, n, WIDTH) for ax, n in zip(panels, estimates, strict=True))
+    rotations = [rotation_that_fits(ax, n, WIDTH) for ax, n in zip(panels, estimates, strict=True)]
+    rotation = None if None in rotations else max(filter(None, rotations), default=0)
     for ax, estimate, high in zip(panels, estimates, highs, strict=True):
-        write_numbers(ax, at, estimate, high, upright=not fit)
+        write_numbers(ax, at, estimate, high, rotation=rotation)
 
 
 def same_thoughts(one: xr.Dataset, other: xr.Dataset, names: tuple[str, str]) -> xr.Dataset:

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.patches import Rectangle
 
 from cot_attn.plots.canvas import COLUMN, FAINT, INK, SMALL, axes_or_new, axes_size, style
-from cot_attn.plots.colours import ATTENTION_MAP, thought_colour
+from cot_attn.plots.colours import SHARES, thought_colour
 from cot_attn.plots.headings import heading
 from cot_attn.plots.heatmap import DARK, LIGHTNESS, add_scale
 from cot_attn.plots.summaries import model_of, require_dims, scalar_label
@@ -76,8 +76,9 @@ def one_problem(
     problem = attention.attrs.get("problem")
     parts = [model_of(attention), scalar_label(rows, "layer"), scalar_label(rows, "head")]
     ax.set_axis_off()
-    scale = Normalize(0, float(row.max()))
-    add_scale(ScalarMappable(scale, ATTENTION_MAP), ax, "attention (%)", beneath=True)
+    scale = SHARES.norm()
+    coloured = ScalarMappable(scale, SHARES.colours)
+    add_scale(coloured, ax, "attention (%)", SHARES.ticks, beneath=True)
     heading(ax, f"Attention paid by “{looker}”", [problem and f"problem {problem}", *parts])
     width, height = axes_size(ax)
     words, names, needed = _layout(row, width)
@@ -149,7 +150,7 @@ def _layout(row: xr.DataArray, width: float) -> tuple[list[Word], list[tuple[str
 def _draw_word(
     ax: Axes, word: Word, attention: xr.DataArray, scale: Normalize, *, framed: bool
 ) -> None:
-    shade = to_rgb(mpl.colormaps[ATTENTION_MAP](scale(float(attention))))
+    shade = to_rgb(mpl.colormaps[SHARES.colours](scale(float(attention))))
     is_thought = str(attention["key_role"].item()) == "thought"
     edge = thought_colour(int(word.text)) if is_thought else "none"
     ax.add_patch(

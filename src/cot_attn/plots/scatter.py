@@ -12,7 +12,13 @@ from matplotlib.lines import Line2D
 from cot_attn.plots.canvas import FAINT, INK, NARROW, PAGE, axes_on, figure, style, width_of
 from cot_attn.plots.colours import thought_colour, thought_marker
 from cot_attn.plots.correlation import ESTIMANDS
-from cot_attn.plots.headings import figure_heading
+from cot_attn.plots.headings import (
+    SLACK,
+    SUBTITLE_SIZE,
+    by_rows,
+    columns_that_fit,
+    figure_heading,
+)
 from cot_attn.plots.layers import chosen_layers
 from cot_attn.plots.summaries import model_of, require_dims
 from cot_attn.plots.units import p_value, signed
@@ -20,6 +26,7 @@ from cot_attn.stats.labels import join_by_label
 
 JITTER = 0.22  # of the distance between two possible outcomes
 MOST_JITTER = 8.0  # percentage points
+LEGEND_HANDLE = 20.0  # points: a marker and the space round it
 MOST_LEVELS = 25  # with more different outcomes there is nothing to spread
 
 
@@ -157,12 +164,14 @@ def _written(correlations: xr.Dataset) -> list[str]:
 
 
 def _legend(fig: Figure | SubFigure, handles: list[Line2D], n: int) -> None:
+    labels = [str(handle.get_label()) for handle in handles]
+    columns = columns_that_fit(labels, 72 * width_of(fig) - 2 * SLACK, handle=LEGEND_HANDLE)
     fig.legend(
-        handles=handles,
+        handles=by_rows(handles, columns),
         title=f"thought ({n} problems)",
-        title_fontsize=6.5,
+        title_fontsize=SUBTITLE_SIZE,
         loc="outside lower center",
-        ncols=len(handles),
+        ncols=columns,
         handletextpad=0.1,
         columnspacing=0.9,
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from cot_attn.plots.units import count
 from cot_attn.stats.averages import mean_over_problems
 
 Values = xr.DataArray | xr.Dataset
@@ -64,6 +65,20 @@ def model_of(values: Values) -> str | None:
     return values.attrs.get("model") if "model" not in values.dims else None
 
 
+def n_of(shown: xr.Dataset) -> str | None:
+    """Write how many problems there were, where there is an estimate of anything."""
+    if "n_problems" not in shown:
+        return None
+    known = shown["n_problems"].where(shown["estimate"].notnull())
+    return count(known if known.notnull().any() else shown["n_problems"])
+
+
+def interval_of(shown: xr.Dataset) -> str | None:
+    """Say what the intervals are: "95 % intervals"."""
+    confidence = shown.attrs.get("confidence")
+    return None if confidence is None else f"{100 * float(confidence):g} % intervals"
+
+
 def _over_problems(values: xr.DataArray, dims: Sequence[str], what: str) -> xr.Dataset:
     if "problem" not in values.dims:
         raise ValueError(
@@ -73,4 +88,5 @@ def _over_problems(values: xr.DataArray, dims: Sequence[str], what: str) -> xr.D
     if "head" in values.dims and "head" not in dims:
         values = values.mean("head")
     selected = {name: c for name, c in values.coords.items() if not c.ndim}
-    return mean_over_problems(values).assign_coords(selected).assign_attrs(values.attrs)
+    means = mean_over_problems(values)
+    return means.assign_coords(selected).assign_attrs({**values.attrs, **means.attrs})

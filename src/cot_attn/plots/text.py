@@ -1,5 +1,6 @@
 """How wide a text is, and where to break it: known before anything is drawn."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
@@ -37,20 +38,33 @@ def wrapped(
 ) -> list[str]:
     """Set parts in lines of at most that width in points; only a part that is wider is broken.
 
+    It is broken between words, and a word behind a stroke, dash or dot, or else anywhere.
+
     Examples
     --------
     >>> wrapped(["92 problems", "layer 3", "filled: q < 0.05"], size=7.0, width=100.0)
     ['92 problems · layer 3', 'filled: q < 0.05']
     >>> wrapped(["where the answer looked"], size=7.0, width=60.0)
     ['where the', 'answer looked']
+    >>> wrapped(["internlm/SIM_COT-LLaMA3-CODI-8B"], size=7.0, width=70.0)
+    ['internlm/SIM_COT-', 'LLaMA3-CODI-8B']
     """
     lines: list[str] = []
     for part in parts:
         longer = f"{lines[-1]}{joint}{part}" if lines else part
         if lines and text_width(longer, size, weight) <= width:
             lines[-1] = longer
-        elif " " in part and text_width(part, size, weight) > width:
-            lines += wrapped(part.split(" "), size, width, " ", weight)
+        elif len(part) > 1 and text_width(part, size, weight) > width:
+            pieces, between = _pieces(part)
+            lines += wrapped(pieces, size, width, between, weight)
         else:
             lines.append(part)
     return lines
+
+
+def _pieces(part: str) -> tuple[list[str], str]:
+    """Take a part to pieces as coarsely as it allows, and give what stood between them."""
+    if " " in part:
+        return part.split(" "), " "
+    pieces = re.findall(r"[^-/_.]*[-/_.]|[^-/_.]+", part)
+    return (pieces if len(pieces) > 1 else list(part)), ""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
@@ -14,6 +15,7 @@ from cot_attn.report.svg import inline_svg
 from cot_attn.study.results import Study
 
 Draw = Callable[[], Any]
+Along = Literal["x", "y"]
 ESTIMANDS = ["within_problem", "pooled"]
 
 
@@ -25,6 +27,17 @@ class Picture:
     caption: str
     wide: Markup
     narrow: Markup | None = None
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A picture that is yet to be drawn, once for each width."""
+
+    title: str
+    caption: str
+    words: str
+    draws: dict[str, Draw]  # by the prefix of its ids
+    shared: Along | None = None  # which axis is the same for all models
 
 
 @dataclass(frozen=True)
@@ -43,55 +56,71 @@ class Topic:
 def topics(studies: Sequence[Study], comparison: xr.Dataset | None) -> Iterator[Topic]:
     """Draw every picture, the most telling first."""
     if comparison is None:
-        yield from (Topic(picture.title, (picture,)) for picture in _of_one(studies[0]))
+        yield from (_topic([sketch]) for sketch in _of_one(studies[0]))
     else:
-        yield from _of_comparison(studies, comparison)
-    drawn = [list(_of_each(study, f"s{index}")) for index, study in enumerate(studies)]
-    for same in zip(*drawn, strict=True):
-        yield Topic(same[0].title, tuple(same))
+        yield from (_topic([sketch]) for sketch in _of_comparison(studies, comparison))
+    sketches = [list(_of_each(study, f"s{index}")) for index, study in enumerate(studies)]
+    for same in zip(*sketches, strict=True):
+        yield _topic(same)
 
 
-def _of_comparison(studies: Sequence[Study], comparison: xr.Dataset) -> Iterator[Topic]:
+def _topic(same: Sequence[Sketch]) -> Topic:
+    """Draw what is the same of each model, on one scale."""
+    versions = []
+    for prefixes in zip(*(sketch.draws for sketch in same), strict=True):
+        drawn = [sketch.draws[prefix]() for sketch, prefix in zip(same, prefixes, strict=True)]
+        if along := same[0].shared:
+            _share_scale(drawn, along)
+        versions.append(
+            [
+                inline_svg(axes, prefix, f"{sketch.title}. {sketch.words}")
+                for axes, prefix, sketch in zip(drawn, prefixes, same, strict=True)
+            ]
+        )
+    pictures = [
+        Picture(sketch.title, sketch.caption, *drawings)
+        for sketch, *drawings in zip(same, *versions, strict=True)
+    ]
+    return Topic(same[0].title, tuple(pictures))
+
+
+def _share_scale(drawn: Sequence[Any], along: Along) -> None:
+    """Let what stands side by side have the same limits, or a small bar could look large."""
+    axes = [ax for figure_axes in drawn for ax in np.asarray(figure_axes).flat]
+    limits = np.array([getattr(ax, f"get_{along}lim")() for ax in axes])
+    for ax in axes:
+        getattr(ax, f"set_{along}lim")(limits[:, 0].min(), limits[:, 1].max())
+
+
+def _of_comparison(studies: Sequence[Study], comparison: xr.Dataset) -> Iterator[Sketch]:
     shares = comparison["share"]
     totals = comparison["sequence_attention"].sum("thought", skipna=False)
     importance = stats.importance(comparison, by="model")
     panels = sum(len(study.three_layers) for study in studies)
-    title = "Importance beside attention, models on one scale"
-    yield Topic(
-        title,
-        (
-            _panels(
-                title,
-                "How often the answer breaks when a thought is corrupted, beside its share of the "
-                "attention on thoughts. One axis and one scale for all panels.",
-                "sc-beside",
-                " ".join(map(alternatives.beside, studies)),
-                panels,
-                lambda fig: plots.importance_beside_attention_by_layer(
-                    importance, shares, totals=totals, fig=fig
-                ),
-                wide_height=0.7 + 1.9 * len(studies),
-            ),
+    yield _panels(
+        "Importance beside attention, models on one scale",
+        "How often the answer breaks when a thought is corrupted, beside its share of the "
+        "attention on thoughts. One axis and one scale for all panels.",
+        "sc-beside",
+        " ".join(map(alternatives.beside, studies)),
+        panels,
+        lambda fig: plots.importance_beside_attention_by_layer(
+            importance, shares, totals=totals, fig=fig
         ),
+        wide_height=0.7 + 1.9 * len(studies),
     )
     concentration = stats.concentration(shares).assign_coords(depth=comparison["depth"])
-    title = "Concentration of attention, models at relative depth"
-    yield Topic(
-        title,
-        (
-            _one(
-                title,
-                "Among how many thoughts attention is spread: 1 where one thought gets all, "
-                f"{studies[0].settings['n_thoughts']} where all get the same.",
-                "sc-concentration",
-                " ".join(map(alternatives.concentration, studies)),
-                lambda: plots.concentration_by_layer(concentration.sel(measure="effective_number")),
-            ),
-        ),
+    yield _one(
+        "Concentration of attention, models at relative depth",
+        "Among how many thoughts attention is spread: 1 where one thought gets all, "
+        f"{studies[0].settings['n_thoughts']} where all get the same.",
+        "sc-concentration",
+        " ".join(map(alternatives.concentration, studies)),
+        lambda: plots.concentration_by_layer(concentration.sel(measure="effective_number")),
     )
 
 
-def _of_one(study: Study) -> Iterator[Picture]:
+def _of_one(study: Study) -> Iterator[Sketch]:
     """Draw what several studies show in one figure, and one shows alone."""
     layers = study.three_layers
     totals = study.sequence_attention.sum("thought", skipna=False)
@@ -116,7 +145,7 @@ def _of_one(study: Study) -> Iterator[Picture]:
     )
 
 
-def _of_each(study: Study, prefix: str) -> Iterator[Picture]:
+def _of_each(study: Study, prefix: str) -> Iterator[Sketch]:
     layers = study.three_layers
     chosen = study.correlations.sel(estimand=ESTIMANDS)
     by_corruption = stats.importance(study.effects, by="corruption").assign_attrs(model=study.name)
@@ -136,6 +165,7 @@ def _of_each(study: Study, prefix: str) -> Iterator[Picture]:
             fig=fig,
         ),
         wide_height=2.7,
+        shared="x",
     )
     yield _one(
         "Importance by thought",
@@ -144,6 +174,7 @@ def _of_each(study: Study, prefix: str) -> Iterator[Picture]:
         f"{prefix}-importance",
         alternatives.importance(study),
         lambda: plots.importance_by_thought(study.importance),
+        shared="y",
     )
     yield _one(
         "Importance by corruption",
@@ -152,6 +183,7 @@ def _of_each(study: Study, prefix: str) -> Iterator[Picture]:
         f"{prefix}-corruption",
         alternatives.corruptions(study),
         lambda: plots.importance_by_corruption(by_corruption),
+        shared="x",
     )
     yield _one(
         "Attention by layer",
@@ -169,23 +201,28 @@ def _of_each(study: Study, prefix: str) -> Iterator[Picture]:
         f"{prefix}-correlation",
         alternatives.correlations(study),
         lambda: plots.correlation_by_layer(chosen),
+        shared="y",
     )
 
 
-def _one(title: str, caption: str, prefix: str, alternative: str, draw: Draw) -> Picture:
-    return Picture(title, caption, inline_svg(draw(), prefix, f"{title}. {alternative}"))
+def _one(
+    title: str, caption: str, prefix: str, words: str, draw: Draw, shared: Along | None = None
+) -> Sketch:
+    return Sketch(title, caption, words, {prefix: draw}, shared)
 
 
 def _panels(
     title: str,
     caption: str,
     prefix: str,
-    alternative: str,
+    words: str,
     n_panels: int,
     draw: Callable[[Any], Any],
     wide_height: float = 2.6,
-) -> Picture:
-    words = f"{title}. {alternative}"
-    wide = inline_svg(draw(figure(plots.PAGE, wide_height)), f"{prefix}-wide", words)
-    stacked = figure(plots.COLUMN, 0.9 + 1.9 * n_panels)
-    return Picture(title, caption, wide, inline_svg(draw(stacked), f"{prefix}-narrow", words))
+    shared: Along | None = None,
+) -> Sketch:
+    draws = {
+        f"{prefix}-wide": lambda: draw(figure(plots.PAGE, wide_height)),
+        f"{prefix}-narrow": lambda: draw(figure(plots.COLUMN, 0.9 + 1.9 * n_panels)),
+    }
+    return Sketch(title, caption, words, draws, shared)

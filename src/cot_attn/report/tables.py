@@ -84,7 +84,8 @@ def differences(comparison: xr.Dataset) -> Iterator[Table]:
 
 def details(study: Study, folder: str) -> Iterator[Table]:
     """Yield a study's further tables; their CSV files lie in `folder`/tables."""
-    for what, heading in (("difficulty", "steps"), ("corruption", "corruption")):
+    by_difficulty = (("difficulty", "steps"),) if study.knows_difficulty else ()
+    for what, heading in (*by_difficulty, ("corruption", "corruption")):
         rates = stats.importance(study.effects, by=what)
         yield Table(
             f"{study.name}: importance of thoughts by {_NAMES[what]}, percent.",

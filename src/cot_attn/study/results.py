@@ -90,12 +90,13 @@ class Study:
     @cached_property
     def failure(self) -> xr.DataArray:
         """Failure of each problem under each thought's corruption, mean over corruptions."""
-        return self.effects["failed"].mean("corruption", skipna=False)
+        failed = self.effects["failed"].mean("corruption", skipna=False)
+        return failed.assign_attrs(model=self.name)
 
     @cached_property
     def head_shares(self) -> xr.DataArray:
         """Share of the attention on thoughts that each thought gets, at every layer and head."""
-        return stats.share(self.attention, self.query)
+        return stats.share(self.attention, self.query).assign_attrs(model=self.name)
 
     @cached_property
     def shares(self) -> xr.DataArray:
