@@ -74,7 +74,7 @@ class Study:
     @property
     def knows_difficulty(self) -> bool:
         """Whether the difficulty of any problem is known."""
-        return bool(self.effects["difficulty"].notna().any())
+        return int(self.effects["difficulty"].count()) > 0
 
     @cached_property
     def checks(self) -> tuple[stats.Check, ...]:
