@@ -73,7 +73,6 @@ def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_pa
             "question": question,
             "answer": answer,
             "answer_type": "text",
-            "difficulty": 1,
         }
         for i, (question, answer) in enumerate(zip(questions, answers, strict=True))
     ]
