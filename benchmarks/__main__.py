@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--models", nargs="+", default=["gpt2-124m", "llama-1b-4-layers"], choices=list(SHAPES)
     )
-    parser.add_argument("--problems", type=int, default=16, help="problems that the engine runs")
+    parser.add_argument("--problems", type=int, default=32, help="problems that the engine runs")
     parser.add_argument("--loop-problems", type=int, default=1, help="problems that the loops run")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

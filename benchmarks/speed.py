@@ -44,6 +44,7 @@ def compare(
             only_correct=False,
         )
 
+    run_variants(subject.model, few, changes, ["failed", "answer"], max_new_tokens=N_ANSWER)
     for _ in range(repeats):
         rates.append(rate(subject))
         seconds, result = timed(engine)

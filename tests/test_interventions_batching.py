@@ -99,9 +99,9 @@ def test_logits_exist_for_a_few_positions_at_a_time(
     widest: list[int] = []
     logits = Rollout.logits
 
-    def counted(self: Rollout, hidden: torch.Tensor) -> torch.Tensor:
+    def counted(self: Rollout, hidden: torch.Tensor, *others: object) -> torch.Tensor:
         widest.append(hidden.shape[:-1].numel())
-        return logits(self, hidden)
+        return logits(self, hidden, *others)
 
     options = {"max_new_tokens": 4, "only_correct": False}
     expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)

@@ -11,7 +11,8 @@ from transformers import (
     LlamaConfig,
 )
 
-from cot_attn.models.unembedding import unembed
+from cot_attn.models import ContinuousThoughtModel
+from cot_attn.models.unembedding import Workspace, unembed
 
 SIZES = {
     "vocab_size": 50,
@@ -43,3 +44,41 @@ def test_logits_are_those_of_the_familys_own_forward_pass(config: object) -> Non
     tokens = torch.arange(12).view(2, 6)
     hidden = model.base_model(input_ids=tokens).last_hidden_state
     torch.testing.assert_close(unembed(model, hidden), model(input_ids=tokens).logits)
+
+
+@torch.no_grad()
+def test_a_workspace_changes_no_logit_and_hooks_on_the_head_are_called(
+    tiny_gpt2_model: ContinuousThoughtModel,
+) -> None:
+    model, workspace = tiny_gpt2_model.bridge.original_model, Workspace()
+    for n_rows in (40, 20, 60):
+        hidden = torch.randn(n_rows, 2, tiny_gpt2_model.d_model)
+        torch.testing.assert_close(unembed(model, hidden, workspace), unembed(model, hidden))
+    seen: list[torch.Size] = []
+
+    def double(logits: torch.Tensor, hook: object) -> torch.Tensor:
+        seen.append(logits.shape)
+        return 2 * logits
+
+    expected = unembed(model, hidden)
+    with tiny_gpt2_model.hooks([("unembed.hook_out", double)]):
+        doubled = unembed(model, hidden, workspace)
+    assert seen == [expected.shape]
+    torch.testing.assert_close(doubled, 2 * expected)
+
+
+@torch.no_grad()
+def test_a_bias_of_the_head_is_added_with_a_workspace_too() -> None:
+    config = GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=4, tie_word_embeddings=False)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    model.lm_head = torch.nn.Linear(32, 50)
+    hidden = torch.randn(40, 32)
+    torch.testing.assert_close(unembed(model, hidden, Workspace()), model.lm_head(hidden))
+
+
+def test_a_workspace_gives_the_same_memory_again() -> None:
+    workspace, like = Workspace(), torch.zeros(1)
+    first = workspace.take("logits", like, 4, 5)
+    assert workspace.take("logits", like, 2, 3).data_ptr() == first.data_ptr()
+    assert workspace.take("product", like, 2, 3).data_ptr() != first.data_ptr()
+    assert workspace.take("logits", like.double(), 2, 3).dtype == torch.float64

@@ -12,7 +12,7 @@ from torch import Tensor
 from cot_attn.data.problem import Problem
 from cot_attn.models.cache import admit, empty_cache, part, vacant
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
-from cot_attn.models.unembedding import unembed
+from cot_attn.models.unembedding import Workspace, unembed
 
 if TYPE_CHECKING:
     from cot_attn.models.continuous import ContinuousThoughtModel
@@ -138,9 +138,11 @@ class Rollout:
             )
         return hidden[:, eot.shape[1] - 1 :]
 
-    def logits(self, hidden: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_vocab"]:
-        """Return the logits of hidden states."""
-        return unembed(self.model.bridge.original_model, hidden)
+    def logits(
+        self, hidden: Float[Tensor, "*batch d_model"], workspace: Workspace | None = None
+    ) -> Float[Tensor, "*batch d_vocab"]:
+        """Return the logits of hidden states, which may lie in a workspace until its next use."""
+        return unembed(self.model.bridge.original_model, hidden, workspace)
 
     def branch(
         self,
