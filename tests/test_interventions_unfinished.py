@@ -74,7 +74,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_result(
     assert sum(n_read) == n_all - 4
     xr.testing.assert_equal(result["answer"], expected["answer"])
     xr.testing.assert_allclose(result, expected, atol=1e-5)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize(

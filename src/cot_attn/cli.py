@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 N_PROBLEMS = 200
-UNFINISHED = Path("studies") / ".unfinished"
-"""From here a study that was interrupted goes on when it is asked for again."""
+UNFINISHED = ".unfinished"
+"""The folder, beside the results', from which a study goes on that was interrupted."""
 
 app = typer.Typer(
     help="Find out what the thoughts of continuous-thought language models do.",
@@ -87,7 +87,7 @@ def study(
                 max_new_tokens=max_new_tokens,
                 batch_size=batch_size,
                 seed=seed,
-                unfinished=UNFINISHED,
+                unfinished=folder.parent / UNFINISHED,
             )
             studies.append(result)
             written.append(export_study(result, folder))

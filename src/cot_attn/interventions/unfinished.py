@@ -1,5 +1,6 @@
 """What an interrupted run had finished, kept on disk until the run is complete."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -47,8 +48,10 @@ class Unfinished:
         Path(unfinished).rename(self.folder / f"{int(part['problems'].min()):08d}.npz")
 
     def remove(self) -> None:
-        """Remove the run's folder, once its results are handed on."""
+        """Remove the run's folder, once its results are handed on, and what is empty round it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other runs are not finished
+            self.folder.parent.rmdir()
 
 
 def fields_of(corruption: Callable[..., Tensor]) -> tuple[object, ...]:
