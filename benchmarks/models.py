@@ -79,6 +79,10 @@ def problems(n: int, n_words: int = N_QUESTION) -> list[Problem]:
 
 def _tokenizer(size: int) -> PreTrainedTokenizerFast:
     vocabulary = {f"w{i}": i for i in range(size)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
+    # Special tokens are left out of answers, so it must be one that no answer has.
+    special = f"w{size - 3}"
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=special))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0", pad_token="w0")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token=special, pad_token=special
+    )

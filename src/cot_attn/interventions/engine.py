@@ -171,7 +171,7 @@ class Engine:
         baseline: Baseline,
         pairs: Pairs,
         words: Words,
-        said: Sequence[tuple[Rollout, Int[Tensor, "rows n_tokens"]]],
+        said: Sequence[tuple[Rollout, Int[Tensor, "_ n_tokens"]]],
     ) -> list[str]:
         """Return what variants answer, which said the baseline's words in several parts."""
         answers = [baseline.answers[row] for row in pairs.at.tolist()]
