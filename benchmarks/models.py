@@ -83,6 +83,4 @@ def _tokenizer(size: int) -> PreTrainedTokenizerFast:
     special = f"w{size - 3}"
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=special))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token=special, pad_token=special
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=special, pad_token=special)

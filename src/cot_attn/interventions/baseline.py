@@ -60,14 +60,19 @@ class Baseline:
         rows: Int[Tensor, " rows"],
         n_thoughts: int,
         *,
-        room: int | None = None,
+        n_rows: int | None = None,
         spare: Rollout | None = None,
     ) -> Rollout:
-        """Return chosen rows as they were when `n_thoughts` thoughts had been fed."""
+        """Return chosen rows as they were when `n_thoughts` thoughts had been fed.
+
+        There is room for `n_rows` rows and for all that the baselines say.
+        """
         after: Stage = Thought(n_thoughts - 1) if n_thoughts else Prompt()
-        return self.rollout.branch(rows, after=after, room=room, spare=spare)
+        n_columns = self.rollout.layout.eot.stop + self.words.tokens.shape[1]
+        return self.rollout.branch(
+            rows, after=after, n_rows=n_rows, n_columns=n_columns, spare=spare
+        )
 
     def everything(self) -> Rollout:
         """Return all rows as they were when all thoughts had been fed."""
-        rows = torch.arange(len(self.thoughts), device=self.thoughts.device)
-        return self.branch(rows, self.thoughts.shape[1])
+        return self.rollout.branch(torch.arange(len(self.thoughts), device=self.thoughts.device))

@@ -136,16 +136,18 @@ class Engine:
         if "thought_change" in self.outcomes:
             results.keep_thoughts(*pairs.places, baseline.thoughts[pairs.at], fed)
         words = self.reader.needed(baseline.words).rows(pairs.at)
-        said = []
+        several, best = [], []
         for rows in parts(len(pairs), words.tokens.shape[1], self.model.device):
             part, some, own = branch.part(rows), pairs.rows(rows), words.rows(rows)
             with self._treated(some), results.disruption.variant(some.at, own, some.places):
                 hidden = own.say(part)
             reading = self.reader.read(part, own, hidden, known, some.at)
             results.keep_measured(*some.places, reading.measured)
-            said.append((part, reading.best))
+            several.append(part)
+            best.append(reading.best)
         if self.reader.answers:
-            answers = self._answers(baseline, pairs, words, said)
+            branch.rejoin(several)
+            answers = self._answers(baseline, pairs, words, branch, torch.cat(best))
             results.keep_answers(*pairs.places, answers)
         # The next batch may have this one's memory, as nothing went wrong with it.
         self._spare = branch
@@ -157,7 +159,7 @@ class Engine:
         fed = baseline.thoughts[pairs.at]
         spare, self._spare = self._spare, None
         n_rows = pairs.begun(pairs.first)
-        branch = baseline.branch(pairs.at[:n_rows], pairs.first, room=len(pairs), spare=spare)
+        branch = baseline.branch(pairs.at[:n_rows], pairs.first, n_rows=len(pairs), spare=spare)
         for thought in range(pairs.first, self.model.n_thoughts):
             joining = slice(n_rows, pairs.begun(thought))
             branch.admit(baseline.rollout, pairs.at[joining])
@@ -171,26 +173,22 @@ class Engine:
         baseline: Baseline,
         pairs: Pairs,
         words: Words,
-        said: Sequence[tuple[Rollout, Int[Tensor, "_ n_tokens"]]],
+        branch: Rollout,
+        best: Int[Tensor, "rows n_tokens"],
     ) -> list[str]:
-        """Return what variants answer, which said the baseline's words in several parts."""
+        """Return what variants answer, which have said the baseline's words."""
         answers = [baseline.answers[row] for row in pairs.at.tolist()]
-        best = torch.cat([each for _, each in said])
-        departed, n_said = words.departures(best)
+        before = words.departures(best)
+        departed = branch.keep(torch.nonzero(before >= 0)[:, 0])
         if not len(departed):
             return answers
-        rollout, start = said[0][0].branch(departed[:0], room=len(departed)), 0
-        for part, _ in said:
-            rows = departed - start
-            start += len(part.problems)
-            rollout.admit(part, rows[(rows >= 0) & (rows < len(part.problems))])
-        rollout.unsay(n_said)
-        some = departed.tolist()
+        n_said, some = before[departed], departed.tolist()
+        branch.unsay(n_said)
         with treated(self.model, [pairs.changes[i] for i in some], self.reference, seed=self.seed):
-            added = continued(rollout, best[departed, n_said], n_said, self.max_new_tokens)
+            added = continued(branch, best[departed, n_said], n_said, self.max_new_tokens)
         spoken = words.tokens[departed].tolist()
-        for i, before, n, after in zip(some, spoken, n_said.tolist(), added, strict=True):
-            answers[i] = self.model.decode([*before[:n], *after])
+        for i, said, n, after in zip(some, spoken, n_said.tolist(), added, strict=True):
+            answers[i] = self.model.decode([*said[:n], *after])
         return answers
 
     def _treated(self, pairs: Pairs) -> AbstractContextManager[ContinuousThoughtModel]:

@@ -78,14 +78,11 @@ class Words:
         columns = torch.arange(self.tokens.shape[1] - 1, device=self.tokens.device)
         return rollout.recite(self.tokens[:, :-1], columns < self.length[:, None])
 
-    def departures(
-        self, best: Int[Tensor, "batch n_tokens"]
-    ) -> tuple[Int[Tensor, " departed"], Int[Tensor, " departed"]]:
-        """Return the rows in which another token was likelier than a word, and before which word.
+    def departures(self, best: Int[Tensor, "batch n_tokens"]) -> Int[Tensor, " batch"]:
+        """Return before which word another token was likelier first, and -1 where before none.
 
         As long as each most likely token is the word that is forced, nothing was forced at all.
         """
         differs = (best != self.tokens) & self.said
-        rows = torch.nonzero(differs.any(dim=1))[:, 0]
         # The first True of each row.
-        return rows, differs[rows].long().argmax(dim=1)
+        return differs.long().argmax(dim=1).masked_fill(~differs.any(dim=1), -1)

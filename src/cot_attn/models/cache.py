@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+import torch
 from jaxtyping import Float, Int
-from torch import Tensor, split
+from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 ROOM = 16
 """Positions that are kept free behind those that are in use."""
-AT_ONCE = 64
-"""Rows that are copied at once."""
 
 States = Float[Tensor, "batch head position d_head"]
 InUse = Float[Tensor, "batch head all_positions d_head"]
@@ -42,32 +41,49 @@ class RoomyLayer(DynamicLayer):
         keys, values = (buffer[: self._rows, :, :stop] for buffer in self._buffers)
         return keys, values
 
-    def vacant(self, n_rows: int, width: int, spare: "RoomyLayer | None" = None) -> "RoomyLayer":
-        """Return a layer without rows, with room for so many, in which `width` positions are used.
+    def vacant(
+        self, width: int, n_rows: int, n_positions: int, spare: "RoomyLayer | None" = None
+    ) -> "RoomyLayer":
+        """Return a layer without rows, in which `width` positions are used.
 
-        Where a spare layer is large enough, the new one takes over its memory.
+        It has room for so many rows and positions, and some more. Where a spare layer is large
+        enough, the new one takes over its memory.
         """
         _, n_heads, _, d_head = self._buffers[0].shape
+        shape = (n_rows, n_heads, n_positions + ROOM, d_head)
         free = None if spare is None else spare._buffers
-        if free is None or free[0].shape[0] < n_rows or free[0].shape[2] < width + ROOM:
-            shape = (n_rows, n_heads, width + ROOM, d_head)
+        if free is None or free[0].shape[0] < n_rows or free[0].shape[2] < shape[2]:
             free = tuple(each.new_empty(shape) for each in self._buffers)
         return self._like(free, 0, width)
 
     def admit(self, other: "RoomyLayer", rows: Int[Tensor, " rows"]) -> None:
         """Copy chosen rows of another layer, repeats allowed, into free rows of this one."""
-        stop = self._rows + len(rows)
+        stop, width = self._rows + len(rows), self._width
         for buffer, source in zip(self._buffers, other._buffers, strict=True):
-            # A few rows at a time: what is picked stays in the processor's cache.
-            places = split(buffer[self._rows : stop], AT_ONCE)
-            for some, place in zip(split(rows, AT_ONCE), places, strict=True):
-                place[:, :, : self._width] = source[some, :, : self._width]
-        self._use(self._buffers, stop, self._width)
+            place = buffer[self._rows : stop, :, :width]
+            torch.index_select(source[:, :, :width], 0, rows, out=place)
+        self._use(self._buffers, stop, width)
 
     def part(self, rows: slice) -> "RoomyLayer":
         """Return a layer that shares the memory of some rows."""
         buffers = tuple(each[rows] for each in self._buffers)
         return self._like(buffers, len(buffers[0]), self._width)
+
+    def rejoin(self, parts: Sequence["RoomyLayer"]) -> None:
+        """Use what has been written into parts that together are all rows, in order."""
+        buffers, width = self._buffers, parts[0]._width
+        if width > buffers[0].shape[2]:  # the parts have outgrown the memory that they shared
+            owned = [part._buffers for part in parts]
+            buffers = tuple(torch.cat(each) for each in zip(*owned, strict=True))
+        self._use(buffers, self._rows, width)
+
+    def keep(self, order: Int[Tensor, " rows"]) -> None:
+        """Keep chosen rows: those that stay where they are, and later ones that replace others."""
+        moved = torch.nonzero(order != torch.arange(len(order), device=order.device))[:, 0]
+        for buffer in self._buffers:
+            states = buffer[:, :, : self._width]
+            states[moved] = states[order[moved]]
+        self._use(self._buffers, len(order), self._width)
 
     def _like(self, buffers: Buffers, n_rows: int, width: int) -> "RoomyLayer":
         other = RoomyLayer()  # type: ignore[no-untyped-call]  # transformers' constructor
@@ -85,8 +101,10 @@ def empty_cache() -> Cache:
     return Cache(layer_class_to_replicate=RoomyLayer)
 
 
-def vacant(cache: Cache, n_rows: int, width: int, spare: Cache | None = None) -> Cache:
-    """Return a cache without rows, with room for so many, in which `width` positions are used.
+def vacant(
+    cache: Cache, width: int, n_rows: int, n_positions: int, spare: Cache | None = None
+) -> Cache:
+    """Return a cache without rows, in which `width` positions are used, with room for more.
 
     It may take over the memory of a spare cache, which must not be used any more.
     """
@@ -94,7 +112,7 @@ def vacant(cache: Cache, n_rows: int, width: int, spare: Cache | None = None) ->
     if spare is not None:
         free = _layers(spare)
     pairs = zip(_layers(cache), free, strict=True)
-    return Cache(layers=[layer.vacant(n_rows, width, own) for layer, own in pairs])
+    return Cache(layers=[layer.vacant(width, n_rows, n_positions, own) for layer, own in pairs])
 
 
 def admit(cache: Cache, other: Cache, rows: Int[Tensor, " rows"]) -> None:
@@ -106,6 +124,18 @@ def admit(cache: Cache, other: Cache, rows: Int[Tensor, " rows"]) -> None:
 def part(cache: Cache, rows: slice) -> Cache:
     """Return a cache that shares the memory of some rows."""
     return Cache(layers=[layer.part(rows) for layer in _layers(cache)])
+
+
+def rejoin(cache: Cache, parts: Sequence[Cache]) -> None:
+    """Use what has been written into parts that together are all rows of a cache, in order."""
+    for layer, *own in zip(_layers(cache), *(_layers(each) for each in parts), strict=True):
+        layer.rejoin(own)
+
+
+def keep(cache: Cache, order: Int[Tensor, " rows"]) -> None:
+    """Keep chosen rows: those that stay where they are, and later ones that replace others."""
+    for layer in _layers(cache):
+        layer.keep(order)
 
 
 def _layers(cache: Cache) -> list[RoomyLayer]:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.template import Template
+from cot_attn.models.unembedding import Workspace
 
 
 def greedy(
@@ -47,6 +48,7 @@ def continued(
     """
     template = rollout.model.template
     columns: list[Tensor] = []
+    workspace = Workspace()
     alive = torch.ones_like(tokens, dtype=torch.bool)
     start = int(n_said.min()) if len(n_said) else 0
     for index in range(start, max_new_tokens):
@@ -58,7 +60,7 @@ def continued(
         if not going_on.any():
             break
         fed = tokens.masked_fill(~going_on, template.eos)
-        logits = rollout.answer(index, fed[:, None], going_on[:, None])[:, 0]
+        logits = rollout.answer(index, fed[:, None], going_on[:, None], workspace)[:, 0]
         tokens = next_tokens(logits, template)
     if not columns:
         return [[] for _ in range(len(tokens))]

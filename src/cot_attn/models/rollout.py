@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cot_attn.data.problem import Problem
-from cot_attn.models.cache import admit, empty_cache, part, vacant
+from cot_attn.models import cache
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
 from cot_attn.models.unembedding import Workspace, unembed
 
@@ -62,7 +62,7 @@ class Rollout:
             n_thoughts=n_thoughts,
             eot_width=len(template.eot),
         )
-        self._cache = empty_cache()
+        self._cache = cache.empty_cache()
         self._hidden_states: list[Tensor] = []
         device = model.device
         width = self.layout.bot.stop
@@ -110,14 +110,16 @@ class Rollout:
         index: int,
         tokens: Int[Tensor, "batch n_tokens"],
         real: Bool[Tensor, "batch n_tokens"],
+        workspace: Workspace | None = None,
     ) -> Float[Tensor, "batch n_tokens d_vocab"]:
         """Feed answer tokens from token `index` on and return the logits behind each of them.
 
         Where `real` is False a row has ended: what is fed there is never attended to. A pass over
-        several tokens counts as the stage of its first.
+        several tokens counts as the stage of its first. The logits may lie in a workspace until
+        its next use.
         """
         with self._at(Answer(index)):
-            return self.logits(self._step(real, input_ids=tokens))
+            return self.logits(self._step(real, input_ids=tokens), workspace)
 
     def recite(
         self, tokens: Int[Tensor, "batch n_tokens"], real: Bool[Tensor, "batch n_tokens"]
@@ -149,7 +151,8 @@ class Rollout:
         rows: Int[Tensor, " rows"],
         *,
         after: Stage | None = None,
-        room: int | None = None,
+        n_rows: int | None = None,
+        n_columns: int | None = None,
         spare: "Rollout | None" = None,
     ) -> "Rollout":
         """Return a copy of chosen rows, repeats allowed, as they were just after a stage.
@@ -163,8 +166,9 @@ class Rollout:
         after
             The stage; by default the last one that was entered. Behind an answer stage, the rows
             should be ones whose answers had not ended.
-        room
-            How many rows the copy will have in the end; see `admit`.
+        n_rows, n_columns
+            How many rows and columns the copy will have in the end, as far as it is known; see
+            `admit` and `part`.
         spare
             A rollout that nobody uses any more, whose memory may serve for the copy: large pieces
             of fresh memory are slow to get.
@@ -177,7 +181,8 @@ class Rollout:
         other._mask, other._positions = self._mask[:0, :width], self._positions[:0]
         other._hidden_states = [hidden[:0] for hidden in self._hidden_states[: n_thoughts + 1]]
         free = spare._cache if spare else None
-        other._cache = vacant(self._cache, max(room or 0, len(rows)), width, free)
+        n_rows, n_columns = max(n_rows or 0, len(rows)), max(n_columns or 0, width)
+        other._cache = cache.vacant(self._cache, width, n_rows, n_columns, free)
         other.admit(self, rows)
         return other
 
@@ -195,20 +200,46 @@ class Rollout:
         # The other may have gone on from here.
         pairs = zip(self._hidden_states, other._hidden_states, strict=False)
         self._hidden_states = [torch.cat([own, hidden[rows]]) for own, hidden in pairs]
-        admit(self._cache, other._cache, rows)
+        cache.admit(self._cache, other._cache, rows)
 
     def part(self, rows: slice) -> "Rollout":
         """Return some rows as a rollout of their own that shares the memory of this one.
 
-        Feed one of the two only.
+        Feed one of the two only; see `rejoin`.
         """
         other = copy.copy(self)
         other.problems = self.problems[rows]
         other.layout = self.layout.rows(range(len(self.problems))[rows])
         other._mask, other._positions = self._mask[rows], self._positions[rows]
         other._hidden_states = [hidden[rows] for hidden in self._hidden_states]
-        other._cache = part(self._cache, rows)
+        other._cache = cache.part(self._cache, rows)
         return other
+
+    def rejoin(self, parts: Sequence["Rollout"]) -> None:
+        """Go on from where the parts stand, which together are all rows, in order."""
+        self.stage = parts[0].stage
+        self._mask = torch.cat([part._mask for part in parts])
+        self._positions = torch.cat([part._positions for part in parts])
+        own = zip(*(part._hidden_states for part in parts), strict=True)
+        self._hidden_states = [torch.cat(each) for each in own]
+        cache.rejoin(self._cache, [part._cache for part in parts])
+
+    def keep(self, rows: Int[Tensor, " rows"]) -> Int[Tensor, " rows"]:
+        """Keep chosen rows alone, without repeats, and return the order in which they stand now.
+
+        As few as possible are moved: the last ones, to where other rows were.
+        """
+        order = torch.arange(len(rows), device=rows.device)
+        vacated = torch.ones_like(order, dtype=torch.bool)
+        vacated[rows[rows < len(rows)]] = False
+        order[vacated] = rows[rows >= len(rows)]
+        indices = order.tolist()
+        self.problems = tuple(self.problems[row] for row in indices)
+        self.layout = self.layout.rows(indices)
+        self._mask, self._positions = self._mask[order], self._positions[order]
+        self._hidden_states = [hidden[order] for hidden in self._hidden_states]
+        cache.keep(self._cache, order)
+        return order
 
     def unsay(self, n_said: Int[Tensor, " batch"]) -> None:
         """Go on as if each row had said that many of its answer tokens, and no more.

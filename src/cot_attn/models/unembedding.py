@@ -9,6 +9,8 @@ from transformers import PreTrainedModel
 
 FEW = 16
 """Up to so many rows at once there is nothing to gain from a workspace."""
+MANY = 256
+"""More rows than these are no quicker together."""
 
 Hidden = Float[Tensor, "*batch d_model"]
 Logits = Float[Tensor, "*batch d_vocab"]
@@ -85,7 +87,9 @@ def _product(
     """
     states = hidden.reshape(-1, hidden.shape[-1])
     n_tokens, n_states = len(weight), len(states)
-    product = workspace.take("product", states, n_tokens, n_states)
     logits = workspace.take("logits", states, n_states, n_tokens)
-    torch.mm(weight, states.T, out=product)
-    return logits.copy_(product.T).view(*hidden.shape[:-1], n_tokens)
+    for some, place in zip(torch.split(states, MANY), torch.split(logits, MANY), strict=True):
+        product = workspace.take("product", states, n_tokens, len(some))
+        torch.mm(weight, some.T, out=product)
+        place.copy_(product.T)
+    return logits.view(*hidden.shape[:-1], n_tokens)
