@@ -20,7 +20,7 @@ from cot_attn.models import ContinuousThoughtModel, Feedback, Projection, Templa
 N_THOUGHTS, N_QUESTION, N_ANSWER = 6, 60, 8
 
 SHAPES: dict[str, PretrainedConfig] = {
-    "gpt2-124m": GPT2Config(),
+    "gpt2-124m": GPT2Config(initializer_range=0.1),
     # Llama 3.2 1B with 4 of its 16 layers: width, heads, MLP and vocabulary are the real ones.
     "llama-1b-4-layers": LlamaConfig(
         vocab_size=128256,
@@ -30,9 +30,12 @@ SHAPES: dict[str, PretrainedConfig] = {
         num_attention_heads=32,
         num_key_value_heads=8,
         tie_word_embeddings=True,
+        initializer_range=0.03,
     ),
-    "small": GPT2Config(n_embd=128, n_layer=4, n_head=4, vocab_size=2000),
+    "small": GPT2Config(n_embd=128, n_layer=4, n_head=4, vocab_size=2000, initializer_range=0.1),
 }
+"""The weights are as large as lets another thought change the answer, and float noise change none.
+Times do not depend on it."""
 
 
 @dataclass
@@ -48,8 +51,6 @@ def subject(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") 
     """Build a random model twice from one seed, which answers without ever ending."""
     config = SHAPES[name]
     config.bos_token_id, config.eos_token_id = None, config.vocab_size - 3
-    # Large enough that another thought changes the answer; times do not depend on it.
-    config.initializer_range = 0.1
     copies = []
     for _ in range(2):
         torch.manual_seed(0)

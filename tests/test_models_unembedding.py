@@ -51,7 +51,7 @@ def test_a_workspace_changes_no_logit_and_hooks_on_the_head_are_called(
     tiny_gpt2_model: ContinuousThoughtModel,
 ) -> None:
     model, workspace = tiny_gpt2_model.bridge.original_model, Workspace()
-    for n_rows in (40, 20, 60):
+    for n_rows in (40, 20, 150):
         hidden = torch.randn(n_rows, 2, tiny_gpt2_model.d_model)
         torch.testing.assert_close(unembed(model, hidden, workspace), unembed(model, hidden))
     seen: list[torch.Size] = []

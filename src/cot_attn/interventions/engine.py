@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cot_attn.data.problem import Problem
 from cot_attn.interventions.baseline import Baseline
-from cot_attn.interventions.batching import Batches, parts
+from cot_attn.interventions.batching import Batches, keep_freed_memory, parts
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.pairs import Pairs
 from cot_attn.interventions.place import Reference
@@ -71,6 +71,7 @@ class Engine:
         self.outcomes = outcomes
         self.results = Results(model, problems, interventions, outcomes)
         self._spare: Rollout | None = None
+        keep_freed_memory()
         _, self.questions = model.encode(problems, max_new_tokens=max_new_tokens)
 
     def run(

@@ -10,10 +10,7 @@ from torch import Tensor
 from cot_attn.interventions.words import Words
 from cot_attn.models.decoding import next_tokens
 from cot_attn.models.rollout import Rollout
-from cot_attn.models.unembedding import Workspace
-
-LOGITS_AT_ONCE = 7 * 2**20
-"""How many logits exist at a time: 28 MiB of them, just below what Linux takes back at once."""
+from cot_attn.models.unembedding import MANY, Workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +71,7 @@ class Reader:
         kept = {}
         for name in self.divergences:
             states = hidden[rows, _column(name, words).clamp(min=0)]
-            some = [rollout.logits(few).log_softmax(dim=-1) for few in _few(rollout, states)]
+            some = [rollout.logits(few).log_softmax(dim=-1) for few in torch.split(states, MANY)]
             kept[name] = torch.cat(some)
         return kept
 
@@ -99,7 +96,7 @@ class Reader:
             wanted |= words.in_value
         for place in places.values():
             wanted |= place
-        for some in _few(rollout, wanted.nonzero()):
+        for some in torch.split(wanted.nonzero(), MANY):
             row, column = some.unbind(dim=1)
             logits = rollout.logits(hidden[row, column], self._workspace)
             if self.answers:
@@ -137,10 +134,3 @@ def _log_sum_exp_(logits: Float[Tensor, "batch d_vocab"]) -> Float[Tensor, " bat
     """Return the logarithm of the sum of exponentials; the logits are used up."""
     greatest = logits.amax(dim=-1, keepdim=True)
     return logits.sub_(greatest).exp_().sum(dim=-1).log() + greatest[:, 0]
-
-
-def _few(rollout: Rollout, items: Tensor) -> Sequence[Tensor]:
-    n_vocabulary = rollout.model.bridge.original_model.get_output_embeddings().weight.shape[0]
-    n_rows = max(1, LOGITS_AT_ONCE // n_vocabulary)
-    # Whole multiples of a vector register's width are quickest.
-    return torch.split(items, n_rows - n_rows % 16 if n_rows > 16 else n_rows)

@@ -9,8 +9,8 @@ from transformers import PreTrainedModel
 
 FEW = 16
 """Up to so many rows at once there is nothing to gain from a workspace."""
-MANY = 256
-"""More rows than these are no quicker together."""
+MANY = 192
+"""More rows than these are no quicker together, and need not be kept together."""
 
 Hidden = Float[Tensor, "*batch d_model"]
 Logits = Float[Tensor, "*batch d_vocab"]
