@@ -1,9 +1,10 @@
 """How time and memory grow with problems, thoughts and corruptions."""
 
 import json
-import resource
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,16 @@ def peak_memory(sizes: tuple[int, int]) -> dict[str, Any]:
     return {"problems": sizes, "megabytes": peaks, "ratio": peaks[1] / peaks[0]}
 
 
+def _peak() -> float:
+    """Return this process's peak memory in MB.
+
+    What getrusage says includes the peak of the process that started this one.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(kilobytes) * 1024 / 1e6
+
+
 def _tokens(n_problems: int, n_thoughts: int, n_corruptions: int) -> float:
     """Count the tokens that an engine feeds: prompts twice at most, branches and answers."""
     own = 61 + n_thoughts + 2 * N_ANSWER
@@ -81,4 +92,4 @@ def _tokens(n_problems: int, n_thoughts: int, n_corruptions: int) -> float:
 
 if __name__ == "__main__":
     run(subject("small"), int(sys.argv[1]), N_THOUGHTS, 2)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+    print(_peak())
