@@ -105,7 +105,7 @@ def test_logits_exist_for_a_few_positions_at_a_time(
 
     options = {"max_new_tokens": 4, "only_correct": False}
     expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
-    monkeypatch.setattr(reading, "LOGITS_AT_ONCE", 7 * 60)
+    monkeypatch.setattr(reading, "MANY", 7)
     monkeypatch.setattr(Rollout, "logits", counted)
     result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
     # Seven at once, or one for each answer that changed: those are decoded together.
