@@ -1,5 +1,7 @@
 """Rows that are branched, split, joined and dropped go on as each problem alone does."""
 
+from functools import cache
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from cot_attn.models import ContinuousThoughtModel, Thought
 from cot_attn.models.rollout import Rollout
 
 WORDS = 6
+LENGTHS = [3, 1, 5]
 LONG = 30  # more words than a branch has room for, unless it is told of them
 
 
@@ -28,16 +31,14 @@ def words(n_rows: int, n_words: int) -> torch.Tensor:
     return 5 + (torch.arange(n_rows)[:, None] * 3 + torch.arange(n_words)) % 20
 
 
-def alone(
-    model: ContinuousThoughtModel, lengths: list[int], row: int, said: torch.Tensor
-) -> torch.Tensor:
-    """Return the logits behind the words of one row, which are said one by one."""
-    whole = begun(model, lengths)
-    rollout = whole.branch(torch.tensor([row]))
-    logits = rollout.close()
-    for index, token in enumerate(said):
-        logits = rollout.answer(index, token.view(1, 1), torch.ones(1, 1, dtype=torch.bool))[:, 0]
-    return logits[0]
+@cache
+def alone(model: ContinuousThoughtModel, source: int, row: int, n_words: int) -> torch.Tensor:
+    """Return the logits behind each of the words of one row, which are said one by one."""
+    rollout = begun(model, LENGTHS).branch(torch.tensor([source]))
+    rollout.close()
+    real = torch.ones(1, 1, dtype=torch.bool)
+    said = words(row + 1, n_words)[row]
+    return torch.cat([rollout.answer(i, word.view(1, 1), real)[0] for i, word in enumerate(said)])
 
 
 @pytest.mark.parametrize("n_columns", [None, 100], ids=["outgrown", "with room"])
@@ -48,11 +49,11 @@ def alone(
 def test_rows_go_on_as_each_problem_alone_does(
     tiny: ContinuousThoughtModel, n_words: int, n_columns: int | None, data: st.DataObject
 ) -> None:
-    lengths = [3, 1, 5]
     source = data.draw(st.lists(st.integers(0, 2), min_size=2, max_size=7), label="source")
     n_rows = len(source)
     cut = data.draw(st.integers(1, n_rows - 1), label="cut")
-    kept = data.draw(st.sets(st.integers(0, n_rows - 1), min_size=1), label="kept")
+    every = st.permutations(range(n_rows))
+    kept = data.draw(every, label="kept")[: data.draw(st.integers(1, n_rows), label="n_kept")]
     n_said = torch.tensor(
         data.draw(
             st.lists(st.integers(0, n_words - 1), min_size=n_rows, max_size=n_rows), label="said"
@@ -60,27 +61,35 @@ def test_rows_go_on_as_each_problem_alone_does(
     )
     tokens = words(n_rows, n_words)
 
-    branch = begun(tiny, lengths).branch(torch.tensor(source), n_columns=n_columns)
+    branch = begun(tiny, LENGTHS).branch(torch.tensor(source), n_columns=n_columns)
     parts = [branch.part(slice(cut)), branch.part(slice(cut, n_rows))]
     for part, own in zip(parts, (tokens[:cut], tokens[cut:]), strict=True):
         part.recite(own, torch.ones_like(own, dtype=torch.bool))
     branch.rejoin(parts)
-    order = branch.keep(torch.tensor(sorted(kept)))
+    order = torch.tensor(kept)
+    branch.keep(order)
+    assert [p.id for p in branch.problems] == [f"p{source[row]}" for row in kept]
 
-    assert sorted(order.tolist()) == sorted(kept)
-    assert [p.id for p in branch.problems] == [f"p{source[row]}" for row in order]
-    branch.unsay(n_said[order])
-    fed = tokens[order, n_said[order]][:, None]
-    logits = branch.answer(0, fed, torch.ones_like(fed, dtype=torch.bool))[:, 0]
-    for row, found in zip(order.tolist(), logits, strict=True):
-        expected = alone(tiny, lengths, source[row], tokens[row, : n_said[row] + 1])
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    # Rows go on in ascending order of what they have said, and join one after another.
+    behind = n_said.sort().values[: len(kept)]
+    expected = [alone(tiny, source[row], row, n_words) for row in kept]
+    n_begun = 0
+    for index in sorted(set(behind.tolist())):
+        n_begun = int((behind <= index).sum())
+        begun_rows = branch.answered(n_begun, index)
+        fed = tokens[order[:n_begun], index][:, None]
+        logits = begun_rows.answer(index, fed, torch.ones_like(fed, dtype=torch.bool))[:, 0]
+        own = torch.stack([each[index] for each in expected[:n_begun]])
+        torch.testing.assert_close(logits, own, atol=1e-4, rtol=1e-4)
+    assert n_begun == len(kept)
 
 
 @torch.no_grad()
-def test_few_rows_are_moved(tiny: ContinuousThoughtModel) -> None:
-    branch = begun(tiny, [2] * 8).branch(torch.arange(8))
-    assert branch.keep(torch.tensor([0, 2, 3, 4, 6, 7])).tolist() == [0, 6, 2, 3, 4, 7]
+def test_rows_stand_in_the_order_in_which_they_were_chosen(tiny: ContinuousThoughtModel) -> None:
+    branch = begun(tiny, [2, 5, 3, 1]).branch(torch.arange(4))
+    branch.keep(torch.tensor([3, 1]))
+    assert [problem.id for problem in branch.problems] == ["p3", "p1"]
+    assert branch.layout.question_lengths == (1, 5)
 
 
 @torch.no_grad()

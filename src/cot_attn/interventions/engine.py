@@ -180,11 +180,12 @@ class Engine:
         """Return what variants answer, which have said the baseline's words."""
         answers = [baseline.answers[row] for row in pairs.at.tolist()]
         before = words.departures(best)
-        departed = branch.keep(torch.nonzero(before >= 0)[:, 0])
+        departed = torch.nonzero(before >= 0)[:, 0]
         if not len(departed):
             return answers
+        departed = departed[before[departed].argsort(stable=True)]
+        branch.keep(departed)
         n_said, some = before[departed], departed.tolist()
-        branch.unsay(n_said)
         with treated(self.model, [pairs.changes[i] for i in some], self.reference, seed=self.seed):
             added = continued(branch, best[departed, n_said], n_said, self.max_new_tokens)
         spoken = words.tokens[departed].tolist()

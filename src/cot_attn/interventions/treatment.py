@@ -33,7 +33,7 @@ def treated(
     model
         The model.
     interventions
-        One for all rows of a batch, or one for each row.
+        One for all rows of a batch, or one for each row; the first of them may run alone.
     reference
         The baselines that the interventions need, of the problems that will be run and of donors;
         see `collect`.
@@ -176,12 +176,12 @@ class _Treatment:
         n_rows = len(rollout.problems)
         if isinstance(self.interventions, Intervention):
             return [(self.interventions, list(range(n_rows)))]
-        if len(self.interventions) != n_rows:
+        if len(self.interventions) < n_rows:
             raise ValueError(
                 f"There are {len(self.interventions)} interventions for {n_rows} rows."
             )
         rows: dict[int, list[int]] = {id(change): [] for change in self.different}
-        for row, change in enumerate(self.interventions):
+        for row, change in enumerate(self.interventions[:n_rows]):
             rows[id(change)].append(row)
         return [(change, rows[id(change)]) for change in self.different]
 

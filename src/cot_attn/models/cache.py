@@ -64,10 +64,10 @@ class RoomyLayer(DynamicLayer):
             torch.index_select(source[:, :, :width], 0, rows, out=place)
         self._use(self._buffers, stop, width)
 
-    def part(self, rows: slice) -> "RoomyLayer":
-        """Return a layer that shares the memory of some rows."""
+    def part(self, rows: slice, width: int | None = None) -> "RoomyLayer":
+        """Return a layer that shares the memory of some rows, and of their first positions."""
         buffers = tuple(each[rows] for each in self._buffers)
-        return self._like(buffers, len(buffers[0]), self._width)
+        return self._like(buffers, len(buffers[0]), self._width if width is None else width)
 
     def rejoin(self, parts: Sequence["RoomyLayer"]) -> None:
         """Use what has been written into parts that together are all rows, in order."""
@@ -78,7 +78,7 @@ class RoomyLayer(DynamicLayer):
         self._use(buffers, self._rows, width)
 
     def keep(self, order: Int[Tensor, " rows"]) -> None:
-        """Keep chosen rows: those that stay where they are, and later ones that replace others."""
+        """Keep chosen rows, without repeats, in that order; those that stay are not touched."""
         moved = torch.nonzero(order != torch.arange(len(order), device=order.device))[:, 0]
         for buffer in self._buffers:
             states = buffer[:, :, : self._width]
@@ -121,9 +121,9 @@ def admit(cache: Cache, other: Cache, rows: Int[Tensor, " rows"]) -> None:
         layer.admit(source, rows)
 
 
-def part(cache: Cache, rows: slice) -> Cache:
-    """Return a cache that shares the memory of some rows."""
-    return Cache(layers=[layer.part(rows) for layer in _layers(cache)])
+def part(cache: Cache, rows: slice, width: int | None = None) -> Cache:
+    """Return a cache that shares the memory of some rows, and of their first positions."""
+    return Cache(layers=[layer.part(rows, width) for layer in _layers(cache)])
 
 
 def rejoin(cache: Cache, parts: Sequence[Cache]) -> None:
@@ -133,7 +133,7 @@ def rejoin(cache: Cache, parts: Sequence[Cache]) -> None:
 
 
 def keep(cache: Cache, order: Int[Tensor, " rows"]) -> None:
-    """Keep chosen rows: those that stay where they are, and later ones that replace others."""
+    """Keep chosen rows of a cache, without repeats, in that order."""
     for layer in _layers(cache):
         layer.keep(order)
 

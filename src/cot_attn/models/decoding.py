@@ -1,7 +1,9 @@
 """Greedy decoding, row by row until EOS."""
 
+from bisect import bisect_right
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cot_attn.models.rollout import Rollout
@@ -35,37 +37,40 @@ def continued(
 ) -> list[list[int]]:
     """Go on decoding from answers of different lengths and return what each row adds, without EOS.
 
+    Token number j of an answer is decoded at the same time in all rows, and stands in the same
+    column: rows that have said more join later.
+
     Parameters
     ----------
     rollout
-        A closed rollout in which each row has said `n_said` tokens.
+        A closed rollout in which each row has said `n_said` tokens, and perhaps others behind
+        them, which are forgotten.
     tokens
         Each row's next token, which has not been fed.
     n_said
-        How many tokens each row has said.
+        How many tokens each row has said, in ascending order.
     max_new_tokens
         The greatest number of tokens in a whole answer.
     """
     template = rollout.model.template
-    columns: list[Tensor] = []
+    tokens, alive = tokens.clone(), torch.ones_like(tokens, dtype=torch.bool)
+    added = tokens.new_full((len(tokens), max_new_tokens), -1)
     workspace = Workspace()
-    alive = torch.ones_like(tokens, dtype=torch.bool)
-    start = int(n_said.min()) if len(n_said) else 0
-    for index in range(start, max_new_tokens):
-        at = n_said + len(columns)
-        alive = alive & (at < max_new_tokens) & ~ends(tokens, at, template)
-        columns.append(tokens.masked_fill(~alive, -1))
-        # A row whose answer is full now has nothing more to predict.
-        going_on = alive & (at + 1 < max_new_tokens)
-        if not going_on.any():
-            break
-        fed = tokens.masked_fill(~going_on, template.eos)
-        logits = rollout.answer(index, fed[:, None], going_on[:, None], workspace)[:, 0]
-        tokens = next_tokens(logits, template)
-    if not columns:
-        return [[] for _ in range(len(tokens))]
-    rows: list[list[int]] = torch.stack(columns, dim=1).tolist()
-    return [[token for token in row if token >= 0] for row in rows]
+    begun, n_begun, joining = rollout, 0, n_said.tolist()
+    for index in range(min(joining, default=max_new_tokens), max_new_tokens):
+        n_joined = bisect_right(joining, index)
+        if n_joined > n_begun:
+            n_begun, begun = n_joined, rollout.answered(n_joined, index)
+        said, going_on = tokens[:n_begun], alive[:n_begun]
+        going_on &= ~ends(said, index, template)
+        added[:n_begun, index] = said.masked_fill(~going_on, -1)
+        if index + 1 == max_new_tokens or not alive.any():
+            break  # a row whose answer is full has nothing more to predict
+        if going_on.any():
+            fed = said.masked_fill(~going_on, template.eos)
+            logits = begun.answer(index, fed[:, None], going_on[:, None], workspace)[:, 0]
+            said.copy_(next_tokens(logits, template))
+    return [[token for token in row if token >= 0] for row in added.tolist()]
 
 
 def next_tokens(
@@ -81,7 +86,8 @@ def next_tokens(
     return tokens
 
 
-def ends(tokens: Int[Tensor, " batch"], at: Int[Tensor, " batch"], template: Template) -> Tensor:
-    """Return where answer token number `at` of each row ends its answer."""
-    eos = tokens == template.eos
-    return eos if template.stop_at_first else eos & (at > 0)
+def ends(tokens: Int[Tensor, " batch"], index: int, template: Template) -> Bool[Tensor, " batch"]:
+    """Return where answer token number `index` of a row ends its answer."""
+    if index == 0 and not template.stop_at_first:
+        return torch.zeros_like(tokens, dtype=torch.bool)
+    return tokens == template.eos

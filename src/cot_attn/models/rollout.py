@@ -224,32 +224,31 @@ class Rollout:
         self._hidden_states = [torch.cat(each) for each in own]
         cache.rejoin(self._cache, [part._cache for part in parts])
 
-    def keep(self, rows: Int[Tensor, " rows"]) -> Int[Tensor, " rows"]:
-        """Keep chosen rows alone, without repeats, and return the order in which they stand now.
-
-        As few as possible are moved: the last ones, to where other rows were.
-        """
-        order = torch.arange(len(rows), device=rows.device)
-        vacated = torch.ones_like(order, dtype=torch.bool)
-        vacated[rows[rows < len(rows)]] = False
-        order[vacated] = rows[rows >= len(rows)]
-        indices = order.tolist()
+    def keep(self, rows: Int[Tensor, " rows"]) -> None:
+        """Keep chosen rows alone, without repeats, in the order in which they are given."""
+        indices = rows.tolist()
         self.problems = tuple(self.problems[row] for row in indices)
         self.layout = self.layout.rows(indices)
-        self._mask, self._positions = self._mask[order], self._positions[order]
-        self._hidden_states = [hidden[order] for hidden in self._hidden_states]
-        cache.keep(self._cache, order)
-        return order
+        self._mask, self._positions = self._mask[rows], self._positions[rows]
+        self._hidden_states = [hidden[rows] for hidden in self._hidden_states]
+        cache.keep(self._cache, rows)
 
-    def unsay(self, n_said: Int[Tensor, " batch"]) -> None:
-        """Go on as if each row had said that many of its answer tokens, and no more.
+    def answered(self, n_rows: int, n_tokens: int) -> "Rollout":
+        """Return the first rows as they were when each had said so many of its answer tokens.
 
-        The columns of the tokens that a row did not say stay where they are, and nothing attends
-        to them: what is fed next stands behind them, at the position of each row's next token.
+        What is fed to them next stands right behind those tokens: some models attend by counting
+        columns (windows, ALiBi), so no column may be left that nobody said. The memory is shared,
+        and the tokens behind are overwritten. Where all rows stand there, it is this rollout.
         """
-        columns = torch.arange(self._mask.shape[1], device=self._mask.device)
-        self._mask = self._mask & (columns < self.layout.eot.stop + n_said[:, None])
-        self._positions = self._mask.sum(dim=1)
+        width = self.layout.eot.stop + n_tokens
+        if (n_rows, width) == self._mask.shape:
+            return self
+        other = self.part(slice(n_rows))
+        other._mask = self._mask[:n_rows, :width].clone()
+        other._mask[:, self.layout.eot.stop :] = True
+        other._positions = other._mask.sum(dim=1)
+        other._cache = cache.part(self._cache, slice(n_rows), width)
+        return other
 
     @contextmanager
     def _at(self, stage: Stage) -> Iterator[None]:
