@@ -79,6 +79,12 @@ def read_base(base: str | PathLike[str]) -> Base:
         Where there is no such folder, hub id or file in it, or the hub cannot be reached.
     """
     source = str(Path(base).expanduser()) if str(base).startswith("~") else str(base)
+    file = Path(source) / "config.json"
+    if file.is_file() and not file.read_bytes().strip():
+        raise FileNotFoundError(
+            f"{file} is empty. Give as base= the folder or hub id of the model that the checkpoint "
+            "was trained from."
+        )
     try:
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:

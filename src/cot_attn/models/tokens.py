@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -83,23 +84,30 @@ def grown_vocabulary(
         "bot": dict(_sources(base, folder, added.bot, "bot", said["bot"])),
         "eot": dict(_sources(base, folder, added.eot, "eot", said["eot"])),
     }
-    bot = _agreed("bot", sources["bot"])
-    eot = _agreed("eot", sources["eot"])
-    if n_rows is None or bot is None or eot is None:  # then the embedding must have the usual size
-        n_rows = base.n_vocabulary + len(added.names)
+    bot, eot = (_agreed(role, told) for role, told in sources.items())
+    n_usual = base.n_vocabulary + len(usual)
     if bot is None and eot is None:
         base.check_tokenizer()
+        return Vocabulary(base.grown(n_usual, usual), usual[added.bot], usual[added.eot])
+    n_rows = n_usual if n_rows is None else n_rows
+    if (bot is None or eot is None) and n_rows != n_usual:
+        known, unknown = ("eot", "bot") if bot is None else ("bot", "eot")
+        raise ValueError(
+            f"Of the tokens that open and close the thoughts, only the id of {known} is known "
+            f"({', '.join(sources[known])}). Where the embedding has {n_rows} rows, {unknown} has "
+            "not its usual id either; give bot= and eot=."
+        )
     bot = usual[added.bot] if bot is None else bot
     eot = usual[added.eot] if eot is None else eot
     _check(bot, eot, n_rows, base)
-    if (bot, eot) == (usual[added.bot], usual[added.eot]):
-        names = usual
-    else:
+    if (bot, eot) != (usual[added.bot], usual[added.eot]):
         names = {added.bot: bot, added.eot: eot}
+    else:
+        names = usual
     notes: tuple[str, ...] = ()
-    if (bot, eot, n_rows) != (usual[added.bot], usual[added.eot], base.n_vocabulary + len(usual)):
-        told = sorted({source for each in sources.values() for source in each})
-        notes = (f"bot={bot} and eot={eot} of {n_rows} token ids, from {' and '.join(told)}",)
+    if names is not usual or n_rows != n_usual:
+        where = sorted({source for told in sources.values() for source in told})
+        notes = (f"bot={bot} and eot={eot} of {n_rows} token ids, from {' and '.join(where)}",)
     return Vocabulary(base.grown(n_rows, names), bot, eot, notes)
 
 
@@ -108,9 +116,9 @@ def _sources(
 ) -> Iterator[tuple[str, int]]:
     """Yield who says which id a token has."""
     if said is not None:
-        if type(said) is not int or said < 0:
+        if isinstance(said, bool) or not isinstance(said, Integral) or int(said) < 0:
             raise ValueError(f"{role} is {said!r}; give the token's id, a whole number.")
-        yield f"{role}=", said
+        yield f"{role}=", int(said)
     for file in (folder / each for each in _FILES):
         ids = _read_ids(file)
         if name in ids:
