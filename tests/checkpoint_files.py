@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 CONFORMANCE = Path(__file__).parent / "conformance"
 CODI = CONFORMANCE / "codi_gpt2"
@@ -120,3 +122,44 @@ def projection_from(tensors: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
         return nn.functional.layer_norm(out, out.shape[-1:], t["prj.ln.weight"], t["prj.ln.bias"])
 
     return project
+
+
+def llama_config(**changes: Any) -> LlamaConfig:
+    """A small Llama with grouped queries and rotary scaling."""
+    return LlamaConfig(
+        vocab_size=200,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=128,
+        bos_token_id=198,
+        eos_token_id=199,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 500000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+        **{"tie_word_embeddings": True, **changes},
+    )
+
+
+def llama_base(folder: Path, **changes: Any) -> Path:
+    """A base folder whose tokenizer puts BOS in front."""
+    vocabulary = {f"w{i}": i for i in range(198)} | {"<bos>": 198, "<eos>": 199}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<bos>", "<eos>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", 198)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>"
+    ).save_pretrained(folder)
+    llama_config(**changes).save_pretrained(folder)
+    return folder

@@ -5,14 +5,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from checkpoint_files import (
     COCONUT,
@@ -21,6 +14,8 @@ from checkpoint_files import (
     Golden,
     coconut_tensors,
     codi_tensors,
+    llama_base,
+    llama_config,
     plain_loop,
     projection_from,
 )
@@ -210,46 +205,6 @@ def test_sim_cots_explaining_model_is_reported_and_changes_nothing(tmp_path):
 # Llama with grouped-query attention, LoRA on all seven projections, BOS -----------------------
 
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "gate_proj"]
-
-
-def llama_config(**changes):
-    return LlamaConfig(
-        vocab_size=200,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=128,
-        bos_token_id=198,
-        eos_token_id=199,
-        rope_parameters={
-            "rope_type": "llama3",
-            "rope_theta": 500000.0,
-            "factor": 8.0,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 64,
-        },
-        **{"tie_word_embeddings": True, **changes},
-    )
-
-
-def llama_base(folder, **changes):
-    """A base folder whose tokenizer puts BOS in front."""
-    vocabulary = {f"w{i}": i for i in range(198)} | {"<bos>": 198, "<eos>": 199}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.add_special_tokens(["<bos>", "<eos>"])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", special_tokens=[("<bos>", 198)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>"
-    ).save_pretrained(folder)
-    llama_config(**changes).save_pretrained(folder)
-    return folder
 
 
 def llama_tensors(**changes):

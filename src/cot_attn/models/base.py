@@ -1,7 +1,7 @@
 """The model that a checkpoint was trained from: its architecture and its tokenizer."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -43,18 +43,30 @@ class Base:
             )
         return eos
 
-    def grown(self, tokens: Sequence[str]) -> "Base":
-        """Return the base with tokens added behind the model's last id.
+    def check_tokenizer(self) -> None:
+        """Raise where the tokenizer has more tokens than the model."""
+        if len(self.tokenizer) > self.n_vocabulary:
+            raise ValueError(
+                f"The tokenizer of {self.source} has {len(self.tokenizer)} tokens, its model "
+                f"{self.n_vocabulary}. Give as base= a folder whose tokenizer and config.json "
+                "belong together, as they were before training added tokens."
+            )
 
-        Where the tokenizer has fewer ids than the model (Qwen pads its embedding) or has one of the
-        names already, names would get the wrong ids; then the added ids stay nameless.
+    def grown(self, n_rows: int, tokens: Mapping[str, int]) -> "Base":
+        """Return the base with another number of token ids and with names for added tokens.
+
+        Where the tokenizer would give the names other ids (Qwen's has fewer ids than the model) or
+        has one of them already, the added ids stay nameless.
         """
         config = copy.deepcopy(self.config)
-        config.vocab_size = self.n_vocabulary + len(tokens)
+        config.vocab_size = n_rows
         tokenizer = copy.deepcopy(self.tokenizer)
-        taken = tokenizer.get_vocab().keys() & set(tokens)
-        if len(tokenizer) == self.n_vocabulary and not taken:
-            tokenizer.add_tokens(list(tokens), special_tokens=True)
+        names = sorted(tokens, key=lambda name: tokens[name])
+        ids = range(len(tokenizer), len(tokenizer) + len(names))
+        if [tokens[name] for name in names] == list(ids) and not (
+            tokenizer.get_vocab().keys() & set(names)
+        ):
+            tokenizer.add_tokens(names, special_tokens=True)
         return Base(self.source, config, tokenizer)
 
 
@@ -65,10 +77,14 @@ def read_base(base: str | PathLike[str]) -> Base:
     ------
     FileNotFoundError
         Where there is no such folder, hub id or file in it, or the hub cannot be reached.
-    ValueError
-        Where the tokenizer has more tokens than the model.
     """
     source = str(Path(base).expanduser()) if str(base).startswith("~") else str(base)
+    file = Path(source) / "config.json"
+    if file.is_file() and not file.read_bytes().strip():
+        raise FileNotFoundError(
+            f"{file} is empty. Give as base= the folder or hub id of the model that the checkpoint "
+            "was trained from."
+        )
     try:
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
@@ -77,14 +93,7 @@ def read_base(base: str | PathLike[str]) -> Base:
             "folder or hub id of the model that the checkpoint was trained from. Only its "
             "config.json and tokenizer files are needed."
         ) from error
-    tokenizer = read_tokenizer(source)
-    if len(tokenizer) > config.vocab_size:
-        raise ValueError(
-            f"The tokenizer of {source} has {len(tokenizer)} tokens, its model "
-            f"{config.vocab_size}. Give as base= a folder whose tokenizer and config.json belong "
-            "together, as they were before training added tokens."
-        )
-    return Base(source, config, tokenizer)
+    return Base(source, config, read_tokenizer(source))
 
 
 def read_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from cot_attn.models.keys import Misfit
+from cot_attn.models.keys import Misfit, Shape
 
 
 def likely_cause(
@@ -34,15 +34,31 @@ def likely_cause(
         )
     if all(key.startswith("prj.") for key in at_fault):
         return "The likely cause: a projection of another form, or a damaged file."
-    if list(misfit.misshapen) == [embedding] == at_fault:
-        rows = misfit.misshapen[embedding][0][0]
+    if (shapes := misfit.misshapen.get(embedding)) and _only_rows(misfit, *shapes):
         return (
             "The likely cause: the wrong base, or another number of added tokens. The checkpoint "
-            f"knows {rows} token ids; the base has {n_base}, and this family adds {n_added}."
+            f"knows {shapes[0][0]} token ids; the base has {n_base}, and this family adds "
+            f"{n_added}. If its embedding was padded or grown by other tokens as well, put its "
+            "added_tokens.json beside it, or give bot= and eot=, the ids of the tokens that open "
+            "and close the thoughts."
         )
     known = len(set(given)) - len(misfit.unexpected)
     if known == 0:
         return "The likely cause: the wrong family; none of the keys is known."
     return (
         "The likely cause: another base model, or another size of it; give the right one as base=."
+    )
+
+
+def _only_rows(misfit: Misfit, got: Shape, want: Shape) -> bool:
+    """Whether all that is wrong is the number of token ids."""
+    return (
+        not misfit.missing
+        and not misfit.unexpected
+        and got[1:] == want[1:]
+        and all(
+            len(one) == len(other)
+            and all(a == b or (a, b) == (got[0], want[0]) for a, b in zip(one, other, strict=True))
+            for one, other in misfit.misshapen.values()
+        )
     )

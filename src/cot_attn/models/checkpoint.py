@@ -13,6 +13,7 @@ from cot_attn.models.codi import convert_codi, is_codi
 from cot_attn.models.registry import KNOWN_UNUSED, CheckpointInfo, Family
 from cot_attn.models.report import LoadReport
 from cot_attn.models.weights import Weights, read_weights
+from cot_attn.models.wrappers import without_wrappers
 
 if TYPE_CHECKING:
     from cot_attn.models.continuous import ContinuousThoughtModel
@@ -29,11 +30,14 @@ class Said:
     base: str | None = None
     n_thoughts: int | None = None
     lora_alpha: int | float | None = None
+    use_rslora: bool | None = None
     remove_eos: bool | None = None
+    bot: int | None = None
+    eot: int | None = None
 
     def about_the_format(self) -> list[str]:
         """Return the names of what was said, leaving out what one may say of any model."""
-        names = ("family", "base", "lora_alpha", "remove_eos")
+        names = ("family", "base", "lora_alpha", "use_rslora", "remove_eos", "bot", "eot")
         return [name for name in names if getattr(self, name) is not None]
 
     def over(self, known: CheckpointInfo) -> CheckpointInfo:
@@ -43,6 +47,9 @@ class Said:
             base=self.base or known.base,
             n_thoughts=known.n_thoughts if self.n_thoughts is None else self.n_thoughts,
             lora_alpha=known.lora_alpha if self.lora_alpha is None else self.lora_alpha,
+            use_rslora=known.use_rslora if self.use_rslora is None else self.use_rslora,
+            bot=known.bot if self.bot is None else self.bot,
+            eot=known.eot if self.eot is None else self.eot,
         )
         if self.remove_eos is None:
             return info
@@ -85,7 +92,7 @@ def read_checkpoint(
     """
     from cot_attn.models.continuous import ContinuousThoughtModel
 
-    stored = read_weights(path, weights)
+    stored, wrappers = without_wrappers(read_weights(path, weights))
     family = _family(said.family or (known.family if known else None), stored)
     info = said.over(known or _unknown(path, family, said))
     base = read_base(info.base)
@@ -107,6 +114,7 @@ def read_checkpoint(
             n_tensors=converted.n_tensors,
             repeated=converted.repeated,
             unused=converted.unused,
+            notes=wrappers + converted.notes,
             verified=info.verified,
         ),
     )
@@ -115,9 +123,11 @@ def read_checkpoint(
 def _unknown(path: Path, family: Family, said: Said) -> CheckpointInfo:
     """Return what can be said of a checkpoint that nobody knows."""
     folder = path if path.is_dir() else path.parent
-    if said.base is None and not (folder / "config.json").is_file():
+    config = folder / "config.json"
+    if said.base is None and not (config.is_file() and config.read_bytes().strip()):
+        found = "an empty config.json" if config.is_file() else "no config.json"
         raise ValueError(
-            f"{folder} has no config.json. Give as base= the folder or hub id of the model that "
+            f"{folder} has {found}. Give as base= the folder or hub id of the model that "
             "the checkpoint was trained from."
         )
     if said.n_thoughts is None:

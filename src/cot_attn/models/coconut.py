@@ -9,23 +9,29 @@ that is for training only.
 from collections.abc import Iterable
 
 from cot_attn.models.base import Base
-from cot_attn.models.build import blank_model, embedding_name, language_model, tied_names
-from cot_attn.models.causes import likely_cause
 from cot_attn.models.converted import Converted
 from cot_attn.models.feedback import Identity
-from cot_attn.models.keys import check_finite, compare, take_known, take_repeats
+from cot_attn.models.inner import Place, read_inner
 from cot_attn.models.registry import CheckpointInfo
 from cot_attn.models.template import Template
+from cot_attn.models.tokens import AddedTokens
 from cot_attn.models.weights import Weights
 
-ADDED_TOKENS = ("<|start-latent|>", "<|end-latent|>", "<|latent|>")
-
-_PREFIX = "base_causallm."
+_PLACE = Place(
+    family="Coconut",
+    prefix="base_causallm.",
+    copy="embedding.",
+    added=AddedTokens(
+        ("<|start-latent|>", "<|end-latent|>", "<|latent|>"),
+        bot="<|start-latent|>",
+        eot="<|end-latent|>",
+    ),
+)
 
 
 def is_coconut(keys: Iterable[str]) -> bool:
     """Whether keys are those of a Coconut checkpoint."""
-    return any(key.startswith(_PREFIX) for key in keys)
+    return any(key.startswith(_PLACE.prefix) for key in keys)
 
 
 def convert_coconut(weights: Weights, base: Base, info: CheckpointInfo) -> Converted:
@@ -36,53 +42,33 @@ def convert_coconut(weights: Weights, base: Base, info: CheckpointInfo) -> Conve
     weights
         The checkpoint's tensors.
     base
-        The model that it was trained from, before tokens were added.
+        The model that it was trained from.
     info
         What its files do not say.
 
     Raises
     ------
     ValueError
-        Where a key is missing, not expected, or of the wrong shape, a number is not finite, or two
-        copies of a tied tensor differ.
+        Where the checkpoint does not fit; see `read_inner`.
     """
-    grown = base.grown(ADDED_TOKENS)
-    blank = blank_model(grown.config)
-    given = dict(weights.tensors)
-    ties = tied_names(blank)
-    embedding = _PREFIX + embedding_name(blank)
-    repeats = {_PREFIX + name: _PREFIX + first for name, first in ties.items()}
-
-    unused = take_known(given, info.unused)
-    repeated = take_repeats(given, {**repeats, "embedding.weight": embedding}, weights.where)
-    untied = {name: _PREFIX + name for name in blank.state_dict() if name not in ties}
-    wanted = {key: tuple(blank.state_dict()[name].shape) for name, key in untied.items()}
-    if misfit := compare(wanted, given):
-        cause = likely_cause(misfit, given, embedding, base.n_vocabulary, len(ADDED_TOKENS))
-        raise misfit.error(weights.where, f"a Coconut model on the base {base.source}", cause)
-    check_finite(given, weights.where)
+    inner = read_inner(weights, base, info, _PLACE, {})
+    vocabulary = inner.vocabulary
     return Converted(
-        language_model=language_model(
-            grown.config, {name: given[key] for name, key in untied.items()}
-        ),
-        tokenizer=grown.tokenizer,
+        language_model=inner.language_model,
+        tokenizer=vocabulary.base.tokenizer,
         feedback=Identity(),
-        template=_template(base, info),
-        n_tensors=len(wanted),
-        repeated=repeated,
-        unused=unused,
-        settings={},
-    )
-
-
-def _template(base: Base, info: CheckpointInfo) -> Template:
-    start, end = base.n_vocabulary, base.n_vocabulary + 1
-    return Template(
-        bot=(start,),
-        eot=(end,),
-        eos=base.eos,
-        question_suffix="\n",
-        # Coconut's decoding looks for EOS from the second answer token on.
-        stop_at_first=False,
-        answer_marker=info.answer_marker,
+        template=Template(
+            bot=(vocabulary.bot,),
+            eot=(vocabulary.eot,),
+            eos=vocabulary.base.eos,
+            question_suffix="\n",
+            # Coconut's decoding looks for EOS from the second answer token on.
+            stop_at_first=False,
+            answer_marker=info.answer_marker,
+        ),
+        n_tensors=inner.n_tensors,
+        repeated=inner.repeated,
+        unused=inner.unused,
+        settings=inner.settings,
+        notes=inner.notes,
     )

@@ -13,25 +13,27 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from cot_attn.models.base import Base
-from cot_attn.models.build import blank_model, embedding_name, language_model, tied_names
-from cot_attn.models.causes import likely_cause
 from cot_attn.models.converted import Converted, Setting
 from cot_attn.models.feedback import Feedback, Identity, Projection
-from cot_attn.models.keys import Shape, check_finite, compare, take_known, take_repeats
-from cot_attn.models.lora import Lora, find_lora, merge_lora
+from cot_attn.models.inner import Place, read_inner
+from cot_attn.models.keys import Shape
 from cot_attn.models.registry import CheckpointInfo
 from cot_attn.models.template import Template
+from cot_attn.models.tokens import AddedTokens, Vocabulary
 from cot_attn.models.weights import Weights
 
-ADDED_TOKENS = ("[PAD]", "<|bocot|>", "<|eocot|>")
-
-_PREFIX, _WRAPPED = "codi.", "codi.base_model.model."
+_PLACE = Place(
+    family="CODI",
+    prefix="codi.",
+    copy=None,
+    added=AddedTokens(("[PAD]", "<|bocot|>", "<|eocot|>"), bot="<|bocot|>", eot="<|eocot|>"),
+)
 _PROJECTION = {"prj.1": "expand", "prj.3": "contract", "prj.ln": "norm"}
 
 
 def is_codi(keys: Iterable[str]) -> bool:
     """Whether keys are those of a CODI checkpoint."""
-    return any(key.startswith(_PREFIX) for key in keys)
+    return any(key.startswith(_PLACE.prefix) for key in keys)
 
 
 def convert_codi(weights: Weights, base: Base, info: CheckpointInfo) -> Converted:
@@ -42,83 +44,48 @@ def convert_codi(weights: Weights, base: Base, info: CheckpointInfo) -> Converte
     weights
         The checkpoint's tensors.
     base
-        The model that it was trained from, before tokens were added.
+        The model that it was trained from.
     info
         What its files do not say.
 
     Raises
     ------
     ValueError
-        Where a key is missing, not expected, or of the wrong shape, a number is not finite, two
-        copies of a tied tensor differ, or there is LoRA and no alpha for it.
+        Where the checkpoint does not fit; see `read_inner`.
     """
-    grown = base.grown(ADDED_TOKENS)
-    blank = blank_model(grown.config)
-    given = dict(weights.tensors)
-    prefix = _WRAPPED if any(key.startswith(_WRAPPED) for key in given) else _PREFIX
-    inner = {
-        key.removeprefix(prefix): tensor for key, tensor in given.items() if key.startswith(prefix)
-    }
-    lora = find_lora(inner)
-    keys = {name: prefix + (lora.key(name) if lora else name) for name in blank.state_dict()}
-    ties = tied_names(blank)
-
-    unused = take_known(given, info.unused)
-    repeated = take_repeats(
-        given, {keys[name]: keys[first] for name, first in ties.items()}, weights.where
-    )
-    untied = {name: key for name, key in keys.items() if name not in ties}
-    wanted = {key: tuple(blank.state_dict()[name].shape) for name, key in untied.items()}
-    halves = lora.shapes(blank) if lora else {}
-    wanted |= {prefix + name: shape for name, shape in halves.items()}
-    wanted |= _projection_shapes(given, d_model=wanted[keys[embedding_name(blank)]][1])
-    if misfit := compare(wanted, given):
-        embedding = keys[embedding_name(blank)]
-        cause = likely_cause(misfit, given, embedding, base.n_vocabulary, len(ADDED_TOKENS))
-        raise misfit.error(weights.where, f"a CODI model on the base {base.source}", cause)
-    check_finite(given, weights.where)
-    alpha = _alpha(info, lora, weights) if lora else None
-
-    model = language_model(grown.config, {name: given[key] for name, key in untied.items()})
-    if lora and alpha is not None:
-        model = merge_lora(model, lora, alpha, {name: inner[name] for name in halves})
+    given = weights.tensors
+    shapes = _projection_shapes(given, d_model=base.config.hidden_size)
+    inner = read_inner(weights, base, info, _PLACE, shapes)
     feedback, described = _feedback(given)
     return Converted(
-        language_model=model,
-        tokenizer=grown.tokenizer,
+        language_model=inner.language_model,
+        tokenizer=inner.vocabulary.base.tokenizer,
         feedback=feedback,
-        template=_template(base, info),
-        n_tensors=len(wanted),
-        repeated=repeated,
-        unused=unused,
+        template=_template(inner.vocabulary, info),
+        n_tensors=inner.n_tensors,
+        repeated=inner.repeated,
+        unused=inner.unused,
         settings={
             "remove_eos": info.remove_eos,
-            "lora_rank": lora.rank if lora else None,
-            "lora_alpha": alpha,
+            "lora_rank": None,
+            "lora_alpha": None,
+            **inner.settings,
             **described,
         },
+        notes=inner.notes,
     )
 
 
-def _template(base: Base, info: CheckpointInfo) -> Template:
-    bot, eot = base.n_vocabulary + 1, base.n_vocabulary + 2
+def _template(vocabulary: Vocabulary, info: CheckpointInfo) -> Template:
+    bot, eot, eos = vocabulary.bot, vocabulary.eot, vocabulary.base.eos
     return Template(
-        bot=(base.eos, bot) if info.eos_before_bot else (bot,),
-        eot=(eot, base.eos) if info.eos_after_eot else (eot,),
-        eos=base.eos,
+        bot=(eos, bot) if info.eos_before_bot else (bot,),
+        eot=(eot, eos) if info.eos_after_eot else (eot,),
+        eos=eos,
         suppressed=(eot,),
         normalise_spaces=True,
         answer_marker=info.answer_marker,
     )
-
-
-def _alpha(info: CheckpointInfo, lora: Lora, weights: Weights) -> int | float:
-    if info.lora_alpha is None:
-        raise ValueError(
-            f"{weights.where} has LoRA of rank {lora.rank}, and no file says its alpha. Give "
-            "lora_alpha=; CODI's own scripts train with 32."
-        )
-    return info.lora_alpha
 
 
 def _projection_shapes(given: Mapping[str, Tensor], d_model: int) -> dict[str, Shape]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
-from functools import cached_property
 from numbers import Integral
 from os import PathLike
 from typing import Any
@@ -17,6 +16,7 @@ from cot_attn.data.problem import Problem
 from cot_attn.data.spans import value_token
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback
+from cot_attn.models.integrity import WeightHash, check_unprocessed
 from cot_attn.models.questions import Question, encode
 from cot_attn.models.registry import Family
 from cot_attn.models.report import LoadReport
@@ -48,7 +48,8 @@ class ContinuousThoughtModel:
     name
         What results call this model.
     checkpoint
-        Start of the SHA-256 of its weights; computed from the tensors when it is not given.
+        Start of the SHA-256 of the weights that it has now; computed from the tensors when it is
+        not given, and again once they have changed.
     load_report
         What was read from where, where it was loaded from files.
     """
@@ -66,6 +67,7 @@ class ContinuousThoughtModel:
         load_report: LoadReport | None = None,
     ) -> None:
         _check_count("n_thoughts", n_thoughts)
+        check_unprocessed(bridge)
         self.bridge = bridge
         self.feedback = feedback.to(device=self.device, dtype=self.dtype)
         self.template = template
@@ -74,7 +76,7 @@ class ContinuousThoughtModel:
         self.name = name or str(bridge.cfg.model_name)
         self.running: Rollout | None = None
         self.load_report = load_report
-        self._given_checkpoint = checkpoint
+        self._weight_hash = WeightHash(self, checkpoint)
         self._watchers: list[Callable[[Run], None]] = []
 
     # What it is -------------------------------------------------------------------------------
@@ -124,14 +126,10 @@ class ContinuousThoughtModel:
         limit = getattr(self.bridge.original_model.config, "max_position_embeddings", None)
         return int(limit) if limit else 2**31
 
-    @cached_property
+    @property
     def checkpoint(self) -> str:
-        """First twelve hex digits of the SHA-256 of the weights."""
-        if self._given_checkpoint is not None:
-            return self._given_checkpoint
-        from cot_attn.models.pretrained import fingerprint
-
-        return fingerprint(self)
+        """First twelve hex digits of the SHA-256 of the weights, as they are now."""
+        return self._weight_hash()
 
     def provenance(self) -> dict[str, str]:
         """Return what a result says about the model that it came from."""
@@ -209,6 +207,7 @@ class ContinuousThoughtModel:
         self, problems: Sequence[Problem], questions: Sequence[Sequence[int]], n_thoughts: int
     ) -> Rollout:
         """Return one batch at its start, to be driven step by step."""
+        check_unprocessed(self.bridge)
         self.bridge.eval()
         self.feedback.eval()
         return Rollout(self, problems, questions, n_thoughts)
@@ -367,7 +366,10 @@ class ContinuousThoughtModel:
         base: str | PathLike[str] | None = None,
         n_thoughts: int | None = None,
         lora_alpha: int | float | None = None,
+        use_rslora: bool | None = None,
         remove_eos: bool | None = None,
+        bot: int | None = None,
+        eot: int | None = None,
         weights: str | None = None,
         sha256: str | None = None,
         revision: str | None = None,
@@ -387,7 +389,10 @@ class ContinuousThoughtModel:
             base=base,
             n_thoughts=n_thoughts,
             lora_alpha=lora_alpha,
+            use_rslora=use_rslora,
             remove_eos=remove_eos,
+            bot=bot,
+            eot=eot,
             weights=weights,
             sha256=sha256,
             revision=revision,

@@ -29,7 +29,9 @@ class Converted:
     repeated, unused
         Keys whose tensor repeats another's, and known keys that are not needed.
     settings
-        What the shapes of the tensors said.
+        What the shapes of the tensors and the files beside them said.
+    notes
+        What was done to the checkpoint that is not always done, a sentence each.
     """
 
     language_model: PreTrainedModel
@@ -40,3 +42,4 @@ class Converted:
     repeated: tuple[str, ...]
     unused: tuple[str, ...]
     settings: dict[str, Setting]
+    notes: tuple[str, ...]

@@ -33,7 +33,10 @@ def load(
     base: str | PathLike[str] | None = None,
     n_thoughts: int | None = None,
     lora_alpha: int | float | None = None,
+    use_rslora: bool | None = None,
     remove_eos: bool | None = None,
+    bot: int | None = None,
+    eot: int | None = None,
     weights: str | None = None,
     sha256: str | None = None,
     revision: str | None = None,
@@ -58,10 +61,19 @@ def load(
     n_thoughts
         How many thoughts a run has unless it is told otherwise.
     lora_alpha
-        LoRA's alpha, for CODI checkpoints with LoRA.
+        LoRA's alpha, where there is LoRA; by default what `adapter_config.json` beside the weights
+        says, or what is known.
+    use_rslora
+        Whether LoRA was trained with rsLoRA's scale, alpha / sqrt(rank); by default as for
+        `lora_alpha`, and otherwise not.
     remove_eos
         CODI's training flag: whether there is no EOS before BOT and after EOT. By default the
         known checkpoint's own, and otherwise true, as in CODI's scripts.
+    bot, eot
+        The ids of the tokens that open and close the thoughts. By default those that the files of
+        a tokenizer beside the weights or the base's tokenizer give to the family's names; where
+        they name none, the added tokens follow the base's last id. Needed where the embedding was
+        padded, or grown by other tokens too.
     weights
         The name of the weight file in a folder that has several.
     sha256
@@ -86,7 +98,16 @@ def load(
     name, dtype, device = str(name_or_path), _dtype(dtype), _device(device)
     path = bundled_models().get(name, Path(name).expanduser())
     known, commit = known_checkpoints().get(name), None
-    said = Said(family, base if base is None else str(base), n_thoughts, lora_alpha, remove_eos)
+    said = Said(
+        family,
+        base if base is None else str(base),
+        n_thoughts,
+        lora_alpha,
+        use_rslora,
+        remove_eos,
+        bot,
+        eot,
+    )
     if n_thoughts is not None and n_thoughts < 0:
         raise ValueError(f"n_thoughts is {n_thoughts}; give 0 or more.")
     if path.exists():

@@ -21,6 +21,7 @@ from transformers import AutoConfig, PretrainedConfig
 from cot_attn.models.base import read_tokenizer
 from cot_attn.models.build import blank_model, bridged, language_model, untied_names
 from cot_attn.models.feedback import Feedback, Identity, Projection
+from cot_attn.models.integrity import check_unprocessed
 from cot_attn.models.keys import check_finite, compare
 from cot_attn.models.report import LoadReport
 from cot_attn.models.template import Template
@@ -163,11 +164,7 @@ def read(
 
 def named_tensors(model: "ContinuousThoughtModel") -> dict[str, Tensor]:
     """Return every weight by the name it has in the format, tied ones once."""
-    if getattr(model.bridge, "compatibility_mode", False):
-        raise ValueError(
-            "The bridge is in TransformerLens' compatibility mode, which folds weights into one "
-            "another. Save the model before enable_compatibility_mode()."
-        )
+    check_unprocessed(model.bridge)
     hf_model = model.bridge.original_model
     blank = blank_model(hf_model.config)
     # The bridge puts its components round the original ones; the names are theirs otherwise.

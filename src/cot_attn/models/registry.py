@@ -43,6 +43,11 @@ class CheckpointInfo:
         How keys begin that are known and that running the model does not need.
     verified
         What the format was compared with, and on what.
+    use_rslora
+        Whether LoRA's scale is alpha / sqrt(rank) (rsLoRA) instead of alpha / rank.
+    bot, eot
+        The ids of the tokens that open and close the thoughts, where they do not follow the base's
+        last id and no file of the tokenizer names them.
 
     Examples
     --------
@@ -60,6 +65,9 @@ class CheckpointInfo:
     weights: str | None = None
     unused: tuple[str, ...] = ()
     verified: str = "nothing"
+    use_rslora: bool | None = None
+    bot: int | None = None
+    eot: int | None = None
 
     @property
     def remove_eos(self) -> bool:

@@ -32,6 +32,8 @@ class LoadReport:
         Keys whose tensor repeats another's (tied embeddings), compared and left out.
     unused
         Keys that are known and that running the model does not need.
+    notes
+        What was done to the checkpoint that is not always done, such as prefixes taken off.
     verified
         What the format of this checkpoint was compared with.
     checks
@@ -47,6 +49,7 @@ class LoadReport:
     n_tensors: int = 0
     repeated: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     verified: str = ""
     checks: tuple[str, ...] = ()
 
@@ -65,6 +68,7 @@ class LoadReport:
             "tensors": self.n_tensors,
             "repeated": _listed(self.repeated),
             "unused": _listed(self.unused),
+            "notes": "; ".join(self.notes),
             "verified": self.verified,
             "checks": ", ".join(self.checks),
         }

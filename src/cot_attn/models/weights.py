@@ -39,6 +39,11 @@ class Weights:
         return combined_digest(self.digests.values())
 
     @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return next(iter(self.digests)).parent
+
+    @property
     def where(self) -> str:
         """The files in words."""
         first, *others = map(str, self.digests)

@@ -1,0 +1,174 @@
+"""The language model inside a checkpoint's state dict: LoRA merged, vocabulary grown."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from transformers import PretrainedConfig, PreTrainedModel
+
+from cot_attn.models.adapter_config import (
+    NAME,
+    Strength,
+    check_no_adapter,
+    find_strength,
+    read_adapter_config,
+)
+from cot_attn.models.base import Base
+from cot_attn.models.build import blank_model, embedding_name, language_model, tied_names
+from cot_attn.models.causes import likely_cause
+from cot_attn.models.converted import Setting
+from cot_attn.models.keys import Shape, check_finite, compare, take_known, take_repeats
+from cot_attn.models.lora import Lora, find_lora
+from cot_attn.models.registry import CheckpointInfo
+from cot_attn.models.tokens import AddedTokens, Vocabulary, grown_vocabulary
+from cot_attn.models.weights import Weights
+
+_WRAPPED = "base_model.model."  # what peft puts before every name
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a family keeps its language model.
+
+    Attributes
+    ----------
+    family
+        What the family is called in errors.
+    prefix
+        How the keys of the language model begin.
+    copy
+        How the keys of a second copy of its input embedding begin, if there is one.
+    added
+        The tokens that the family adds to the vocabulary.
+    """
+
+    family: str
+    prefix: str
+    copy: str | None
+    added: AddedTokens
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The language model of a checkpoint; the other attributes are those of `Converted`."""
+
+    language_model: PreTrainedModel
+    vocabulary: Vocabulary
+    n_tensors: int
+    repeated: tuple[str, ...]
+    unused: tuple[str, ...]
+    settings: dict[str, Setting]
+    notes: tuple[str, ...]
+
+
+def read_inner(
+    weights: Weights,
+    base: Base,
+    info: CheckpointInfo,
+    place: Place,
+    beside: Mapping[str, Shape],
+) -> Inner:
+    """Read the language model of a checkpoint, and check that the checkpoint has all and no more.
+
+    Parameters
+    ----------
+    weights
+        The checkpoint's tensors.
+    base
+        The model that it was trained from.
+    info
+        What its files do not say.
+    place
+        Where the language model is.
+    beside
+        The keys and shapes that the checkpoint has besides.
+
+    Raises
+    ------
+    ValueError
+        Where a key is missing, not expected, or of the wrong shape, a number is not finite, two
+        copies of a tied tensor differ, or LoRA's strength or a token's id is not known.
+    """
+    given = dict(weights.tensors)
+    unused = take_known(given, info.unused)
+    wrapped = place.prefix + _WRAPPED
+    prefix = wrapped if any(key.startswith(wrapped) for key in given) else place.prefix
+    inner = {
+        key.removeprefix(prefix): tensor for key, tensor in given.items() if key.startswith(prefix)
+    }
+    lora = find_lora(inner, weights.where)
+    blank = blank_model(base.config)
+    keys = {name: prefix + (lora.key(name) if lora else name) for name in blank.state_dict()}
+    ties, embedding = tied_names(blank), embedding_name(blank)
+    repeats = {keys[name]: keys[first] for name, first in ties.items()}
+    if place.copy is not None:
+        module = f"{prefix}{embedding.rpartition('.')[0]}."
+        repeats |= {
+            key: module + key.removeprefix(place.copy)
+            for key in given
+            if key.startswith(place.copy)
+        }
+    repeated = take_repeats(given, repeats, weights.where)
+
+    table = given.get(keys[embedding])
+    n_rows = len(table) if table is not None and table.ndim == 2 else None
+    said = {"bot": info.bot, "eot": info.eot}
+    vocabulary = grown_vocabulary(base, place.added, n_rows, weights.folder, said)
+    blank = blank_model(vocabulary.base.config)
+    untied = {name: key for name, key in keys.items() if name not in ties}
+    wanted = {key: tuple(blank.state_dict()[name].shape) for name, key in untied.items()}
+    halves = lora.shapes(blank) if lora else {}
+    wanted |= {prefix + name: shape for name, shape in halves.items()} | dict(beside)
+    if misfit := compare(wanted, given):
+        n_added = len(place.added.names)
+        cause = likely_cause(misfit, given, keys[embedding], base.n_vocabulary, n_added)
+        what = f"a {place.family} model on the base {base.source}"
+        raise misfit.error(weights.where, what, cause)
+    check_finite(given, weights.where)
+
+    adapter = read_adapter_config(weights.folder)
+    tensors = {name: given[key] for name, key in untied.items()}
+    config, notes = vocabulary.base.config, vocabulary.notes
+    if lora is None:
+        check_no_adapter(adapter, weights.where)
+        model, settings = language_model(config, tensors), {}
+    else:
+        strength = find_strength(lora, adapter, info, weights.where)
+        if any(lora.adapts(name) or lora.adapts(first) for name, first in ties.items()):
+            tensors |= {name: tensors[first] for name, first in ties.items()}
+            _untie(config, weights.where)
+            notes += tuple(
+                f"{name} no longer shares its tensor with {first}, because LoRA adapts one"
+                for name, first in ties.items()
+            )
+        model, settings = language_model(config, tensors), _settings(lora, strength)
+        lora.merge(model, strength.scales(lora), inner)
+        notes += (f"read {NAME}",) if adapter else ()
+    return Inner(model, vocabulary, len(wanted), repeated, unused, settings, notes)
+
+
+def _untie(config: PretrainedConfig, where: str) -> None:
+    """Give every name of a model a tensor of its own, as LoRA on one of two tied ones needs."""
+    config.tie_word_embeddings = False
+    if ties := tied_names(blank_model(config)):
+        raise ValueError(
+            f"{where} has LoRA on one of two tied tensors, and {type(config).__name__} cannot be "
+            f"untied ({ties}). Only a model without LoRA there can be read."
+        )
+
+
+def _settings(lora: Lora, strength: Strength) -> dict[str, Setting]:
+    settings: dict[str, Setting] = {
+        "lora_rank": _one_or_all(lora.ranks.values()),
+        "lora_alpha": _one_or_all(strength.alphas.values()),
+    }
+    if strength.use_rslora:
+        settings["use_rslora"] = True
+    if lora.adapter not in ("default", ""):
+        settings["adapter"] = lora.adapter
+    return settings
+
+
+def _one_or_all(numbers: Iterable[int | float]) -> int | float | str:
+    """Return the one number that all are, or all in words."""
+    found = sorted(set(numbers))
+    return found[0] if len(found) == 1 else ", ".join(map(str, found))

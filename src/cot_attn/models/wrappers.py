@@ -1,0 +1,45 @@
+"""Names that training tools put into every key, taken off."""
+
+from dataclasses import replace
+
+from cot_attn.models.weights import Weights
+
+# torch.compile, FSDP and activation checkpointing put a part of their own anywhere.
+_ANYWHERE = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_IN_FRONT = "module"  # DataParallel and DDP: round the whole model, or round its language model
+
+
+def without_wrappers(weights: Weights) -> tuple[Weights, tuple[str, ...]]:
+    """Return weights whose keys have no wrappers' names in them, and a sentence about each.
+
+    Raises
+    ------
+    ValueError
+        Where two keys would become one.
+    """
+    tensors = {}
+    counts: dict[str, int] = {}
+    for key, tensor in weights.tensors.items():
+        name, removed = _unwrapped(key)
+        for part in removed:
+            counts[part] = counts.get(part, 0) + 1
+        if name in tensors:
+            raise ValueError(
+                f"{weights.where} holds {name!r} twice, with and without the name of a wrapper "
+                f"({key!r}). Save the state dict of the unwrapped model again."
+            )
+        tensors[name] = tensor
+    notes = tuple(f"took {part + '.'!r} out of {count} keys" for part, count in counts.items())
+    return replace(weights, tensors=tensors), notes
+
+
+def _unwrapped(key: str) -> tuple[str, list[str]]:
+    """Return a key without wrappers' names, and those names once each."""
+    parts = key.split(".")
+    removed = list(dict.fromkeys(part for part in parts if part in _ANYWHERE))
+    parts = [part for part in parts if part not in _ANYWHERE]
+    for place in (0, 1):
+        while len(parts) > place + 1 and parts[place] == _IN_FRONT:
+            parts.pop(place)
+            removed.append(_IN_FRONT)
+    return ".".join(parts), list(dict.fromkeys(removed))
