@@ -50,7 +50,7 @@ def run_variants(
         What is measured: `failed` (1 where the variant's answer is wrong), `answer` (its text),
         `kl_first`, `kl_value` (KL(baseline || variant) in nats at the first answer token and at
         the first token of the value, both saying the baseline's words), `logprob_gold`
-        (log-probability of the value's tokens, which in a right baseline are the gold value's),
+        (log-probability of the gold value in a right baseline's words; NaN where that is wrong),
         `logprob_baseline` (of the baseline's whole answer), `disruption_l2` and `disruption_tv`
         (distance between attention rows from `eot` and `answer_value`, mean over heads),
         `thought_change` (1 - cosine similarity between a later thought and the baseline's).
