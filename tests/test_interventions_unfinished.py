@@ -171,7 +171,7 @@ class Shifted:
     label: str = "shifted"
 
     def __call__(self, activation: torch.Tensor, place: object) -> torch.Tensor:
-        return activation + float(self.by.sum())
+        return activation.roll(int(self.by.sum()))  # what is added to all goes in the norm
 
 
 def test_a_change_in_the_middle_of_a_long_array_is_another_run(
@@ -182,6 +182,7 @@ def test_a_change_in_the_middle_of_a_long_array_is_another_run(
     assert repr(Shifted(LONG)) == repr(Shifted(other))
     run = partial_run(tiny_gpt2_model, tmp_path)
     expected = run([Intervention(0, Shifted(other))], unfinished=None)
+    assert (expected["kl_first"] > 1e-3).all()
     stopped_at(monkeypatch, 2, lambda: run([Intervention(0, Shifted(LONG))]))
     result = run([Intervention(0, Shifted(other))])
     xr.testing.assert_allclose(result, expected, atol=1e-5)
