@@ -1,11 +1,15 @@
 """Outcomes against direct computations from a plain loop's logits and attention."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+import cot_attn.interventions.noise as measuring
 from cot_attn.data import Problem, grade
 from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
+from cot_attn.interventions.batching import Batches
 from cot_attn.models import ContinuousThoughtModel
 from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
 
@@ -97,6 +101,35 @@ def test_an_answer_without_a_value_has_nothing_to_measure_at_the_value(
     assert np.isfinite(result["kl_first"]).all()
 
 
+def test_the_value_of_a_wrong_answer_is_not_called_gold(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+) -> None:
+    model, loop = model_and_loop
+    right, values = right_problems(model, loop)
+    wrong = [replace(p, answer="777", answer_type="number") for p in right[:6:2]]
+    unknown = [replace(p, answer=None) for p in right[1:2]]
+    others = {problem.id: problem for problem in [*wrong, *unknown]}
+    problems = [others.get(problem.id, problem) for problem in right]
+    result = run_variants(
+        model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW, only_correct=False
+    )
+    for problem in problems:
+        tokens = model.tokenizer(problem.question)["input_ids"]
+        words = [*loop.run(tokens).answer, model.template.eos][:N_NEW]
+        value = values[problem.id]
+        for thought, change in enumerate(CHANGES):
+            run = loop.run(tokens, {("input", thought): torch.zeros_like}, words=words)
+            said = run.logits.log_softmax(dim=-1)[torch.arange(len(words)), words]
+            gold = np.nan if problem.id in others else float(said[value.start : value.stop].sum())
+            one = result.sel(problem=problem.id, variant=change.label)
+            np.testing.assert_allclose(one["logprob_gold"], gold, atol=2e-4)
+            # What is said of the baseline's own words holds whether they are right or not.
+            np.testing.assert_allclose(one["logprob_baseline"], float(said.sum()), atol=2e-4)
+    np.testing.assert_array_equal(
+        result["baseline_correct"], [p.id not in others for p in problems]
+    )
+
+
 def test_only_what_was_asked_is_in_the_result(
     model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
 ) -> None:
@@ -130,6 +163,27 @@ def test_the_noise_floor_is_float_noise(
     assert set(floor) == {"failed", *OUTCOMES}
     assert floor["failed"] == 0
     assert all(0 <= value < 1e-3 for value in floor.values())
+
+
+def test_the_noise_floor_takes_as_many_rows_as_fit(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, loop = model_and_loop
+    problems = right_problems(model, loop)[0][:3]
+    sizes: list[int] = []
+
+    class Noted(Batches):
+        def __init__(self, size: int) -> None:
+            sizes.append(size)
+            super().__init__(size)
+
+    monkeypatch.setattr(measuring, "Batches", Noted)
+    for fit in (7, 10_000):
+        monkeypatch.setattr(measuring, "fitting", lambda model, n_positions, fit=fit: fit)
+        noise_floor(model, problems, ["kl_first"], max_new_tokens=N_NEW)
+    noise_floor(model, problems, ["kl_first"], max_new_tokens=N_NEW, batch_size=4)
+    n_rows = len(problems) * N_THOUGHTS
+    assert sizes == [7, 2, n_rows, n_rows // 3, 4, 1]
 
 
 def test_the_change_of_later_thoughts_is_their_cosine_distance_to_the_baselines(

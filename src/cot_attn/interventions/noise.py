@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.batching import Batches
+from cot_attn.interventions.batching import Batches, fitting
 from cot_attn.interventions.collecting import collect
 from cot_attn.interventions.corruption import Unchanged
 from cot_attn.interventions.engine import Engine
@@ -26,7 +26,7 @@ def noise_floor(
     *,
     treatments: Iterable[Treatment] = (("input", "recompute"),),
     max_new_tokens: int = 64,
-    batch_size: int = 128,
+    batch_size: int | None = None,
 ) -> dict[str, float]:
     """Return how much each outcome moves when nothing was changed.
 
@@ -47,7 +47,8 @@ def noise_floor(
     max_new_tokens
         The greatest number of tokens in an answer.
     batch_size
-        The larger of the two shapes; the other is a third of it.
+        The larger of the two shapes, by default as many rows as fit into free memory; the other
+        is a third of it.
 
     Returns
     -------
@@ -66,8 +67,11 @@ def noise_floor(
     numeric = [outcome for outcome in outcomes if outcome != "answer"]
     if not (changes and numeric):
         return {}
-    known = collect(model, problems, hooks, batch_size=batch_size)
-    n_rows = min(batch_size, len(problems) * len(changes))
+    _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
+    longest = max(map(len, questions)) + model.n_thoughts + max_new_tokens
+    most = batch_size or fitting(model, longest)
+    known = collect(model, problems, hooks, batch_size=most)
+    n_rows = min(most, len(problems) * len(changes))
     runs = []
     for size in (n_rows, max(1, n_rows // 3)):
         engine = Engine(

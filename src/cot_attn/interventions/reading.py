@@ -34,8 +34,8 @@ class Reader:
 
     Divergences and log-probabilities are in nats: `kl_first` and `kl_value` are KL(baseline ||
     variant) at the answer's first token and at the first token of its value; `logprob_baseline` is
-    the log-probability of the whole answer and `logprob_gold` that of the value's tokens alone,
-    which in a right answer are the gold value's.
+    the log-probability of the whole answer and `logprob_gold` that of the value's tokens alone. In
+    a right answer these are the gold value's; of a wrong one `Results` keeps none.
 
     Parameters
     ----------

@@ -18,6 +18,8 @@ from cot_attn.interventions.outcomes import DISRUPTIONS
 from cot_attn.models.continuous import ContinuousThoughtModel
 
 WITH_OWN_DIMENSIONS = (*DISRUPTIONS, "answer", "thought_change")
+OF_RIGHT_BASELINES = {"failed", "logprob_gold"}
+"""A wrong baseline has no right answer to break, and its words hold no gold value."""
 
 
 class Results:
@@ -126,8 +128,8 @@ class Results:
     def dataset(self) -> xr.Dataset:
         """Return everything as one labelled dataset."""
         dims = ("problem", "variant")
-        if "failed" in self.arrays:
-            self.arrays["failed"][~self.correct] = np.nan
+        for name in self.arrays.keys() & OF_RIGHT_BASELINES:
+            self.arrays[name][~self.correct] = np.nan
         variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
             name: (dims, values) for name, values in self.arrays.items()
         }

@@ -10,10 +10,11 @@ from cot_attn.data.problem import Problem, check_problems
 from cot_attn.interventions.batching import Batches, fitting
 from cot_attn.interventions.collecting import collect
 from cot_attn.interventions.engine import Engine
+from cot_attn.interventions.identity import identity
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.noise import noise_floor
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
-from cot_attn.interventions.unfinished import Unfinished, fields_of
+from cot_attn.interventions.unfinished import Unfinished
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.progress import progress
 
@@ -49,7 +50,7 @@ def run_variants(
         What is measured: `failed` (1 where the variant's answer is wrong), `answer` (its text),
         `kl_first`, `kl_value` (KL(baseline || variant) in nats at the first answer token and at
         the first token of the value, both saying the baseline's words), `logprob_gold`
-        (log-probability of the value's tokens, which in a right baseline are the gold value's),
+        (log-probability of the gold value in a right baseline's words; NaN where that is wrong),
         `logprob_baseline` (of the baseline's whole answer), `disruption_l2` and `disruption_tv`
         (distance between attention rows from `eot` and `answer_value`, mean over heads),
         `thought_change` (1 - cosine similarity between a later thought and the baseline's).
@@ -69,7 +70,7 @@ def run_variants(
 
     unfinished
         A folder in which finished problems are kept until all are done: after an interruption, the
-        same call goes on from there. Corruptions must be dataclasses.
+        same call goes on from there. Corruptions must be dataclasses, and no hooks be attached.
 
     Returns
     -------
@@ -103,6 +104,20 @@ def run_variants(
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
     longest = max(map(len, questions)) + model.n_thoughts + max_new_tokens
     size = batch_size or fitting(model, longest)
+    kept = None
+    if unfinished is not None:
+        everything = identity(
+            model,
+            problems,
+            questions,
+            interventions,
+            donors=problems if reference is None else reference,
+            outcomes=sorted(outcomes),
+            seed=seed,
+            max_new_tokens=max_new_tokens,
+            only_correct=only_correct,
+        )
+        kept = Unfinished(unfinished, everything)
     hooks = {hook for change in interventions for hook in change.baselines(model)}
     known = collect(model, problems, hooks, donors=reference, batch_size=size)
     engine = Engine(
@@ -115,16 +130,6 @@ def run_variants(
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
     )
-    kept = None
-    if unfinished is not None:
-        kept = Unfinished(
-            unfinished,
-            sorted(model.provenance().items()),
-            [(problem.id, problem.question, problem.answer) for problem in problems],
-            [(each.label, fields_of(each.corruption)) for each in interventions],
-            sorted(known.donors),
-            (tuple(outcomes), seed, max_new_tokens, only_correct),
-        )
     with progress(f"{model.name} variants", len(problems) * len(interventions)) as advance:
         results = engine.run(Batches(size), advance, kept)
     usable = [p for p, right in zip(problems, results.correct, strict=True) if right]

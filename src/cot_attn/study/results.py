@@ -14,6 +14,8 @@ from cot_attn import report, stats
 from cot_attn.data.problem import Problem
 from cot_attn.plots.layers import early_middle_last
 from cot_attn.stats.estimands import Estimand
+from cot_attn.study.checksums import damaged
+from cot_attn.study.consistency import inconsistency
 from cot_attn.study.figures import draw, study_figures
 from cot_attn.study.storage import read_folder, write_folder
 
@@ -181,7 +183,12 @@ class Study:
             Where the folder has something else in it.
         PermissionError
             Where nothing can be written there.
+        ValueError
+            Where the study's parts contradict each other, so that it could not be loaded.
         """
+        wrong = inconsistency(self.attention, self.effects, self.problems, self.settings)
+        if wrong:
+            raise ValueError(f"The study is not saved, as its parts do not fit together: {wrong}.")
         arrays = {"attention": self.attention, "effects": self.effects}
         return write_folder(folder, arrays, self.settings, self.problems)
 
@@ -198,9 +205,24 @@ class Study:
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> "Study":
-        """Read a study that `save` wrote."""
+        """Read a study that `save` wrote.
+
+        What stands beside it in the folder, such as a report, is left alone.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where the folder is not a study.
+        ValueError
+            Where the study is of another format version, or where anything in it is not as it was
+            written; the message says which file.
+        """
         arrays, settings, problems = read_folder(folder, ARRAYS)
-        return cls(arrays["attention"], arrays["effects"], tuple(problems), settings)
+        attention, effects = (arrays[name] for name in ARRAYS)
+        wrong = inconsistency(attention, effects, problems, settings)
+        if wrong:
+            raise damaged(Path(folder), f"does not fit together ({wrong})")
+        return cls(attention, effects, tuple(problems), settings)
 
     def __repr__(self) -> str:
         return (

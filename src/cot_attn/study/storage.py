@@ -1,10 +1,11 @@
 """A study's folder: arrays as zarr, settings as JSON, problems as JSONL.
 
 The folder is written under another name first and then takes its place, so that an interruption
-leaves what was there before whole.
+leaves what was there before whole. Reading it raises where any of its files is not as it was
+written; others may stand beside them.
 """
 
-import json
+import os
 import shutil
 import tempfile
 import warnings
@@ -15,13 +16,16 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from cot_attn.data.loading import load_problems
 from cot_attn.data.problem import Problem
 from cot_attn.data.saving import save_problems
+from cot_attn.study.checksums import checked, checksums, damaged, parsed, read, sealed, unsealed
 from cot_attn.study.packing import encoding
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SETTINGS = "study.json"
 PROBLEMS = "problems.jsonl"
 PACKED = "attention"
@@ -56,9 +60,12 @@ def write_folder(
                 file = unfinished / f"{name}.zarr"
                 storable.to_zarr(file, consolidated=False, encoding=packed)
         save_problems(problems, unfinished / PROBLEMS)
-        described = {"format_version": FORMAT_VERSION, **settings}
-        text = json.dumps(described, indent=2, ensure_ascii=False)
-        (unfinished / SETTINGS).write_text(text + "\n", encoding="utf-8")
+        described = {
+            "format_version": FORMAT_VERSION,
+            "settings": dict(settings),
+            "files": checksums(unfinished),
+        }
+        (unfinished / SETTINGS).write_bytes(sealed(described))
         unfinished.chmod(0o755)
         _replace(target, unfinished)
     finally:
@@ -76,33 +83,48 @@ def read_folder(
     FileNotFoundError
         Where the folder is not a study.
     ValueError
-        Where it is of another format version, or damaged.
+        Where it is of another format version, or damaged; the message names the file.
     """
     source = Path(folder)
     file = source / SETTINGS
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise FileNotFoundError(
             f"{source} is not a study: it has no {SETTINGS}. Give the folder that Study.save or "
             "`cot-attn study` wrote (with several models, one of the folders inside)."
         )
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is not valid JSON ({error}). Copy the folder again.") from error
-    version = settings.pop("format_version", None)
+    data = read(file)
+    document = parsed(file, data)
+    version = document.get("format_version")
     if version != FORMAT_VERSION:
         newer = isinstance(version, int) and version > FORMAT_VERSION
-        advice = "Update cot-attn." if newer else "Run the study again."
+        advice = "Update cot-attn" if newer else "Run the study again"
         raise ValueError(
-            f"{source} has format version {version}; this cot-attn reads {FORMAT_VERSION}. {advice}"
+            f"{file} says format version {version}; this cot-attn reads {FORMAT_VERSION}. "
+            f"{advice}, or copy the folder again where it should be of this version."
         )
-    arrays = {}
-    for name in names:
-        store = source / f"{name}.zarr"
-        if not store.is_dir():
-            raise ValueError(f"{store} is missing. Copy the folder again.")
-        arrays[name] = xr.open_zarr(store, consolidated=False).load()
+    described = unsealed(file, data, document)
+    settings, files = described.get("settings"), described.get("files")
+    if not isinstance(settings, dict) or not isinstance(files, dict):
+        raise damaged(file, "has no settings or no checksums")
+    contents = checked(source, files)
+    arrays = {name: _opened(source / f"{name}.zarr", contents) for name in names}
+    if PROBLEMS not in contents:
+        raise damaged(source / PROBLEMS, "is missing")
     return arrays, settings, load_problems(source / PROBLEMS)
+
+
+def _opened(store: Path, contents: Mapping[str, bytes]) -> xr.Dataset:
+    """Return the arrays of a zarr store, from the contents of its files."""
+    prefix, buffer = f"{store.name}/", default_buffer_prototype().buffer
+    files = {
+        name.removeprefix(prefix): buffer.from_bytes(data)
+        for name, data in contents.items()
+        if name.startswith(prefix)
+    }
+    if not files:
+        raise damaged(store, "is missing")
+    arrays: xr.Dataset = xr.open_zarr(MemoryStore(files), consolidated=False).load()
+    return arrays
 
 
 def check_writable(target: Path) -> None:

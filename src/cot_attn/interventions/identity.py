@@ -1,0 +1,76 @@
+"""What tells one run of variants from another: everything that its results depend on."""
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from torch import nn
+
+from cot_attn.data.problem import Problem
+from cot_attn.interventions.behaviour import behaviour
+from cot_attn.interventions.intervention import Intervention
+from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.feedback import Feedback
+
+
+def identity(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    questions: Sequence[Sequence[int]],
+    interventions: Sequence[Intervention],
+    donors: Sequence[Problem],
+    **options: object,
+) -> dict[str, object]:
+    """Return everything that the results of a run depend on.
+
+    Parameters
+    ----------
+    model
+        The model, as it is now.
+    problems, questions
+        What it is asked, as problems and as token ids.
+    interventions
+        What is done to it.
+    donors
+        The problems that may donate.
+    options
+        How it is run and what is measured.
+
+    Raises
+    ------
+    ValueError
+        Where hooks are attached to the model: what they do is known to nobody.
+    """
+    points = [*model.bridge.hook_dict.values(), model.feedback.hook_in, model.feedback.hook_out]
+    attached = sorted({str(point.name) for point in points if point.has_hooks()})
+    if attached:
+        raise ValueError(
+            f"There is a hook at {attached[0]!r}, and a run with it could be taken for one without "
+            "it. Run outside the hook's `with` block, or leave `unfinished` away."
+        )
+    return {
+        "version": version("cot-attn"),
+        "model": model.provenance(),
+        "n_thoughts": model.n_thoughts,
+        "template": model.template,
+        "feedback": _feedback(model.feedback),
+        "config": model.bridge.original_model.config.to_json_string(),
+        "vocabulary": json.dumps(sorted(model.tokenizer.get_vocab().items())),
+        "problems": [(each.id, each.question, each.answer, each.answer_type) for each in problems],
+        "questions": [list(ids) for ids in questions],
+        "interventions": [(each.label, each) for each in interventions],
+        "donors": sorted((each.id, each.question) for each in donors),
+        **options,
+    }
+
+
+def _feedback(feedback: Feedback) -> dict[str, object]:
+    """Return what a feedback is made of, beside the machinery of every module."""
+    own: dict[str, Any] = vars(feedback)
+    return {
+        "class": behaviour(type(feedback)),
+        "modules": repr(feedback),
+        "tensors": dict(feedback.state_dict()),
+        "attributes": {name: own[name] for name in own.keys() - vars(nn.Module()).keys()},
+    }
