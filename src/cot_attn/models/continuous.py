@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
@@ -17,6 +18,7 @@ from cot_attn.data.problem import Problem
 from cot_attn.data.spans import value_token
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback
+from cot_attn.models.isolation import set_aside
 from cot_attn.models.questions import Question, encode
 from cot_attn.models.registry import Family
 from cot_attn.models.report import LoadReport
@@ -324,7 +326,7 @@ class ContinuousThoughtModel:
                 limited = self._limited(function, chosen)
                 if isinstance(name, str):
                     self._check_hook_name(name)
-                for point in (self.feedback.hook_in, self.feedback.hook_out):
+                for point in self._feedback_points:
                     if name == point.name or (callable(name) and name(str(point.name))):
                         stack.callback(_remove_hook, point, point.add_hook(limited))
                 if not (isinstance(name, str) and name.startswith("feedback.")):
@@ -339,6 +341,26 @@ class ContinuousThoughtModel:
             yield
         finally:
             self._watchers.remove(watcher)
+
+    @contextmanager
+    def isolated(self) -> Iterator["ContinuousThoughtModel"]:
+        """Set every hook and watcher aside for as long as the context lasts, then put all back.
+
+        What the library runs on its own account (checks of sites, validation, baselines, variants
+        and noise floors) runs in here: no recorder sees it, and no hook sees or changes it. A
+        result says which weights it came from, and hooks are not part of them. Hooks that are
+        added inside the context work.
+        """
+        watchers, self._watchers = self._watchers, []
+        try:
+            with set_aside([*self.bridge.hook_points(), *self._feedback_points]):
+                yield self
+        finally:
+            self._watchers = watchers
+
+    @property
+    def _feedback_points(self) -> tuple[HookPoint, ...]:
+        return (self.feedback.hook_in, self.feedback.hook_out)
 
     def _limited(self, function: HookFunction, stages: frozenset[Stage] | None) -> HookFunction:
         def limited(activation: Tensor, hook: Any) -> Tensor | None:
