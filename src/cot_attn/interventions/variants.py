@@ -15,6 +15,7 @@ from cot_attn.interventions.noise import noise_floor
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.interventions.unfinished import Unfinished, fields_of
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.hooks import on_its_own_account
 from cot_attn.progress import progress
 
 FLOOR_SHARE = 16
@@ -22,6 +23,7 @@ FLOOR_SHARE = 16
 
 
 @torch.no_grad()
+@on_its_own_account
 def run_variants(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
@@ -36,6 +38,9 @@ def run_variants(
     unfinished: str | PathLike[str] | None = None,
 ) -> xr.Dataset:
     """Run every intervention on every problem and measure what it did.
+
+    Nothing else changes these runs: hooks and recorders that are on the model are set aside, on
+    the bridge as well, because the result says which weights it came from and nothing more.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cot_attn.models.finite import check_finite
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.template import Template
 from cot_attn.models.unembedding import Workspace
@@ -62,6 +63,9 @@ def continued(
         fed = tokens.masked_fill(~going_on, template.eos)
         logits = rollout.answer(index, fed[:, None], going_on[:, None], workspace)[:, 0]
         tokens = next_tokens(logits, template)
+        # A row with NaN in it has that for its greatest number.
+        best = logits.gather(-1, tokens[:, None])
+        check_finite("Logits", best, rollout.problems, rollout.stage)
     if not columns:
         return [[] for _ in range(len(tokens))]
     rows: list[list[int]] = torch.stack(columns, dim=1).tolist()
