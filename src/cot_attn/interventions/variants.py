@@ -173,5 +173,6 @@ def check_interventions(
             f"Two interventions are called {repeated[0]!r}. Results are joined by label: leave one "
             "out, or give the corruption another `label`."
         )
-    for site in {change.site for change in interventions}:
-        site.check(model)
+    with model.isolated():
+        for site in {change.site for change in interventions}:
+            site.check(model)
