@@ -114,6 +114,22 @@ def test_a_damaged_unembedding_is_found_in_the_logits(column: int) -> None:
         model.think(asked())
 
 
+def test_logits_that_are_not_finite_later_are_found_too() -> None:
+    torch.manual_seed(1)
+    model = wrap(BUILDERS["gpt2"](), Identity())
+    head = torch.nn.Linear(32, 60, bias=False)
+    model.bridge.original_model.set_output_embeddings(head)
+
+    def damage(activation: Tensor, hook: object) -> None:
+        head.weight.data[5, 3] = torch.nan
+
+    with (
+        pytest.raises(ValueError, match=r"Logits of problem .* at Answer\(index=1\)"),
+        model.hooks([("blocks.0.hook_out", damage)], stages=[Answer(1)]),
+    ):
+        model.run(asked(), max_new_tokens=4)
+
+
 def test_float16_that_overflows_is_an_error_and_float32_is_not() -> None:
     def run(dtype: torch.dtype) -> ContinuousThoughtModel:
         torch.manual_seed(1)
