@@ -1,5 +1,8 @@
 """A model checks itself when it is loaded, and one that is not sound is refused."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 from transformer_lens.model_bridge import TransformerBridge
@@ -14,11 +17,26 @@ from cot_attn.models import (
     Thought,
     validate,
 )
+from cot_attn.models.validation import CHECKS
+from cot_attn.recording import AttentionRecorder
 
 
 @pytest.fixture(scope="module")
 def model():
     return ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI])
+
+
+@contextmanager
+def fault(
+    model: ContinuousThoughtModel, name: str, change: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[None]:
+    """Build a fault into the model at a place: a hook that somebody has put on it is not one."""
+    point = model.bridge.hook_dict[name]
+    point.forward = change
+    try:
+        yield
+    finally:
+        del point.forward
 
 
 def test_a_sound_model_passes_every_check(model):
@@ -27,44 +45,45 @@ def test_a_sound_model_passes_every_check(model):
 
 
 def test_attention_that_does_not_sum_to_one(model):
-    def thinner(pattern, hook):
+    def thinner(pattern):
         return 0.9 * pattern
 
     with (
-        model.hooks([("blocks.2.attn.hook_pattern", thinner)]),
+        fault(model, "blocks.2.attn.hook_pattern", thinner),
         pytest.raises(ValueError, match=r"'attention rows sum to 1': a row is off by 0\.1"),
     ):
         validate(model)
 
 
 def test_logits_that_are_not_finite(model):
-    def overflow(residual, hook):
+    def overflow(residual):
         return residual * torch.inf
 
     with (
-        model.hooks([("blocks.3.hook_out", overflow)]),
+        fault(model, "blocks.3.hook_out", overflow),
         pytest.raises(ValueError, match="the logits are not finite"),
     ):
         validate(model)
 
 
 def test_runs_that_disagree(model):
-    def noisy(residual, hook):
+    def noisy(residual):
         return residual + torch.randn_like(residual)
 
     with (
-        model.hooks([("blocks.1.hook_out", noisy)]),
+        fault(model, "blocks.1.hook_out", noisy),
         pytest.raises(ValueError, match="'two runs agree': the logits moved"),
     ):
         validate(model)
 
 
 def test_thoughts_whose_input_changes_nothing(model):
-    def same(residual, hook):
-        return torch.ones_like(residual)
+    def same(residual):
+        here = model.running.stage == Thought(0)
+        return torch.ones_like(residual) if here else residual
 
     with (
-        model.hooks([("blocks.0.hook_in", same)], stages=[Thought(0)]),
+        fault(model, "blocks.0.hook_in", same),
         pytest.raises(ValueError, match="a change of a thought's input changes the hidden state"),
     ):
         validate(model)
@@ -74,16 +93,38 @@ def test_a_run_that_changes_when_an_activation_is_put_back(model):
     """The fourth run is the one that puts back; here something else moves in it too."""
     n_runs = 0
 
-    def drift(residual, hook):
+    def drift(residual):
         nonlocal n_runs
         n_runs += model.running.stage == Prompt()
         return residual.flip(-1) if n_runs == 4 else residual
 
     with (
-        model.hooks([("blocks.1.hook_out", drift)]),
+        fault(model, "blocks.1.hook_out", drift),
         pytest.raises(ValueError, match="'putting an activation back changes nothing'"),
     ):
         validate(model)
+
+
+def test_hooks_that_somebody_put_on_the_model_play_no_part(model):
+    names = ["blocks.1.hook_out", "blocks.2.attn.hook_pattern", "feedback.hook_out"]
+    seen = []
+
+    def spoil(activation, hook):
+        seen.append(hook.name)
+        return torch.randn_like(activation)
+
+    with (
+        model.hooks([(name, spoil) for name in names]),
+        model.bridge.hooks(fwd_hooks=[(name, spoil) for name in names[:2]]),
+        AttentionRecorder(model) as recorder,
+        model.watch(seen.append),
+    ):
+        assert validate(model) == CHECKS
+        assert not seen
+        with pytest.raises(ValueError, match="Nothing was recorded"):
+            recorder.dataset()
+        model.think([torch.arange(3)])  # they were only set aside
+        assert set(names) <= set(seen[:-1])
 
 
 def test_loading_runs_the_checks_unless_it_is_told_not_to(monkeypatch):

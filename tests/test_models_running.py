@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from conftest import BOT, BUILDERS, EOS, EOT, wrap
 from cot_attn.data import Problem
+from cot_attn.interventions import collect
 from cot_attn.models import (
     Answer,
     Close,
@@ -22,6 +24,8 @@ from cot_attn.models import (
     Template,
     Thought,
 )
+from cot_attn.recording import PositionRecorder
+from token_questions import TOKENS, merging
 
 N_NEW = 8
 
@@ -133,6 +137,31 @@ def test_texts_problems_and_token_ids_are_the_same_question(
     assert len(texts.problems[0].id) == 12
 
 
+def test_a_question_of_token_ids_stays_those_ids() -> None:
+    model = merging()
+    given = [torch.tensor(ids) for ids in TOKENS]
+    run = model.run(given, max_new_tokens=3)
+    assert run.question_tokens == TOKENS
+    assert run.layout.question_lengths == tuple(map(len, TOKENS))
+    texts = [problem.question for problem in run.problems]
+    assert [model.tokenizer(text)["input_ids"] for text in texts] != TOKENS
+    # The problems of the run ask the same again, in any way of running them.
+    again = model.run(run.problems, max_new_tokens=3, batch_size=2)
+    assert again.question_tokens == TOKENS
+    torch.testing.assert_close(again.thoughts, run.thoughts, atol=1e-4, rtol=1e-4)
+    known = collect(model, run.problems)
+    rows = known.rows([problem.id for problem in run.problems])
+    torch.testing.assert_close(known.at("input")[rows], run.thoughts, atol=1e-4, rtol=1e-4)
+    by_text = model.run(texts, max_new_tokens=3)
+    assert by_text.question_tokens == [model.tokenizer(text)["input_ids"] for text in texts]
+
+
+def test_token_ids_of_another_tokenizer_are_refused(tiny: ContinuousThoughtModel) -> None:
+    problems = merging().think([torch.tensor([0, 1, 3])]).problems
+    with pytest.raises(ValueError, match="another text than 'abc'"):
+        tiny.think(problems)
+
+
 def random_gpt2(eos: int = EOS, **template: object) -> ContinuousThoughtModel:
     """The same random weights every time, with another template."""
     torch.manual_seed(5)
@@ -164,6 +193,39 @@ def test_an_eos_in_the_first_place_stays_where_the_template_says_so(questions: l
     expected = [first, *(rest[: rest.index(first)] if first in rest else rest)]
     assert going_on.run(questions[:1], max_new_tokens=N_NEW).answer_tokens[0] == expected
     assert random_gpt2(first, **options).generate(questions[:1], max_new_tokens=N_NEW) == [""]
+
+
+@pytest.mark.parametrize("stop_at_first", [True, False])
+def test_answer_token_j_is_what_answer_j_feeds_and_the_eos_that_ends_is_none(
+    stop_at_first: bool, questions: list[str]
+) -> None:
+    options = {"suppressed": (EOS,)}
+    said = random_gpt2(**options).run(questions, max_new_tokens=N_NEW).answer_tokens
+    eos = said[0][0]  # one row begins with what is EOS from now on
+    model = random_gpt2(eos, stop_at_first=stop_at_first, **options)
+    embed = model.bridge.original_model.get_input_embeddings().weight
+    fed: dict[int, Tensor] = {}
+
+    def keep(vectors: Tensor, hook: object) -> None:
+        fed[model.running.stage.index] = vectors[:, 0].clone()
+
+    stages = [Answer(j) for j in range(N_NEW)]
+    with model.hooks([("embed.hook_out", keep)], stages=stages), PositionRecorder(model) as whole:
+        run = model.run(questions, max_new_tokens=N_NEW)
+    beginning = [row for row in said if row[0] == eos]
+    assert beginning
+    for row, tokens in enumerate(run.answer_tokens):
+        assert eos not in (tokens if stop_at_first else tokens[1:])
+        if said[row][0] == eos:
+            assert tokens[:1] == ([] if stop_at_first else [eos])
+        assert run.layout.answer_lengths[row] == len(tokens)
+        for j, token in enumerate(tokens[: N_NEW - 1]):
+            torch.testing.assert_close(fed[j][row], embed[token], atol=0, rtol=0)
+        shown = whole.dataset(run.problems[row].id)
+        texts = shown["key_text"].values[shown["key_role"].values == "answer"].tolist()
+        # The last token that fits is not fed.
+        expected = [model.tokenizer.decode([token]) for token in tokens[: N_NEW - 1]]
+        assert texts == expected
 
 
 # The position map ------------------------------------------------------------------------------
@@ -200,6 +262,71 @@ def test_every_column_has_the_role_of_the_position_map(
         assert layout.columns(Thought(i)) == range(p + 1 + i, p + 2 + i)
     assert layout.columns(Close()) == range(p + 1 + n_thoughts, p + 1 + n_thoughts + eot_width)
     assert layout.columns(Answer(2)).start == p + 1 + n_thoughts + eot_width + 2
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> Layout:
+    """Layouts that fit together, some of whose rows answer nothing."""
+    rows = draw(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 4)), min_size=1, max_size=5))
+    questions, answers = zip(*rows, strict=True)
+    return Layout(questions, bot_width=2, n_thoughts=3, eot_width=1, answer_lengths=answers)
+
+
+@given(layout=layouts(), other=layouts(), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_rows_joined_and_answered_agree_on_every_role(
+    layout: Layout, other: Layout, data: st.DataObject
+) -> None:
+    n_rows = len(layout.question_lengths)
+    chosen = data.draw(st.lists(st.integers(0, n_rows - 1), max_size=6))
+    rows = layout.rows(chosen)
+    np.testing.assert_array_equal(rows.roles(), layout.roles()[chosen])
+    assert rows.eot == layout.eot
+    again = data.draw(st.lists(st.integers(0, max(len(chosen) - 1, 0)), max_size=3))
+    again = again if chosen else []
+    np.testing.assert_array_equal(rows.rows(again).roles(), layout.roles()[chosen][again])
+    assert layout.rows(range(n_rows)) == layout
+
+    # What a row is apart from its padding, which is all that a batch may change.
+    def spoken(one: Layout) -> list[list[int]]:
+        return [row[row != Role.PAD].tolist() for row in one.roles()]
+
+    joined = layout.joined(other)
+    assert spoken(joined) == spoken(layout) + spoken(other)
+    assert joined.rows(range(n_rows)).question == joined.question
+    assert spoken(joined.rows(range(n_rows))) == spoken(layout)
+    lengths = data.draw(st.lists(st.integers(0, 7), min_size=n_rows, max_size=n_rows))
+    answered = layout.answered(lengths)
+    assert answered == Layout(layout.question_lengths, 2, 3, 1, tuple(lengths))
+    picked = [lengths[row] for row in chosen]
+    assert spoken(answered.rows(chosen)) == spoken(rows.answered(picked))
+    if chosen:
+        parts = [layout.rows([row]) for row in chosen]
+        np.testing.assert_array_equal(parts[0].joined(*parts[1:]).roles(), rows.roles())
+
+
+def test_the_layout_of_chosen_rows_of_a_run_has_their_own_answers(
+    tiny: ContinuousThoughtModel, questions: list[str]
+) -> None:
+    layout = tiny.run(questions, max_new_tokens=2).layout.answered(range(len(questions)))
+    roles = layout.roles()
+    for row in range(len(questions)):
+        alone = layout.rows([row]).roles()
+        np.testing.assert_array_equal(alone, roles[[row]])
+        assert (alone == Role.ANSWER).sum() == row
+
+
+def test_layouts_that_do_not_fit_together_are_refused() -> None:
+    layout = Layout((3, 1), bot_width=1, n_thoughts=2, eot_width=1)
+    with pytest.raises(ValueError, match="2 questions and 1 answers"):
+        layout.answered([4])
+    with pytest.raises(ValueError, match="3 questions and 1 answers"):
+        layout.joined(Layout((3,), 1, 2, 1, (5,)))
+    with pytest.raises(ValueError, match="joined only where"):
+        layout.joined(Layout((3,), bot_width=1, n_thoughts=3, eot_width=1))
+    for stage in (Thought(2), Thought(-1), Answer(-1)):
+        with pytest.raises(ValueError, match="There is no"):
+            layout.columns(stage)
 
 
 def test_each_stage_feeds_its_columns_at_positions_without_gaps(

@@ -6,11 +6,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from conftest import BUILDERS, wrap
+from conftest import BOT, BUILDERS, EOS, EOT, wrap
 from cot_attn.data import Problem, grade
-from cot_attn.models import ContinuousThoughtModel, Projection
+from cot_attn.models import ContinuousThoughtModel, Projection, Template
 from cot_attn.recording import AttentionRecorder, PositionRecorder
 from cot_attn.toy.handmade import handmade_model, handmade_problems
+from token_questions import TOKENS, merging
 
 N_NEW = 5
 
@@ -185,6 +186,42 @@ def test_whole_rows_are_the_summed_rows_before_summing(
         for role in ("question", "bot", "eot"):
             in_role = full.attention.sel(query=query)[..., roles == role].sum("key")
             np.testing.assert_allclose(role_sums.sel(key=role), in_role, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_positions_are_those_that_were_fed_where_ids_do_not_survive_as_text(
+    width: int,
+) -> None:
+    model = merging()
+    model.template = template = Template((EOS, BOT)[-width:], (EOT, EOS)[:width], EOS)
+    given = [torch.tensor(ids) for ids in TOKENS]
+    with PositionRecorder(model) as recorder, AttentionRecorder(model) as rows:
+        run = model.run(given, max_new_tokens=3)
+    for row, (problem, ids) in enumerate(zip(run.problems, TOKENS, strict=True)):
+        full = recorder.dataset(problem.id)
+        bot, eot = len(template.bot), len(template.eot)
+        answer = run.answer_tokens[row][:2]  # the last one is not fed
+        parts = {"question": len(ids), "bot": bot, "thought": 2, "eot": eot, "answer": len(answer)}
+        expected = [role for role, n in parts.items() for _ in range(n)]
+        assert full["key_role"].values.tolist() == expected
+        assert full["key_text"].values.tolist() == [
+            *(model.tokenizer.decode([token]).strip() for token in ids),
+            *["<bot>"] * bot,
+            "thought 0",
+            "thought 1",
+            *["<eot>"] * eot,
+            *(model.tokenizer.decode([token]).strip() for token in answer),
+        ]
+        np.testing.assert_allclose(full.attention.sum("key"), 1, atol=1e-5)
+        query = expected.index("thought")
+        one = full.attention.sel(query=query)
+        recorded = rows.dataset().attention[row].sel(query="thought 0")
+        np.testing.assert_allclose(
+            one[..., full["key_role"] == "question"].sum("key"),
+            recorded.sel(key="question"),
+            atol=1e-5,
+        )
+        np.testing.assert_allclose(one[..., query], recorded.sel(key="thought 0"), atol=1e-5)
 
 
 def test_bad_choices_are_refused_with_a_sentence(

@@ -19,10 +19,10 @@ PREPARE = """
 import pandas as pd
 from cot_attn import Intervention, Problem, TokenAblator, compare, grade, load_problems
 from cot_attn import run_variants
-from cot_attn.interventions import Zero
+from cot_attn.interventions import Hook, Zero, collect
 from cot_attn.study import Study
 from cot_attn.toy import handmade_model
-from cot_attn.models import Thought
+from cot_attn.models import Answer, Thought
 model = handmade_model()
 problem = Problem("a", "What is 1 + 1?", "2")
 nothing = ("blocks.0.hook_out", lambda activation, hook: None)
@@ -38,6 +38,12 @@ REFUSED = {
     "compare(Study(None, None, (), {}))": "compare was given one study; give a list of several",
     "hooks(Thought(2))": "stages is Thought(index=2); give a list of Prompt(), Thought(i)",
     "hooks([2])": "stages is [2]; give a list of Prompt(), Thought(i)",
+    "hooks([Thought(1.5)])": "no stage Thought(index=1.5): thoughts and answer tokens are counted",
+    "hooks([Thought(2.0)])": "no stage Thought(index=2.0): thoughts and answer tokens are counted",
+    "hooks([Answer('1')])": "no stage Answer(index='1'): thoughts and answer tokens are counted",
+    "model.hooks([(3, nothing[1])]).__enter__()": "A hook name is 3; give a name, or a function",
+    "model.hooks([(None, nothing[1])]).__enter__()": "A hook name is None; give a name, or a",
+    "collect(model, [problem], Hook('input'))": "give a list, as in [Hook(",
     "TokenAblator(model, Zero())": "corruptions is Zero(label='zero'); give a list",
     "TokenAblator(model, 'zero')": "corruptions is 'zero'; give a list",
     "TokenAblator(model, [])": "There are 0 corruptions of 6 thoughts. Give at least one",

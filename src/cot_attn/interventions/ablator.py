@@ -17,6 +17,7 @@ from cot_attn.interventions.sites import Site, as_site
 from cot_attn.interventions.treatment import treated
 from cot_attn.interventions.variants import check_interventions, run_variants
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.run import Run
 
 
 class TokenAblator:
@@ -142,7 +143,15 @@ class TokenAblator:
             One change, not necessarily one of this ablator's own.
         problems
             The problems that will be run: their baselines are what donors and frozen inputs come
-            from.
+            from. Those baselines are the library's own runs: no recorder sees them, and no hook
+            changes them. The runs inside the context are yours, and recorders may stand round it
+            or in it.
+
+        Raises
+        ------
+        ValueError
+            Where the intervention cannot be carried out, or a run in the context does not reach a
+            thought that it changes.
 
         Examples
         --------
@@ -156,7 +165,16 @@ class TokenAblator:
         check_interventions([intervention], self.model)
         hooks = intervention.baselines(self.model)
         known = collect(self.model, problems, hooks, donors=self.reference)
-        with treated(self.model, intervention, known, seed=self.seed):
+        last = intervention.thoughts[-1]
+
+        def reached(run: Run) -> None:
+            if run.layout.n_thoughts <= last:
+                raise ValueError(
+                    f"{intervention.label!r} was not carried out: this run has "
+                    f"{run.layout.n_thoughts} thoughts. Give it n_thoughts of {last + 1} or more."
+                )
+
+        with treated(self.model, intervention, known, seed=self.seed), self.model.watch(reached):
             yield self.model
 
 

@@ -14,11 +14,13 @@ from cot_attn.interventions.intervention import Downstream, Intervention
 from cot_attn.interventions.outcomes import DEFAULT
 from cot_attn.interventions.sites import Site
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.hooks import on_its_own_account
 
 Treatment = tuple[Site | str, Downstream]
 
 
 @torch.no_grad()
+@on_its_own_account
 def noise_floor(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],

@@ -61,8 +61,9 @@ class Reference:
             )
         return count
 
-    def at(self, hook: Hook) -> Activations:
+    def at(self, hook: Hook | str) -> Activations:
         """Return the activations at a hook; raise where they were not collected."""
+        hook = Hook(hook) if isinstance(hook, str) else hook
         if hook not in self.activations:
             raise ValueError(
                 f"The baselines at {hook.label!r} were not collected. A corruption that says "

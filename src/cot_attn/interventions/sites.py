@@ -223,7 +223,7 @@ def _shape_on_thoughts(model: ContinuousThoughtModel, name: str) -> tuple[int, .
     def note(activation: Tensor, hook: object) -> None:
         shapes.append(tuple(activation.shape))
 
-    with model.hooks([(name, note)], stages=[Thought(0)]):
+    with model.isolated(), model.hooks([(name, note)], stages=[Thought(0)]):
         model.think([torch.tensor([0])] * _PROBES, n_thoughts=1)
     return shapes[0] if shapes else None
 

@@ -13,6 +13,7 @@ from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.place import Place, Reference
 from cot_attn.interventions.sites import Attention, Hook
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.finite import NotFiniteError
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Thought
 from cot_attn.recording.selection import selected
@@ -56,8 +57,12 @@ def treated(
     }
     for layer in sorted(masked):
         hooks.append((f"blocks.{layer}.attn.hook_attn_scores", partial(treatment.mask, layer)))
-    with model.hooks(hooks):
-        yield model
+    try:
+        with model.hooks(hooks):
+            yield model
+    except NotFiniteError as error:
+        own = interventions if isinstance(interventions, Intervention) else interventions[error.row]
+        raise NotFiniteError(f"{error} This row carries out {own.label!r}.", error.row) from error
 
 
 class _Treatment:

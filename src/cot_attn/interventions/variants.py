@@ -16,6 +16,7 @@ from cot_attn.interventions.noise import noise_floor
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.interventions.unfinished import Unfinished
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.hooks import on_its_own_account
 from cot_attn.progress import progress
 
 FLOOR_SHARE = 16
@@ -23,6 +24,7 @@ FLOOR_SHARE = 16
 
 
 @torch.no_grad()
+@on_its_own_account
 def run_variants(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
@@ -37,6 +39,9 @@ def run_variants(
     unfinished: str | PathLike[str] | None = None,
 ) -> xr.Dataset:
     """Run every intervention on every problem and measure what it did.
+
+    Nothing else changes these runs: hooks and recorders that are on the model are set aside, on
+    the bridge as well, because the result says which weights it came from and nothing more.
 
     Parameters
     ----------
@@ -173,5 +178,6 @@ def check_interventions(
             f"Two interventions are called {repeated[0]!r}. Results are joined by label: leave one "
             "out, or give the corruption another `label`."
         )
-    for site in {change.site for change in interventions}:
-        site.check(model)
+    with model.isolated():
+        for site in {change.site for change in interventions}:
+            site.check(model)

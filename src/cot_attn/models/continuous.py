@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from numbers import Integral
 from os import PathLike
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
@@ -16,18 +16,23 @@ from cot_attn.data.problem import Problem
 from cot_attn.data.spans import value_token
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback
+from cot_attn.models.hooks import (
+    HookFunction,
+    HookName,
+    attached,
+    checked,
+    none_in_vain,
+    set_aside,
+)
 from cot_attn.models.integrity import WeightHash, check_unprocessed
 from cot_attn.models.questions import Question, encode
 from cot_attn.models.registry import Family
 from cot_attn.models.report import LoadReport
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
-from cot_attn.models.stages import Answer, Close, Prompt, Stage, Thought
+from cot_attn.models.stages import Stage
 from cot_attn.models.template import Template
 from cot_attn.progress import progress
-
-HookFunction = Callable[..., Tensor | None]
-HookName = str | Callable[[str], bool]
 
 
 class ContinuousThoughtModel:
@@ -78,6 +83,7 @@ class ContinuousThoughtModel:
         self.load_report = load_report
         self._weight_hash = WeightHash(self, checkpoint)
         self._watchers: list[Callable[[Run], None]] = []
+        self._isolated = False
 
     # What it is -------------------------------------------------------------------------------
 
@@ -185,7 +191,7 @@ class ContinuousThoughtModel:
             for start in range(0, len(problems), size):
                 batch = slice(start, start + size)
                 rollout = self.rollout(problems[batch], tokens[batch], n_thoughts)
-                runs.append(self._finish(rollout, n_thoughts, max_new_tokens))
+                runs.append(self._finish(rollout, tokens[batch], max_new_tokens))
                 advance(len(rollout.problems))
         return joined(runs)
 
@@ -212,9 +218,9 @@ class ContinuousThoughtModel:
         self.feedback.eval()
         return Rollout(self, problems, questions, n_thoughts)
 
-    def _finish(self, rollout: Rollout, n_thoughts: int, max_new_tokens: int) -> Run:
+    def _finish(self, rollout: Rollout, questions: list[list[int]], max_new_tokens: int) -> Run:
         rollout.read()
-        thoughts = [rollout.think(index) for index in range(n_thoughts)]
+        thoughts = [rollout.think(index) for index in range(rollout.layout.n_thoughts)]
         nothing = self._embedding_weight.new_zeros(len(rollout.problems), 0, self.d_model)
         logits = rollout.close()
         answers = greedy(rollout, logits, max_new_tokens)
@@ -225,6 +231,7 @@ class ContinuousThoughtModel:
             answer_tokens=answers,
             first_logits=logits,
             layout=rollout.layout.answered([len(tokens) for tokens in answers]),
+            question_tokens=questions,
         )
         for watcher in self._watchers:
             watcher(run)
@@ -295,17 +302,24 @@ class ContinuousThoughtModel:
         fwd_hooks
             Pairs of a hook name (or a function that chooses names) and a function
             `fn(activation, hook)` that returns a new activation or None. Besides the bridge's
-            names there are `feedback.hook_in` and `feedback.hook_out`.
+            names there are `feedback.hook_in` and `feedback.hook_out`. At one hook they are called
+            in the order in which they were added, recorders included.
         stages
             The stages in which the functions are called; by default all. While a function runs,
             `model.running` says which problems, stage and columns it sees.
 
+        What the library runs on its own account is left alone; see `isolated`.
+
         Raises
         ------
         KeyError
-            Where a name is not a hook of this model; near names are suggested.
+            Where a name is not a hook of this model; near names are suggested. Where a function
+            chooses no name.
         TypeError
-            Where `stages` are anything else than stages: nothing would ever be called.
+            Where `stages` are anything else than stages.
+        ValueError
+            Where a stage cannot be. At the end of the context, where the model has run and a
+            function was never called, because no stage was reached or the hook is not passed there.
 
         Examples
         --------
@@ -317,43 +331,46 @@ class ContinuousThoughtModel:
         >>> with model.hooks([("feedback.hook_out", remove)], stages=[Thought(2)]):
         ...     run = model.think(["any question"])  # doctest: +SKIP
         """
-        chosen = None if stages is None else _checked_stages(stages)
+        chosen = None if stages is None else checked(stages)
         with ExitStack() as stack:
-            for name, function in fwd_hooks:
-                limited = self._limited(function, chosen)
-                if isinstance(name, str):
-                    self._check_hook_name(name)
-                for point in (self.feedback.hook_in, self.feedback.hook_out):
-                    if name == point.name or (callable(name) and name(str(point.name))):
-                        stack.callback(_remove_hook, point, point.add_hook(limited))
-                if not (isinstance(name, str) and name.startswith("feedback.")):
-                    stack.enter_context(self.bridge.hooks(fwd_hooks=[(name, limited)]))
+            silent = stack.enter_context(attached(self, fwd_hooks, chosen))
+            if not self._isolated:
+                stack.enter_context(none_in_vain(self, silent, chosen))
             yield self
 
     @contextmanager
     def watch(self, watcher: Callable[[Run], None]) -> Iterator[None]:
-        """Call a function with the `Run` of every batch that ends while the context lasts."""
+        """Call a function with the `Run` of every batch that ends while the context lasts.
+
+        What the library runs on its own account is left out; see `isolated`.
+        """
         self._watchers.append(watcher)
         try:
             yield
         finally:
             self._watchers.remove(watcher)
 
-    def _limited(self, function: HookFunction, stages: frozenset[Stage] | None) -> HookFunction:
-        def limited(activation: Tensor, hook: Any) -> Tensor | None:
-            if stages is not None and (self.running is None or self.running.stage not in stages):
-                return None
-            return function(activation, hook=hook)
+    @contextmanager
+    def isolated(self) -> Iterator["ContinuousThoughtModel"]:
+        """Set every hook and watcher aside for as long as the context lasts, then put all back.
 
-        return limited
+        What the library runs on its own account (checks of sites, validation, baselines, variants
+        and noise floors) runs in here: no recorder sees it, and no hook sees or changes it. A
+        result says which weights it came from, and hooks are not part of them. Hooks that are
+        added inside the context work.
+        """
+        outer = self._watchers, self._isolated
+        self._watchers, self._isolated = [], True
+        try:
+            with set_aside([*self.bridge.hook_points(), *self.feedback_points]):
+                yield self
+        finally:
+            self._watchers, self._isolated = outer
 
-    def _check_hook_name(self, name: str) -> None:
-        names = ["feedback.hook_in", "feedback.hook_out", *self.bridge.hook_dict]
-        if name in names:
-            return
-        near = get_close_matches(name, names, n=3)
-        hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
-        raise KeyError(f"{self.name} has no hook named {name!r}.{hint}")
+    @property
+    def feedback_points(self) -> tuple[HookPoint, HookPoint]:
+        """The hook points of the feedback; all others are the bridge's."""
+        return (self.feedback.hook_in, self.feedback.hook_out)
 
     # Files ------------------------------------------------------------------------------------
 
@@ -408,25 +425,7 @@ class ContinuousThoughtModel:
         save(self, folder, dtype=dtype)
 
 
-def _checked_stages(stages: Iterable[Stage]) -> frozenset[Stage]:
-    given: object = stages
-    listed = list(stages) if isinstance(given, Iterable) else None
-    if listed is None or not all(
-        isinstance(stage, Prompt | Thought | Close | Answer) for stage in listed
-    ):
-        raise TypeError(
-            f"stages is {given!r}; give a list of Prompt(), Thought(i), Close() and Answer(j), or "
-            "None for all."
-        )
-    return frozenset(listed)
-
-
 def _check_count(name: str, value: int) -> None:
     given: object = value
     if not isinstance(given, Integral) or value < 0:
         raise ValueError(f"{name} is {value!r}; give a whole number, 0 or more.")
-
-
-def _remove_hook(point: Any, handle: Any) -> None:
-    handle.hook.remove()
-    point.fwd_hooks[:] = [each for each in point.fwd_hooks if each is not handle]

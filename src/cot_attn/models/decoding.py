@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cot_attn.models.finite import check_finite
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.template import Template
 from cot_attn.models.unembedding import Workspace
@@ -70,6 +71,9 @@ def continued(
             fed = said.masked_fill(~going_on, template.eos)
             logits = begun.answer(index, fed[:, None], going_on[:, None], workspace)[:, 0]
             said.copy_(next_tokens(logits, template))
+            # A row with NaN in it has that for its greatest number.
+            best = logits.gather(-1, said[:, None])
+            check_finite("Logits", best, begun.problems, begun.stage)
     return [[token for token in row if token >= 0] for row in added.tolist()]
 
 

@@ -1,6 +1,7 @@
 """From what a user asks to token ids."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -10,6 +11,16 @@ from cot_attn.models.template import Template
 
 Question = Problem | str | Tensor
 """A problem, a text, or a 1-D tensor of token ids (the question only, without BOT)."""
+
+
+@dataclass(frozen=True)
+class TokenProblem(Problem):
+    """A question that was given as token ids, which remain what is fed.
+
+    Its text is for reading: tokenised again it may give other ids.
+    """
+
+    tokens: tuple[int, ...] = ()
 
 
 def encode(
@@ -37,8 +48,12 @@ def encode(
         raise ValueError("There are no questions. Give at least one problem, text or tensor.")
     problems, tokens = [], []
     for question in questions:
+        problem: Problem
         if isinstance(question, Tensor):
-            problem, ids = _from_tokens(question, tokenizer, n_vocabulary)
+            problem = _from_tokens(question, tokenizer, n_vocabulary)
+            ids = list(problem.tokens)
+        elif isinstance(question, TokenProblem):
+            problem, ids = question, _tokens_of(question, tokenizer)
         elif isinstance(question, Problem | str):
             problem = Problem.from_text(question) if isinstance(question, str) else question
             ids = tokenizer(template.text(problem.question))["input_ids"]
@@ -56,7 +71,7 @@ def encode(
 
 def _from_tokens(
     tokens: Tensor, tokenizer: PreTrainedTokenizerBase, n_vocabulary: int
-) -> tuple[Problem, list[int]]:
+) -> TokenProblem:
     integers = not (tokens.is_floating_point() or tokens.is_complex())
     if tokens.ndim != 1 or not len(tokens) or not integers:
         raise ValueError(
@@ -69,6 +84,25 @@ def _from_tokens(
             f"vocabulary goes from 0 to {n_vocabulary - 1}."
         )
     ids: list[int] = tokens.tolist()
-    written = " ".join(map(str, ids))
-    text = str(tokenizer.decode(ids))
-    return Problem(Problem.from_text(written).id, text if text.strip() else written), ids
+    return TokenProblem(
+        Problem.from_text(_written(ids)).id, _text(ids, tokenizer), tokens=tuple(ids)
+    )
+
+
+def _tokens_of(problem: TokenProblem, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    ids = list(problem.tokens)
+    if _text(ids, tokenizer) != problem.question:
+        raise ValueError(
+            f"Problem {problem.id!r} was given as token ids, which this model's tokenizer reads as "
+            f"another text than {problem.question!r}. Give the text, or the ids of this tokenizer."
+        )
+    return ids
+
+
+def _text(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    text = str(tokenizer.decode(list(ids)))
+    return text if text.strip() else _written(ids)
+
+
+def _written(ids: Sequence[int]) -> str:
+    return " ".join(map(str, ids))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cot_attn.data.problem import Problem
 from cot_attn.models import cache
+from cot_attn.models.finite import check_finite, finite_scores
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
 from cot_attn.models.unembedding import Workspace, unembed
 
@@ -82,7 +83,9 @@ class Rollout:
 
     def read(self) -> None:
         """Read the prompts: the questions and BOT."""
-        with self._at(Prompt()):
+        padded = self.model.dtype == torch.float64 and not self._prompt_mask.all()
+        points = self.model.bridge.hook_points() if padded else ()
+        with self._at(Prompt()), finite_scores(points):
             self._think(self._prompt_mask, input_ids=self._prompt)
 
     def think(
@@ -103,7 +106,9 @@ class Rollout:
         eot = self._eot()
         with self._at(Close()):
             hidden = self._step(torch.ones_like(eot, dtype=torch.bool), input_ids=eot)
-            return self.logits(hidden[:, -1])
+            logits = self.logits(hidden[:, -1])
+            check_finite("Logits", logits, self.problems, self.stage)
+            return logits
 
     def answer(
         self,
@@ -272,6 +277,9 @@ class Rollout:
     ) -> Float[Tensor, "batch width d_model"]:
         inner = self.model.bridge.original_model.base_model
         hidden: Tensor = inner(**inputs, **self._extend(real)).last_hidden_state
+        # What stands in the padding before a question is not looked at again.
+        used = hidden[:, -1:] if isinstance(self.stage, Prompt) else hidden
+        check_finite("Hidden states", used, self.problems, self.stage)
         return hidden
 
     def _extend(self, real: Bool[Tensor, "batch width"]) -> dict[str, Any]:

@@ -24,11 +24,15 @@ class Run:
     answers
         The answers as text.
     answer_tokens
-        The answers' token ids, without EOS.
+        The answers' token ids, without the EOS that ends them; token j is what the stage
+        `Answer(j)` feeds. Under a template that does not stop at an EOS in the first place
+        (Coconut's), such an EOS ends nothing: it is fed, and it is token 0.
     first_logits
         Logits of the first answer token, (batch, d_vocab), before any token is suppressed.
     layout
         Which position plays which role.
+    question_tokens
+        Token ids of the questions as they were fed, without BOT.
     """
 
     problems: tuple[Problem, ...]
@@ -37,6 +41,7 @@ class Run:
     answer_tokens: list[list[int]]
     first_logits: Float[Tensor, "batch d_vocab"]
     layout: Layout
+    question_tokens: list[list[int]]
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.thoughts.shape))
@@ -57,4 +62,5 @@ def joined(runs: Sequence[Run]) -> Run:
         answer_tokens=[tokens for run in runs for tokens in run.answer_tokens],
         first_logits=torch.cat([run.first_logits for run in runs]),
         layout=first.layout.joined(*(run.layout for run in others)),
+        question_tokens=[tokens for run in runs for tokens in run.question_tokens],
     )

@@ -76,8 +76,13 @@ class Layout:
         Number of thoughts.
     answer_lengths
         Number of answer tokens of each row, EOS not counted; none before the answers are known.
-    question_width
-        Number of columns kept for the questions, where that is more than the longest needs.
+    question_width, answer_width
+        Number of columns kept for questions and answers, where that is more than the longest needs.
+
+    Raises
+    ------
+    ValueError
+        Where there are answers of some rows only.
 
     Examples
     --------
@@ -94,11 +99,24 @@ class Layout:
     eot_width: int
     answer_lengths: tuple[int, ...] = ()
     question_width: int = 0
+    answer_width: int = 0
+
+    def __post_init__(self) -> None:
+        n_rows, n_answers = len(self.question_lengths), len(self.answer_lengths)
+        if n_answers not in (0, n_rows):
+            raise ValueError(
+                f"A layout has {n_rows} questions and {n_answers} answers. Give the answer's "
+                "length of every row, or none."
+            )
+        # Equal layouts compare equal, however they came to be.
+        for name in ("question", "answer"):
+            widest = max((getattr(self, f"{name}_width"), *getattr(self, f"{name}_lengths")))
+            object.__setattr__(self, f"{name}_width", widest)
 
     @property
     def question(self) -> range:
         """Columns of the questions, their padding included."""
-        return range(max((self.question_width, *self.question_lengths)))
+        return range(self.question_width)
 
     @property
     def bot(self) -> range:
@@ -118,11 +136,16 @@ class Layout:
     @property
     def answer(self) -> range:
         """Columns of the answers."""
-        longest = max(self.answer_lengths, default=0)
-        return range(self.eot.stop, self.eot.stop + longest)
+        return range(self.eot.stop, self.eot.stop + self.answer_width)
 
     def columns(self, stage: Stage) -> range:
-        """Return the columns that a stage feeds."""
+        """Return the columns that a stage feeds; raise where there is no such stage."""
+        if isinstance(stage, Thought) and not 0 <= stage.index < self.n_thoughts:
+            raise ValueError(
+                f"There is no {stage}: this run has {self.n_thoughts} thoughts, counted from 0."
+            )
+        if isinstance(stage, Answer) and stage.index < 0:
+            raise ValueError(f"There is no {stage}: answer tokens are counted from 0.")
         match stage:
             case Prompt():
                 return range(self.bot.stop)
@@ -162,17 +185,33 @@ class Layout:
     def rows(self, rows: Sequence[int]) -> "Layout":
         """Return the layout of chosen rows; the columns stay where they are."""
         lengths = tuple(self.question_lengths[row] for row in rows)
-        return replace(self, question_lengths=lengths, question_width=self.question.stop)
+        answers = tuple(self.answer_lengths[row] for row in rows) if self.answer_lengths else ()
+        return replace(self, question_lengths=lengths, answer_lengths=answers)
 
     def answered(self, answer_lengths: Sequence[int]) -> "Layout":
         """Return this layout with the answers' lengths."""
-        return replace(self, answer_lengths=tuple(answer_lengths))
+        return replace(self, answer_lengths=tuple(answer_lengths), answer_width=0)
 
     def joined(self, *others: "Layout") -> "Layout":
-        """Return the layout of several batches as one, padded to the longest question."""
+        """Return the layout of several batches as one, padded to the widest.
+
+        Raises
+        ------
+        ValueError
+            Where they differ in the number of thoughts or of tokens round them, or where some have
+            answers and others none.
+        """
         layouts = (self, *others)
+        shapes = {(each.bot_width, each.n_thoughts, each.eot_width) for each in layouts}
+        if len(shapes) > 1:
+            raise ValueError(
+                "Layouts are joined only where BOT, thoughts and EOT have the same widths; these "
+                f"have {sorted(shapes)}."
+            )
         return replace(
             self,
             question_lengths=tuple(n for each in layouts for n in each.question_lengths),
             answer_lengths=tuple(n for each in layouts for n in each.answer_lengths),
+            question_width=max(each.question_width for each in layouts),
+            answer_width=max(each.answer_width for each in layouts),
         )

@@ -152,6 +152,11 @@ class AttentionRecorder:
     def _finish(self, run: Run) -> None:
         queries = self.queries(run.layout.n_thoughts)
         rows = {stage: torch.stack(layers, dim=1) for stage, layers in self._rows.items()}
+        if not rows:
+            raise ValueError(
+                f"The bridge of {self.model.name} shows no attention: none of its hooks "
+                "'blocks.*.attn.hook_pattern' was called. There is nothing to record."
+            )
         some = next(iter(rows.values()))
         table = some.new_full((*some.shape[:3], len(queries), some.shape[3]), torch.nan)
         for stage, row in rows.items():

@@ -1,6 +1,6 @@
 """Whole attention rows over positions, for looking at single problems."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -141,14 +141,15 @@ class PositionRecorder:
         )
 
     def _texts(self, run: Run, row: int) -> list[str]:
-        """Return what a reader sees at each position."""
-        template, tokenizer = self.model.template, self.model.tokenizer
-        _, (question,) = self.model.encode([run.problems[row]])
-        spelled = [str(tokenizer.decode([token])).strip() for token in question]
+        """Return what a reader sees at each position, from the tokens that were fed."""
+        template = self.model.template
         return [
-            *spelled,
+            *self._spelled(run.question_tokens[row]),
             *(["<bot>"] * len(template.bot)),
             *(f"thought {i}" for i in range(run.layout.n_thoughts)),
             *(["<eot>"] * len(template.eot)),
-            *(str(tokenizer.decode([token])).strip() for token in run.answer_tokens[row]),
+            *self._spelled(run.answer_tokens[row]),
         ]
+
+    def _spelled(self, tokens: Sequence[int]) -> list[str]:
+        return [str(self.model.tokenizer.decode([token])).strip() for token in tokens]

@@ -14,6 +14,7 @@ from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream
 from cot_attn.interventions.outcomes import DEFAULT
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
 from cot_attn.study.packing import rounded
 from cot_attn.study.results import Study
@@ -23,6 +24,7 @@ RECORDED_AT_ONCE = 128
 PACKAGES = ("cot-attn", "torch", "transformers", "transformer-lens", "numpy", "scipy", "xarray")
 
 
+@on_its_own_account
 def run_study(
     model: ContinuousThoughtModel,
     problems: Iterable[Problem],
@@ -38,6 +40,8 @@ def run_study(
     unfinished: str | PathLike[str] | None = None,
 ) -> Study:
     """Record where a model attends, corrupt each of its thoughts, and put both into one study.
+
+    Hooks and recorders that are on the model are set aside; see `run_variants`.
 
     Parameters
     ----------
