@@ -108,9 +108,9 @@ def test_logits_exist_for_a_few_positions_at_a_time(
     monkeypatch.setattr(reading, "MANY", 7)
     monkeypatch.setattr(Rollout, "logits", counted)
     result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
-    # Seven at once, or one for each answer that changed: those are decoded together.
+    # Seven at once, or at most one for each answer that changed: those are decoded together.
     n_changed = int((result["answer"] != result["baseline_answer"]).sum())
-    assert max(widest) == max(7, n_changed)
+    assert 7 < max(widest) <= n_changed
     assert (result["answer"] == expected["answer"]).all()
     widest.clear()
     run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["thought_change"], **options)

@@ -68,7 +68,7 @@ def test_an_index_may_be_a_whole_number_of_any_type(
         ("blocks.0.attn.qkv.hook_out", None, {}),  # this bridge never passes it
         (lambda name: name.endswith("qkv.hook_in"), None, {}),
     ],
-    ids=str,
+    ids=lambda value: "function" if callable(value) else str(value),
 )
 def test_a_function_that_was_never_called_is_an_error_when_its_context_ends(
     name: object,

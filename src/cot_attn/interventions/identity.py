@@ -36,19 +36,7 @@ def identity(
         The problems that may donate.
     options
         How it is run and what is measured.
-
-    Raises
-    ------
-    ValueError
-        Where hooks are attached to the model: what they do is known to nobody.
     """
-    points = [*model.bridge.hook_dict.values(), model.feedback.hook_in, model.feedback.hook_out]
-    attached = sorted({str(point.name) for point in points if point.has_hooks()})
-    if attached:
-        raise ValueError(
-            f"There is a hook at {attached[0]!r}, and a run with it could be taken for one without "
-            "it. Run outside the hook's `with` block, or leave `unfinished` away."
-        )
     return {
         "version": version("cot-attn"),
         "model": model.provenance(),

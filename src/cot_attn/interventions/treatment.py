@@ -188,7 +188,7 @@ class _Treatment:
         rows: dict[int, list[int]] = {id(change): [] for change in self.different}
         for row, change in enumerate(self.interventions[:n_rows]):
             rows[id(change)].append(row)
-        return [(change, rows[id(change)]) for change in self.different]
+        return [(change, rows[id(change)]) for change in self.different if rows[id(change)]]
 
 
 def _of_shape(after: object, before: Tensor, change: Intervention) -> Tensor:
