@@ -19,7 +19,7 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Close, Stage, Thought
 
-Scores = Float[Tensor, "batch head query key"]
+Scores = Float[Tensor, "#rows #heads query key"]
 Attended = dict[int, list[Float[Tensor, "rows head query"]]]
 Change = Callable[[int, Scores], Scores]
 Part = tuple[int, int | None]
@@ -156,11 +156,12 @@ def _changed(
 
 
 def whole(scores: Scores, model: ContinuousThoughtModel, by_head: bool) -> Scores:
-    """Return scores, or a mask that stands for all rows or heads, with each of the rows.
+    """Return scores, or a mask that stands for all rows, with each of the rows that are running.
 
-    Where heads differ, with each of the heads too.
+    Where heads are told apart, with each of the heads too.
     """
-    return scores.expand(len(running(model).problems), model.n_heads if by_head else -1, -1, -1)
+    n_heads = model.n_heads if by_head else -1
+    return scores.expand(len(running(model).problems), n_heads, -1, -1)
 
 
 def running(model: ContinuousThoughtModel) -> Rollout:

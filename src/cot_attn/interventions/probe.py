@@ -37,24 +37,26 @@ class Point:
         return repr(self.name) + ("" if self.head is None else f" (head {self.head})")
 
 
-def shapes_on_thoughts(
+def seen_on_thoughts(
     model: ContinuousThoughtModel, names: Iterable[str], n_rows: int
-) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of those hooks that fire while a thought of `n_rows` problems is fed.
+) -> dict[str, Tensor]:
+    """Return what those hooks see that fire where a thought is fed in `n_rows` problems.
+
+    The tensors have a shape and a type but no values.
 
     Raises
     ------
     KeyError
         Where there is no such hook; near names are suggested.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
+    seen: dict[str, Tensor] = memory(model).setdefault(("seen", n_rows), {})
 
     def note(activation: Tensor, hook: object, name: str) -> None:
-        shapes[name] = tuple(activation.shape)
+        seen[name] = torch.empty_like(activation, device="meta")
 
-    hooks = [(name, partial(note, name=name)) for name in names]
-    after(model, n_rows, hooks, stages=[Thought(0)])
-    return shapes
+    if new := [(name, partial(note, name=name)) for name in names if name not in seen]:
+        after(model, n_rows, new, stages=[Thought(0)])
+    return seen
 
 
 def unheeded(model: ContinuousThoughtModel, points: Sequence[Point]) -> list[Point]:

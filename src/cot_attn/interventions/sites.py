@@ -15,8 +15,10 @@ any hook name          that activation while the thought is fed, such as ``"bloc
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from cot_attn.interventions.masking import Part, unmasked
-from cot_attn.interventions.probe import Point, shapes_on_thoughts, unheeded
+from cot_attn.interventions.probe import Point, seen_on_thoughts, unheeded
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.stages import Layout, Thought
 from cot_attn.recording.selection import Indices, indices, selected
@@ -207,9 +209,9 @@ def _check(model: ContinuousThoughtModel, site: Hook | KeysValues) -> None:
             f"{over_keys[0]!r} runs over keys, whose number differs from problem to problem. Use "
             "the site Attention(layers, heads, queries) with the corruption KnockOut()."
         )
-    shapes = shapes_on_thoughts(model, [hook.name for hook in hooks], _PROBES)
+    seen = seen_on_thoughts(model, [hook.name for hook in hooks], _PROBES)
     for hook in hooks:
-        _check_shape(hook, shapes.get(hook.name))
+        _check_activation(hook, seen.get(hook.name))
     points = [Point(hook.name, head) for hook in hooks for head in hook.heads or [None]]
     if ignored := unheeded(model, points):
         raise ValueError(
@@ -220,13 +222,21 @@ def _check(model: ContinuousThoughtModel, site: Hook | KeysValues) -> None:
         )
 
 
-def _check_shape(hook: Hook, shape: tuple[int, ...] | None) -> None:
-    if shape is None:
+def _check_activation(hook: Hook, activation: Tensor | None) -> None:
+    """Raise where a hook does not see the vectors of one thought of each problem, or its heads."""
+    if activation is None:
         raise ValueError(
             f"{hook.name!r} never fires on a thought: a thought is fed as a vector and passes "
             "no token embedding, and hooks that TransformerLens has switched off stay silent. "
             "Use 'input', 'hidden', 'kv' or a hook such as 'blocks.0.hook_out'."
         )
+    if not activation.is_floating_point():
+        raise ValueError(
+            f"{hook.name!r} sees whole numbers ({activation.dtype}), such as positions, and "
+            "corruptions replace vectors. Use 'input', 'hidden', 'kv' or a hook such as "
+            "'blocks.0.hook_out'."
+        )
+    shape = tuple(activation.shape)
     one_each = shape[0] == _PROBES and (len(shape) == 2 or shape[1] == 1)
     if not one_each:
         raise ValueError(
