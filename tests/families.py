@@ -40,6 +40,9 @@ def _built(config: str, **settings: object) -> PreTrainedModel:
     return model.eval()
 
 
+WITHOUT_CACHE = partial(_built, "OpenAIGPTConfig", **_GPT)
+"""Sees only what is fed at once, whatever was fed before."""
+
 FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
     name: partial(_built, config, **settings)
     for name, (config, settings) in {

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import wrap
 from cot_attn.interventions import (
     Attention,
     GaussianNoise,
@@ -15,8 +16,9 @@ from cot_attn.interventions import (
     run_variants,
 )
 from cot_attn.interventions.sites import Site
+from cot_attn.models import Identity, validate
 from cot_attn.recording import PositionRecorder
-from families import FAMILIES
+from families import FAMILIES, WITHOUT_CACHE
 from plain_loop import N_THOUGHTS, Twins
 
 SITES: list[Site | str] = [
@@ -89,3 +91,8 @@ def test_a_knock_out_of_single_heads_is_refused_where_one_mask_serves_all() -> N
     with pytest.raises(ValueError, match=r"layer 1, head 2 of .* Sites that work: 'input'"):
         Attention(layers=[1], heads=[2]).check(model)
     Attention(layers=[1]).check(model)
+
+
+def test_a_model_that_sees_nothing_of_what_came_before_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not see 7 columns before it"):
+        validate(wrap(WITHOUT_CACHE(), Identity()))
