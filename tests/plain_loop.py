@@ -18,6 +18,7 @@ from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
 from cot_attn.interventions import Attention, Hook, Intervention, Place, Reference
 from cot_attn.models import ContinuousThoughtModel, Projection, Template
+from families import FAMILIES
 
 Edit = Callable[[Tensor], Tensor]
 N_THOUGHTS, N_NEW = 3, 5
@@ -63,7 +64,7 @@ class PlainLoop:
     Parameters
     ----------
     model
-        A GPT-2 or a Llama.
+        A GPT-2, a Llama, or a model of one of the families in `families.py`.
     transform
         From a hidden state to the next input embedding.
     template, n_thoughts, n_new
@@ -181,7 +182,7 @@ class PlainLoop:
                         output: Any = None,
                         *,
                         site: str = site,
-                        columns: slice = columns,
+                        columns: slice | Tensor = columns,
                         shape: tuple[int, ...] = shape,
                     ) -> Any:
                         whole = args[0] if output is None else output
@@ -200,16 +201,19 @@ class PlainLoop:
     def _blocked(self, blocked: Sequence[tuple[int, int, int, int]]) -> Any:
         def hide(module: nn.Module, args: Any, kwargs: Any, *, layer: int) -> Any:
             mask = kwargs["attention_mask"]
+            holes = [(head, *hole) for where, head, *hole in blocked if where == layer]
             n_heads = self.model.config.num_attention_heads
-            mask = mask.expand(-1, n_heads, -1, -1).clone()
-            for where, head, query, key in blocked:
-                if where == layer and query < mask.shape[2]:
-                    mask[0, head, query, key] = torch.finfo(mask.dtype).min
+            alike = len({head for head, *_ in holes}) == n_heads  # XGLM takes one mask for all
+            mask = mask.expand(-1, 1 if alike else n_heads, -1, -1).clone()
+            hidden = True if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
+            for head, query, key in holes:
+                if query < mask.shape[2]:
+                    mask[0, 0 if alike else head, query, key] = hidden
             return args, {**kwargs, "attention_mask": mask}
 
         with ExitStack() as stack:
             for layer, block in enumerate(self._blocks()):
-                attention = block.attn if hasattr(block, "attn") else block.self_attn
+                attention = _attention(block)
 
                 def hook(module: nn.Module, args: Any, kwargs: Any, *, layer: int = layer) -> Any:
                     return hide(module, args, kwargs, layer=layer)
@@ -221,37 +225,50 @@ class PlainLoop:
 
     def _blocks(self) -> Sequence[Any]:
         base = self.model.base_model
-        return base.h if hasattr(base, "h") else base.layers
+        return _first(getattr(base, "decoder", base), "h", "layers", "blocks")
 
-    def _sites(self, layer: int, block: Any) -> list[tuple[str, Any, str, slice, tuple[int, ...]]]:
-        config = self.model.config
-        width = config.hidden_size
-        n_heads = config.num_attention_heads
-        n_kv = getattr(config, "num_key_value_heads", n_heads)
-        own, every = width // n_heads, slice(None)
-        name = f"blocks.{layer}"
+    def _sites(
+        self, layer: int, block: Any
+    ) -> list[tuple[str, Any, str, slice | Tensor, tuple[int, ...]]]:
+        config, attention = self.model.config, _attention(block)
+        width, n_heads = config.hidden_size, config.num_attention_heads
+        own = getattr(config, "head_dim", None) or width // n_heads
+        n_kv = 1 if getattr(config, "multi_query", False) else n_heads
+        n_kv = getattr(config, "num_key_value_heads", n_kv)
+        name, every = f"blocks.{layer}", slice(None)
         after, before = "register_forward_hook", "register_forward_pre_hook"
-        sites = [
-            (f"{name}.hook_out", block, after, every, (width,)),
-            (f"{name}.mlp.hook_out", block.mlp, after, every, (width,)),
+        sites = [(f"{name}.hook_out", block, after, every, (width,))]
+        if hasattr(block, "mlp"):
+            sites.append((f"{name}.mlp.hook_out", block.mlp, after, every, (width,)))
+        out = _first(attention, "c_proj", "o_proj", "out_proj", "dense")
+        sites.append((f"{name}.attn.hook_z", out, before, every, (n_heads, own)))
+        if hasattr(attention, "k_proj"):
+            projections = {each: (getattr(attention, f"{each}_proj"), every) for each in "kv"}
+        else:
+            joint = _first(attention, "c_attn", "query_key_value", "Wqkv", "qkv_proj")
+            columns = torch.arange((n_heads + 2 * n_kv) * own)
+            if joint is getattr(attention, "query_key_value", None) and n_kv == n_heads:
+                parts = columns.view(n_heads, 3, own).unbind(1)  # a head's three in a row
+            elif config.model_type == "codegen":
+                queries, values, keys = columns.view(4, 3, -1).unbind(1)  # for four devices
+                parts = (queries, keys, values)
+            else:
+                parts = columns.split([n_heads * own, n_kv * own, n_kv * own])
+            _, keys, values = (part.flatten() for part in parts)
+            projections = {"k": (joint, keys), "v": (joint, values)}
+        return sites + [
+            (f"{name}.attn.hook_{each}", module, after, columns, (n_kv, own))
+            for each, (module, columns) in projections.items()
         ]
-        heads, kv_heads = (n_heads, own), (n_kv, own)
-        if hasattr(block, "attn"):
-            keys, values = slice(width, 2 * width), slice(2 * width, 3 * width)
-            joint = block.attn.c_attn
-            return [
-                *sites,
-                (f"{name}.attn.hook_z", block.attn.c_proj, before, every, heads),
-                (f"{name}.attn.hook_k", joint, after, keys, kv_heads),
-                (f"{name}.attn.hook_v", joint, after, values, kv_heads),
-            ]
-        attention = block.self_attn
-        return [
-            *sites,
-            (f"{name}.attn.hook_z", attention.o_proj, before, every, heads),
-            (f"{name}.attn.hook_k", attention.k_proj, after, every, kv_heads),
-            (f"{name}.attn.hook_v", attention.v_proj, after, every, kv_heads),
-        ]
+
+
+def _attention(block: Any) -> Any:
+    outer = _first(block, "attn", "self_attn", "attention", "self_attention")
+    return getattr(outer, "attention", outer)
+
+
+def _first(module: Any, *names: str) -> Any:
+    return next(getattr(module, name) for name in names if hasattr(module, name))
 
 
 def twins(architecture: str) -> tuple[ContinuousThoughtModel, PlainLoop]:
@@ -261,7 +278,7 @@ def twins(architecture: str) -> tuple[ContinuousThoughtModel, PlainLoop]:
     models = []
     for _ in range(2):
         torch.manual_seed(11)
-        models.append(BUILDERS[architecture]())
+        models.append({**BUILDERS, **FAMILIES}[architecture]())
     model = wrap(models[0], feedback, N_THOUGHTS)
     return model, PlainLoop(models[1], feedback.transform, model.template, N_THOUGHTS, N_NEW)
 
@@ -274,7 +291,7 @@ class Twins:
         self.tokens = [self.model.tokenizer(text)["input_ids"] for text in questions]
         self.plain = [self.loop.run(tokens) for tokens in self.tokens]
         self.problems = [
-            Problem(f"p{i}", text, self.model.decode(plain.answer), answer_type="text")
+            Problem(f"p{i}", text, self.model.decode(plain.answer) or "w0", answer_type="text")
             for i, (text, plain) in enumerate(zip(questions, self.plain, strict=True))
         ]
 

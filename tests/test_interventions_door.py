@@ -1,5 +1,9 @@
 """Bad input is refused with a sentence before anything runs."""
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +11,10 @@ from torch import Tensor
 from cot_attn.data import Problem
 from cot_attn.interventions import (
     CCTA,
+    Attention,
+    Hook,
     Intervention,
+    KeysValues,
     Place,
     Resample,
     ShuffleAll,
@@ -16,6 +23,7 @@ from cot_attn.interventions import (
     run_variants,
 )
 from cot_attn.models import ContinuousThoughtModel
+from cot_attn.recording import AttentionRecorder
 
 PROBLEMS = [Problem("a", "w1 w2", "1"), Problem("b", "w3", "2")]
 ZERO = Intervention(0, Zero())
@@ -78,6 +86,69 @@ def test_an_intervention_refuses(
 ) -> None:
     with pytest.raises(error, match=message):
         Intervention(**{"thoughts": 0, "corruption": Zero(), **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (np.int64(2), (2,)),
+        (np.uint8(0), (0,)),
+        (torch.tensor(1), (1,)),
+        (np.array(3), (3,)),
+        (range(3), (0, 1, 2)),
+        (np.array([2, 0]), (0, 2)),
+        (torch.arange(2), (0, 1)),
+        ([np.int32(1), 0], (0, 1)),
+        ({2, 1}, (1, 2)),
+        ((i for i in (3, 1)), (1, 3)),
+    ],
+    ids=repr,
+)
+def test_thoughts_are_whole_numbers_of_any_type(given: object, meant: tuple[int, ...]) -> None:
+    change = Intervention(given, Zero())
+    assert change.thoughts == meant
+    assert {type(index) for index in change.thoughts} == {int}
+    assert change == Intervention(meant, Zero())
+
+
+def test_layers_and_heads_are_whole_numbers_of_any_type(
+    tiny_gpt2_model: ContinuousThoughtModel,
+) -> None:
+    one = np.array([1])
+    assert Hook("hidden", heads=np.int64(1)) == Hook("hidden", heads=one) == Hook("hidden", [1])
+    assert KeysValues(torch.arange(2), one) == KeysValues([0, 1], [1])
+    assert Attention(layers=np.int8(2), heads=one).label == "attention (layers 2; heads 1)"
+    assert AttentionRecorder(tiny_gpt2_model, layers=np.array([2, -3])).layers == [0, 2]
+
+
+NO_WHOLE_NUMBERS = ["True", "2.0", "'2'", "None", "[0, True]", "[1.0]", "['0']", "[None]", "b'1'"]
+NO_WHOLE_NUMBERS += ["np.bool_(True)", "np.array([0.0])", "torch.tensor([True])", "{1: 2}", "1j"]
+NO_WHOLE_NUMBERS += ["np.float32(1)", "slice(2)", "[[0, 1]]", "range"]
+
+
+def test_what_is_no_whole_number_is_no_thought_layer_or_head() -> None:
+    """In a Python of its own, where no annotation is checked and the library speaks first."""
+    calls = {
+        "thought": "Intervention({}, Zero())",
+        "head": "Hook('blocks.0.attn.hook_z', heads={})",
+        "layer": "Attention(layers={})",
+    }
+    code = f"""
+import numpy as np, torch
+from cot_attn.interventions import Attention, Hook, Intervention, Zero
+for kind, call in {calls}.items():
+    for given in {NO_WHOLE_NUMBERS}:
+        if given == "None" and kind != "thought":
+            continue  # all of them
+        try:
+            eval(call.format(given))
+        except TypeError as error:
+            assert f"{{kind}}s are " in str(error) and "whole number" in str(error), error
+        else:
+            print(call.format(given), "is accepted")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr[-500:]) == ("", "")
 
 
 def test_a_corruption_of_all_thoughts_is_not_charged_to_one(

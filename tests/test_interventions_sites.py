@@ -203,6 +203,72 @@ def test_an_ablator_works_at_any_site(pair: Twins) -> None:
     assert (knocked["kl_first"] > 0).all()
 
 
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "opt"])
+def test_every_hook_is_refused_or_moves_something(architecture: str) -> None:
+    model = Twins(architecture, ["w1 w2"]).model
+    questions = [torch.tensor([3, 4, 5])]
+
+    def noisy(activation: Tensor, hook: object) -> Tensor:
+        noise = torch.randn(activation.shape, generator=torch.Generator().manual_seed(1))
+        return activation + noise
+
+    def ran(name: str | None) -> Tensor:
+        with model.hooks([] if name is None else [(name, noisy)], stages=[Thought(1)]):
+            run = model.think(questions)
+        return torch.cat([run.thoughts[:, 2], run.first_logits], dim=1)
+
+    before, accepted, refused = ran(None), [], []
+    for name in sorted(model.bridge.hook_dict):
+        if name.startswith(("blocks.0", "blocks.2")):  # as in layer 1
+            continue
+        try:
+            Hook(name).check(model)
+        except ValueError:
+            refused.append(name)
+        else:
+            accepted.append(name)
+            assert (ran(name) - before).abs().max() > 1e-5, name
+    assert {"blocks.1.hook_out", "blocks.1.attn.hook_z", "blocks.1.mlp.hook_out"} <= {*accepted}
+    assert {"embed.hook_out", "blocks.1.attn.hook_pattern"} <= {*refused}
+    idle = {"gpt2": "pos_embed.hook_in", "llama": "rotary_emb.hook_in", "opt": "pos_embed.hook_in"}
+    assert idle[architecture] in refused
+
+
+@pytest.mark.parametrize("name", ["blocks.1.attn.hook_attn_scores", "blocks.1.attn.v.hook_out"])
+def test_one_layer_that_throws_changes_away_is_found_among_others(name: str) -> None:
+    """The hook of layer 1 shows a copy: what comes of it is not used."""
+    model = Twins("llama", ["w1 w2"]).model
+    point = model.bridge.hook_dict[name]
+    shown = point.forward
+    point.forward = lambda activation: (shown(activation.clone()), activation)[1]
+    point.__class__ = type("Shown", (type(point),), {"__call__": lambda self, x: self.forward(x)})
+    site = Attention() if "scores" in name else KeysValues()
+    with pytest.raises(ValueError, match="layer 1" if "scores" in name else "blocks.1.attn"):
+        site.check(model)
+
+
+def test_what_was_shown_once_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Twins("opt", ["w1 w2"]).model
+    sites = [KeysValues(), Attention(heads=[1, 2]), as_site("blocks.0.hook_out")]
+    for site in sites:
+        site.check(model)
+    monkeypatch.setattr(model, "rollout", None)
+    for site in sites:
+        site.check(model)
+
+
+def test_a_hook_that_is_switched_on_later_is_accepted_then_and_refused_before() -> None:
+    model = Twins("gpt2", ["w1 w2"]).model
+    site = Hook("blocks.0.attn.hook_result", heads=[1])
+    for on in (False, True, False):
+        model.bridge.set_use_attn_result(on)
+        if on:
+            site.check(model)
+        else:
+            with pytest.raises(ValueError, match="set_use_attn_result"):
+                site.check(model)
+
+
 @pytest.mark.parametrize(
     ("site", "error", "message"),
     [

@@ -1,6 +1,6 @@
 """One change of a run: which thoughts, where, what, and what follows from it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ from cot_attn.interventions.corruption import Corruption, KnockOut, Unchanged, n
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.sites import HIDDEN, INPUT, Attention, Hook, Site, as_site
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.recording.selection import Indices, indices
 
 Downstream = Literal["recompute", "frozen"]
 
@@ -48,12 +49,12 @@ class Intervention:
 
     def __init__(
         self,
-        thoughts: int | Iterable[int],
+        thoughts: Indices,
         corruption: Corruption | Callable[..., Tensor],
         site: Site | str = "input",
         downstream: Downstream = "recompute",
     ) -> None:
-        chosen = (thoughts,) if isinstance(thoughts, int) else tuple(sorted(thoughts))
+        chosen = tuple(sorted(indices("thought", thoughts)))
         if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
             raise ValueError(
                 f"thoughts is {thoughts!r}; give one index from 0 on, or several different ones."

@@ -12,15 +12,16 @@ any hook name          that activation while the thought is fed, such as ``"bloc
 =====================  ============================================================================
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from cot_attn.interventions.masking import Part, unmasked
+from cot_attn.interventions.probe import Point, seen_on_thoughts, unheeded
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.stages import Layout, Thought
-from cot_attn.recording.selection import selected
+from cot_attn.recording.selection import Indices, indices, selected
 
 NAMES = {"input": "feedback.hook_out", "hidden": "feedback.hook_in"}
 _OVER_KEYS = ("hook_pattern", "hook_attn_scores")
@@ -47,9 +48,9 @@ class Hook:
     name: str
     heads: tuple[int, ...] | None
 
-    def __init__(self, name: str, heads: Iterable[int] | None = None) -> None:
+    def __init__(self, name: str, heads: Indices | None = None) -> None:
         object.__setattr__(self, "name", NAMES.get(name, name))
-        object.__setattr__(self, "heads", None if heads is None else tuple(heads))
+        object.__setattr__(self, "heads", None if heads is None else indices("head", heads))
 
     @property
     def label(self) -> str:
@@ -62,39 +63,16 @@ class Hook:
         return (self,)
 
     def check(self, model: ContinuousThoughtModel) -> None:
-        """Raise where the model has no such hook, or it does not see one thought of each problem.
+        """Raise where the model has no such hook, or does not compute with what is put there.
 
         Raises
         ------
         KeyError
             Where there is no such hook; near names are suggested.
         ValueError
-            Where it never fires on a thought, or has no such heads.
+            Where it never fires on a thought, has no such heads, or moves nothing that comes later.
         """
-        if self.name.endswith(_OVER_KEYS):
-            raise ValueError(
-                f"{self.name!r} runs over keys, whose number differs from problem to problem. Use "
-                "the site Attention(layers, heads, queries) with the corruption KnockOut()."
-            )
-        shape = _shape_on_thoughts(model, self.name)
-        if shape is None:
-            raise ValueError(
-                f"{self.name!r} never fires on a thought: a thought is fed as a vector and passes "
-                "no token embedding, and hooks that TransformerLens has switched off stay silent. "
-                "Use 'input', 'hidden', 'kv' or a hook such as 'blocks.0.hook_out'."
-            )
-        one_each = shape[0] == _PROBES and (len(shape) == 2 or shape[1] == 1)
-        if not one_each:
-            raise ValueError(
-                f"{self.name!r} has the shape {shape} for {_PROBES} problems and one thought. "
-                "Accepted are hooks of shape (batch, 1, ...), such as 'blocks.0.hook_out'."
-            )
-        if self.heads is not None:
-            if len(shape) != 4:
-                raise ValueError(
-                    f"{self.name!r} has the shape {shape}, which has no heads; leave heads out."
-                )
-            selected("head", self.heads, shape[2])
+        _check(model, self)
 
 
 INPUT, HIDDEN = Hook("input"), Hook("hidden")
@@ -116,11 +94,9 @@ class KeysValues:
     layers: tuple[int, ...] | None
     heads: tuple[int, ...] | None
 
-    def __init__(
-        self, layers: Iterable[int] | None = None, heads: Iterable[int] | None = None
-    ) -> None:
-        object.__setattr__(self, "layers", None if layers is None else tuple(layers))
-        object.__setattr__(self, "heads", None if heads is None else tuple(heads))
+    def __init__(self, layers: Indices | None = None, heads: Indices | None = None) -> None:
+        object.__setattr__(self, "layers", None if layers is None else indices("layer", layers))
+        object.__setattr__(self, "heads", None if heads is None else indices("head", heads))
 
     @property
     def label(self) -> str:
@@ -136,9 +112,8 @@ class KeysValues:
         )
 
     def check(self, model: ContinuousThoughtModel) -> None:
-        """Raise where a layer or head does not exist."""
-        for hook in self.hooks(model)[:2]:
-            hook.check(model)
+        """Raise where a layer or head does not exist, or the model does not compute with it."""
+        _check(model, self)
 
 
 @dataclass(frozen=True)
@@ -160,12 +135,12 @@ class Attention:
 
     def __init__(
         self,
-        layers: Iterable[int] | None = None,
-        heads: Iterable[int] | None = None,
+        layers: Indices | None = None,
+        heads: Indices | None = None,
         queries: Iterable[str] | None = None,
     ) -> None:
-        object.__setattr__(self, "layers", None if layers is None else tuple(layers))
-        object.__setattr__(self, "heads", None if heads is None else tuple(heads))
+        object.__setattr__(self, "layers", None if layers is None else indices("layer", layers))
+        object.__setattr__(self, "heads", None if heads is None else indices("head", heads))
         object.__setattr__(self, "queries", None if queries is None else tuple(queries))
 
     @property
@@ -179,15 +154,27 @@ class Attention:
         """Return the hooks whose activations can be replaced: none."""
         return ()
 
+    def parts(self, model: ContinuousThoughtModel) -> list[Part]:
+        """Return its layers, each with one of the chosen heads or with None for all of them."""
+        heads = [None] if self.heads is None else selected("head", self.heads, model.n_heads)
+        layers = selected("layer", self.layers, model.n_layers)
+        return [(layer, head) for layer in layers for head in heads]
+
     def check(self, model: ContinuousThoughtModel) -> None:
-        """Raise where a layer, head or query does not exist."""
-        selected("layer", self.layers, model.n_layers)
-        selected("head", self.heads, model.n_heads)
+        """Raise where a layer, head or query does not exist, or its attention cannot be changed."""
+        parts = self.parts(model)
         possible = [*(f"thought {i}" for i in range(1, model.n_thoughts)), "eot", "answer"]
         unknown = [query for query in self.queries or () if query not in possible]
         if unknown or self.queries == ():
             raise ValueError(
                 f"queries are {list(self.queries or ())}; accepted: {', '.join(possible)}."
+            )
+        if fixed := unmasked(model, parts):
+            named = [f"layer {layer}" + ("" if h is None else f", head {h}") for layer, h in fixed]
+            raise ValueError(
+                f"Attention to a thought cannot be taken away in {_few(named)} of {model.name}: "
+                "whatever is done to scores and mask there, the pattern does not follow or nothing "
+                f"that comes later moves. Sites that work: {_working(model)}."
             )
 
     def asks(self, layout: Layout, column: int, thought: int) -> bool:
@@ -213,19 +200,77 @@ def as_site(site: Site | str) -> Site:
     return Attention() if site == "attention" else Hook(site)
 
 
+def _check(model: ContinuousThoughtModel, site: Hook | KeysValues) -> None:
+    """Raise where a site does not see one thought of each problem, or nothing follows from it."""
+    hooks = site.hooks(model)
+    over_keys = [hook.name for hook in hooks if hook.name.endswith(_OVER_KEYS)]
+    if over_keys:
+        raise ValueError(
+            f"{over_keys[0]!r} runs over keys, whose number differs from problem to problem. Use "
+            "the site Attention(layers, heads, queries) with the corruption KnockOut()."
+        )
+    seen = seen_on_thoughts(model, [hook.name for hook in hooks], _PROBES)
+    for hook in hooks:
+        _check_activation(hook, seen.get(hook.name))
+    points = [Point(hook.name, head) for hook in hooks for head in hook.heads or [None]]
+    if ignored := unheeded(model, points):
+        raise ValueError(
+            f"{model.name} cannot be intervened on at {_few(ignored)}: random numbers there move "
+            "nothing that comes later, neither the thought's hidden state nor the next thought nor "
+            "the logits. There this bridge shows what it does not compute with: the hook is "
+            f"read-only, or nothing depends on it. Sites that work: {_working(model)}."
+        )
+
+
+def _check_activation(hook: Hook, activation: Tensor | None) -> None:
+    """Raise where a hook does not see the vectors of one thought of each problem, or its heads."""
+    if activation is None:
+        raise ValueError(
+            f"{hook.name!r} never fires on a thought: a thought is fed as a vector and passes "
+            "no token embedding, and hooks that TransformerLens has switched off stay silent. "
+            "Use 'input', 'hidden', 'kv' or a hook such as 'blocks.0.hook_out'."
+        )
+    if not activation.is_floating_point():
+        raise ValueError(
+            f"{hook.name!r} sees whole numbers ({activation.dtype}), such as positions, and "
+            "corruptions replace vectors. Use 'input', 'hidden', 'kv' or a hook such as "
+            "'blocks.0.hook_out'."
+        )
+    shape = tuple(activation.shape)
+    one_each = shape[0] == _PROBES and (len(shape) == 2 or shape[1] == 1)
+    if not one_each:
+        raise ValueError(
+            f"{hook.name!r} has the shape {shape} for {_PROBES} problems and one thought. "
+            "Accepted are hooks of shape (batch, 1, ...), such as 'blocks.0.hook_out'."
+        )
+    if hook.heads is not None:
+        if len(shape) != 4:
+            raise ValueError(
+                f"{hook.name!r} has the shape {shape}, which has no heads; leave heads out."
+            )
+        selected("head", hook.heads, shape[2])
+
+
+def _working(model: ContinuousThoughtModel) -> str:
+    """Return the names of sites at which a model can be intervened on."""
+    middle = f"blocks.{model.n_layers // 2}"
+    hooks = [f"{middle}.{name}" for name in ("hook_out", "attn.hook_z", "mlp.hook_out")]
+    sites = [site for site in ("input", "hidden", "kv", *hooks) if _works(model, site)]
+    return ", ".join(map(repr, sites))
+
+
+def _works(model: ContinuousThoughtModel, name: str) -> bool:
+    hooks = [hook.name for hook in as_site(name).hooks(model)]
+    there = all(hook in model.bridge.hook_dict or hook in NAMES.values() for hook in hooks)
+    return there and not unheeded(model, [Point(hook) for hook in hooks])
+
+
+def _few(names: Sequence[object]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(map(str, names[:3])) + more
+
+
 _PROBES = 2
-
-
-def _shape_on_thoughts(model: ContinuousThoughtModel, name: str) -> tuple[int, ...] | None:
-    """Run two tiny questions with one thought and return the shape that a hook has on it."""
-    shapes: list[tuple[int, ...]] = []
-
-    def note(activation: Tensor, hook: object) -> None:
-        shapes.append(tuple(activation.shape))
-
-    with model.isolated(), model.hooks([(name, note)], stages=[Thought(0)]):
-        model.think([torch.tensor([0])] * _PROBES, n_thoughts=1)
-    return shapes[0] if shapes else None
 
 
 def _in_brackets(**parts: tuple[object, ...] | None) -> str:

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Intervention
+from cot_attn.interventions.masking import Scores, scores_changed, whole
 from cot_attn.interventions.place import Place, Reference
 from cot_attn.interventions.sites import Attention, Hook
 from cot_attn.models.continuous import ContinuousThoughtModel
@@ -55,10 +55,8 @@ def treated(
         if isinstance(each.site, Attention)
         for layer in selected("layer", each.site.layers, model.n_layers)
     }
-    for layer in sorted(masked):
-        hooks.append((f"blocks.{layer}.attn.hook_attn_scores", partial(treatment.mask, layer)))
     try:
-        with model.hooks(hooks):
+        with model.hooks(hooks), scores_changed(model, masked, treatment.mask):
             yield model
     except NotFiniteError as error:
         own = interventions if isinstance(interventions, Intervention) else interventions[error.row]
@@ -133,21 +131,21 @@ class _Treatment:
             )
         return values
 
-    def mask(
-        self, layer: int, scores: Float[Tensor, "batch head query key"], hook: object
-    ) -> Float[Tensor, "batch head query key"]:
+    def mask(self, layer: int, scores: Scores) -> Scores:
         """Take attention to changed thoughts away from the queries that come later."""
         rollout = self._rollout()
         layout = rollout.layout
         first = scores.shape[3] - scores.shape[2]
-        result = scores
-        for change, rows in self._groups(rollout):
-            site = change.site
-            if not isinstance(site, Attention) or layer not in selected(
-                "layer", site.layers, self.model.n_layers
-            ):
-                continue
-            heads = selected("head", site.heads, self.model.n_heads)
+        changes = [
+            (change, change.site, rows)
+            for change, rows in self._groups(rollout)
+            if isinstance(change.site, Attention)
+            and layer in selected("layer", change.site.layers, self.model.n_layers)
+        ]
+        by_head = any(site.heads is not None for _, site, _ in changes)
+        result = scores = whole(scores, self.model, by_head)
+        for change, site, rows in changes:
+            heads = selected("head", site.heads, scores.shape[1])
             for thought in change.thoughts:
                 queries = [
                     query

@@ -16,7 +16,7 @@ from cot_attn.interventions.noise import noise_floor
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.interventions.unfinished import Unfinished
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.hooks import on_its_own_account
+from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
 from cot_attn.progress import progress
 
 FLOOR_SHARE = 16
@@ -94,6 +94,7 @@ def run_variants(
     KeyError
         Where a site names a hook that the model does not have.
     """
+    tell_of_hooks(model, "run_variants")
     check_problems(problems)
     check_outcomes(outcomes)
     check_interventions(interventions, model)

@@ -84,6 +84,7 @@ class ContinuousThoughtModel:
         self._weight_hash = WeightHash(self, checkpoint)
         self._watchers: list[Callable[[Run], None]] = []
         self._isolated = False
+        self.hooks_set_aside: tuple[str, ...] = ()
 
     # What it is -------------------------------------------------------------------------------
 
@@ -359,13 +360,14 @@ class ContinuousThoughtModel:
         result says which weights it came from, and hooks are not part of them. Hooks that are
         added inside the context work.
         """
-        outer = self._watchers, self._isolated
+        outer = self._watchers, self._isolated, self.hooks_set_aside
         self._watchers, self._isolated = [], True
         try:
-            with set_aside([*self.bridge.hook_points(), *self.feedback_points]):
+            with set_aside([*self.bridge.hook_points(), *self.feedback_points]) as names:
+                self.hooks_set_aside += tuple(names)
                 yield self
         finally:
-            self._watchers, self._isolated = outer
+            self._watchers, self._isolated, self.hooks_set_aside = outer
 
     @property
     def feedback_points(self) -> tuple[HookPoint, HookPoint]:

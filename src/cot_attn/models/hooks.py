@@ -1,5 +1,6 @@
 """Hooks of a model: put on for a while, limited to stages, and set aside."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
@@ -85,10 +86,15 @@ def none_in_vain(
 
 
 @contextmanager
-def set_aside(points: Iterable[HookPoint]) -> Iterator[None]:
+def set_aside(points: Iterable[HookPoint]) -> Iterator[list[str]]:
     """Take every hook off hook points for as long as the context lasts, and put all back.
 
     They come back in their order, before any hook that was added in the meantime and stayed.
+
+    Yields
+    ------
+    list
+        Names of the points that had hooks.
     """
     # A point is in several lists: PyTorch's, which run its hooks, and TransformerLens' own, by
     # which it finds and removes them. Each is kept as an object, because handles refer to it.
@@ -101,7 +107,7 @@ def set_aside(points: Iterable[HookPoint]) -> Iterator[None]:
             for each in (*tables, *lists):
                 each.clear()
     try:
-        yield
+        yield [str(point.name) for point, *_ in kept]
     finally:
         for point, own_tables, own_lists in kept:
             tables = (point._forward_hooks, point._forward_pre_hooks, point._backward_hooks)
@@ -122,6 +128,18 @@ def on_its_own_account(function: Function) -> Function:
             return function(model, *args, **kwargs)
 
     return cast("Function", isolated)
+
+
+def tell_of_hooks(model: "ContinuousThoughtModel", what: str) -> None:
+    """Warn where hooks have been set aside, so that nobody takes a result for one with them."""
+    if names := model.hooks_set_aside:
+        several = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        warnings.warn(
+            f"There are hooks at {names[0]!r}{several}, a recorder's or your own. {what} runs "
+            "without them: nothing in it is recorded or changed by them. To study a changed model, "
+            "change its weights; to change a thought, give an Intervention.",
+            stacklevel=5,
+        )
 
 
 def remove(point: HookPoint, handle: Any) -> None:

@@ -27,6 +27,7 @@ class _Seen:
     """What hooks saw in one short run."""
 
     patterns: list[Tensor] = field(default_factory=list)
+    short: int = 0  # how many columns a row lacks
     hidden: Tensor | None = None  # where thought 0 was fed
     residual: Tensor | None = None  # in the middle of the model, there
     logits: Tensor | None = None
@@ -60,6 +61,9 @@ def validate(model: "ContinuousThoughtModel") -> tuple[str, ...]:
         raise _failed(model, _SUMS, f"{len(off)} of {2 * model.n_layers} attention rows were seen")
     if not max(off) <= tolerance:
         raise _failed(model, _SUMS, f"a row is off by {max(off):.2g}")
+    if first.short:
+        what = f"a thought does not see {first.short} columns before it, as without a cache"
+        raise _failed(model, _SUMS, what)
     _check_same(model, _REPEATS, first, second, tolerance)
     if not _differs(first.hidden, nudged.hidden).all():
         raise _failed(model, _CHANGES, "the hidden state stayed the same to the last bit")
@@ -73,6 +77,9 @@ def _observe(model: "ContinuousThoughtModel", *edits: tuple[str, HookFunction]) 
 
     def pattern(rows: Tensor, hook: Any) -> None:
         seen.patterns.append(rows.float())
+        assert model.running is not None
+        n_columns = model.running.layout.columns(model.running.stage).stop
+        seen.short = max(seen.short, n_columns - rows.shape[-1])
 
     def hidden(state: Tensor, hook: Any) -> None:
         seen.hidden = state.clone()

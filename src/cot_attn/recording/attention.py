@@ -1,6 +1,6 @@
 """Who attends to which thought, summed over roles, at every layer and head."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -16,7 +16,7 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
-from cot_attn.recording.selection import selected
+from cot_attn.recording.selection import Indices, selected
 
 VALUE = "answer_value"
 
@@ -51,8 +51,8 @@ class AttentionRecorder:
     def __init__(
         self,
         model: ContinuousThoughtModel,
-        layers: Iterable[int] | None = None,
-        heads: Iterable[int] | None = None,
+        layers: Indices | None = None,
+        heads: Indices | None = None,
         queries: Sequence[str] | None = None,
     ) -> None:
         self.model = model

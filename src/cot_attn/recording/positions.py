@@ -14,7 +14,7 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Prompt, Role
-from cot_attn.recording.selection import selected
+from cot_attn.recording.selection import Indices, selected
 
 
 class PositionRecorder:
@@ -37,8 +37,8 @@ class PositionRecorder:
         self,
         model: ContinuousThoughtModel,
         problems: Iterable[str] | None = None,
-        layers: Iterable[int] | None = None,
-        heads: Iterable[int] | None = None,
+        layers: Indices | None = None,
+        heads: Indices | None = None,
     ) -> None:
         self.model = model
         self.layers = selected("layer", layers, model.n_layers)

@@ -1,10 +1,56 @@
-"""Which layers and heads are looked at."""
+"""Which layers, heads and thoughts are meant."""
 
 from collections.abc import Iterable
+from numbers import Integral
+from typing import Any, SupportsIndex
+
+import numpy as np
+from torch import Tensor
+
+Indices = SupportsIndex | Iterable[SupportsIndex]
 
 
-def selected(kind: str, chosen: Iterable[int] | None, count: int) -> list[int]:
+def indices(kind: str, given: object) -> tuple[int, ...]:
+    """Return one index or several as whole numbers of Python, in the order given.
+
+    Parameters
+    ----------
+    kind
+        What they count, such as `"layer"`, for the message.
+    given
+        A whole number of any type, or an iterable of them: a list, a range, an array, a tensor.
+
+    Raises
+    ------
+    TypeError
+        Where anything is no whole number. True, 2.0 and "2" are none.
+
+    Examples
+    --------
+    >>> indices("thought", np.int64(2)), indices("layer", range(3))
+    ((2,), (0, 1, 2))
+    """
+    several: object = given.tolist() if isinstance(given, np.ndarray | Tensor) else given
+    listed: list[Any] = list(several) if isinstance(several, Iterable) else [several]
+    wrong = [each for each in listed if not isinstance(each, Integral) or isinstance(each, bool)]
+    if wrong or isinstance(given, str | bytes | dict):
+        each = wrong[0] if wrong else given
+        raise TypeError(
+            f"{kind}s are {given!r}; {each!r} is no whole number. Give one {kind} or several as "
+            "whole numbers, such as 2, [0, 2] or range(3)."
+        )
+    return tuple(int(each) for each in listed)
+
+
+def selected(kind: str, chosen: Indices | None, count: int) -> list[int]:
     """Return chosen indices in order, or all of them; raise where one does not exist.
+
+    Raises
+    ------
+    TypeError
+        Where one is no whole number.
+    ValueError
+        Where one does not exist or is named twice, or where there is none.
 
     Examples
     --------
@@ -15,13 +61,14 @@ def selected(kind: str, chosen: Iterable[int] | None, count: int) -> list[int]:
     """
     if chosen is None:
         return list(range(count))
-    indices = [index + count if index < 0 else index for index in chosen]
-    outside = [index for index in indices if not 0 <= index < count]
-    if outside or not indices:
+    given = indices(kind, chosen)
+    places = [index + count if index < 0 else index for index in given]
+    outside = [index for index in places if not 0 <= index < count]
+    if outside or not places:
         raise ValueError(
-            f"{kind}s are {list(chosen)}; this model has {kind}s 0 to {count - 1} (negative "
+            f"{kind}s are {list(given)}; this model has {kind}s 0 to {count - 1} (negative "
             "numbers count from the end). Give at least one of them, or None for all."
         )
-    if len(set(indices)) < len(indices):
-        raise ValueError(f"{kind}s are {list(chosen)}; give each {kind} once.")
-    return sorted(indices)
+    if len(set(places)) < len(places):
+        raise ValueError(f"{kind}s are {list(given)}; give each {kind} once.")
+    return sorted(places)
