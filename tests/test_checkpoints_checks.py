@@ -6,7 +6,14 @@ from contextlib import contextmanager
 import pytest
 import torch
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    MistralConfig,
+    MistralForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from checkpoint_files import CODI, SAID
 from cot_attn.models import (
@@ -17,8 +24,32 @@ from cot_attn.models import (
     Thought,
     validate,
 )
+from cot_attn.models.rollout import Rollout
 from cot_attn.models.validation import CHECKS
 from cot_attn.recording import AttentionRecorder
+
+SMALL = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+
+
+def bridged(
+    architecture: type[PreTrainedModel], config: PretrainedConfig
+) -> ContinuousThoughtModel:
+    """Wrap a small random model of an architecture."""
+    torch.manual_seed(0)
+    bridge = TransformerBridge.boot_transformers(
+        "mine",
+        hf_model=architecture._from_config(config, attn_implementation="eager").eval(),
+        tokenizer=ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI]).tokenizer,
+    )
+    return ContinuousThoughtModel(bridge, Identity(), Template(bot=(48,), eot=(49,), eos=47), 3)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +72,7 @@ def fault(
 
 def test_a_sound_model_passes_every_check(model):
     assert validate(model) == model.load_report.checks
-    assert len(set(validate(model))) == 4
+    assert len(set(validate(model))) == 5
 
 
 def test_attention_that_does_not_sum_to_one(model):
@@ -105,6 +136,36 @@ def test_a_run_that_changes_when_an_activation_is_put_back(model):
         validate(model)
 
 
+def test_a_model_that_is_not_told_its_positions(model, monkeypatch):
+    """A padded row's tokens are then taken to stand where its columns are."""
+    extend = Rollout._extend
+
+    def by_column(rollout, real):
+        inputs = extend(rollout, real)
+        stop = inputs["attention_mask"].shape[1]
+        inputs["position_ids"] = torch.arange(stop - real.shape[1], stop).expand(real.shape)
+        return inputs
+
+    monkeypatch.setattr(Rollout, "_extend", by_column)
+    with pytest.raises(ValueError, match="departs from a forced answer goes on as it does alone"):
+        validate(model)
+
+
+def test_columns_that_nobody_said_between_a_windowed_models_answer_tokens(monkeypatch):
+    def with_a_gap(rollout, n_rows, n_tokens):
+        other = rollout.part(slice(n_rows))
+        columns = torch.arange(other._mask.shape[1])
+        other._mask = other._mask & (columns < rollout.layout.eot.stop + n_tokens)
+        other._positions = other._mask.sum(dim=1)
+        return other
+
+    windowed = bridged(MistralForCausalLM, MistralConfig(**SMALL, sliding_window=4))
+    assert validate(windowed) == CHECKS
+    monkeypatch.setattr(Rollout, "answered", with_a_gap)
+    with pytest.raises(ValueError, match="departs from a forced answer goes on as it does alone"):
+        validate(windowed)
+
+
 def test_hooks_that_somebody_put_on_the_model_play_no_part(model):
     names = ["blocks.1.hook_out", "blocks.2.attn.hook_pattern", "feedback.hook_out"]
     seen = []
@@ -139,22 +200,7 @@ def test_loading_runs_the_checks_unless_it_is_told_not_to(monkeypatch):
 
 def test_a_bridge_of_ones_own_passes_the_checks():
     """Another family than the checkpoints': Qwen2, with biases and grouped queries."""
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=50,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-    )
-    bridge = TransformerBridge.boot_transformers(
-        "mine",
-        hf_model=Qwen2ForCausalLM._from_config(config, attn_implementation="eager").eval(),
-        tokenizer=ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI]).tokenizer,
-    )
-    model = ContinuousThoughtModel(bridge, Identity(), Template(bot=(48,), eot=(49,), eos=47), 3)
-    assert len(validate(model)) == 4
+    model = bridged(Qwen2ForCausalLM, Qwen2Config(**SMALL))
+    assert validate(model) == CHECKS
     assert model.load_report is None
     assert model.run([torch.arange(4)], max_new_tokens=2).thoughts.shape == (1, 3, 32)

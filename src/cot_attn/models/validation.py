@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cot_attn.models.finite import NotFiniteError
 from cot_attn.models.hooks import HookFunction, on_its_own_account
+from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Stage, Thought
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ _SUMS = "attention rows sum to 1"
 _CHANGES = "a change of a thought's input changes the hidden state of its column"
 _RESTORES = "putting an activation back changes nothing"
 _REPEATS = "two runs agree"
-CHECKS = (_SUMS, _REPEATS, _CHANGES, _RESTORES)
+_DEPARTS = "a padded row that departs from a forced answer goes on as it does alone"
+CHECKS = (_SUMS, _REPEATS, _CHANGES, _RESTORES, _DEPARTS)
 
 
 @dataclass
@@ -35,7 +37,7 @@ class _Seen:
 
 @on_its_own_account
 def validate(model: "ContinuousThoughtModel") -> tuple[str, ...]:
-    """Check a model with four short runs and return the names of the checks that it passed.
+    """Check a model with six short runs and return the names of the checks that it passed.
 
     A model that fails is not safe to record or to intervene on: its hooks do not see what the
     model computes with, or it is not deterministic. Hooks that are on the model play no part.
@@ -68,6 +70,9 @@ def validate(model: "ContinuousThoughtModel") -> tuple[str, ...]:
     if not _differs(first.hidden, nudged.hidden).all():
         raise _failed(model, _CHANGES, "the hidden state stayed the same to the last bit")
     _check_same(model, _RESTORES, first, restored, tolerance)
+    change, size = _departure(model)
+    if not change <= 3 * tolerance * size:  # one pass over several tokens rounds otherwise
+        raise _failed(model, _DEPARTS, f"the logits are off by {change:.2g}")
     return CHECKS
 
 
@@ -87,8 +92,7 @@ def _observe(model: "ContinuousThoughtModel", *edits: tuple[str, HookFunction]) 
     def residual(state: Tensor, hook: Any) -> None:
         seen.residual = state.clone()
 
-    vocabulary = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
-    questions = [torch.arange(length) % vocabulary for length in _LENGTHS]
+    questions = _questions(model)
     with (
         model.hooks(edits, stages=[Thought(0)]),
         model.hooks([(lambda name: name.endswith("attn.hook_pattern"), pattern)], stages=thinking),
@@ -98,6 +102,46 @@ def _observe(model: "ContinuousThoughtModel", *edits: tuple[str, HookFunction]) 
     ):
         seen.logits = model.think(questions, n_thoughts=2).first_logits
     return seen
+
+
+@torch.no_grad()
+def _departure(model: "ContinuousThoughtModel") -> tuple[float, float]:
+    """Say a token of one's own behind the first of three forced ones: in a batch, and alone.
+
+    This is how variants are run. A model that takes positions or distances from columns, where
+    it is not told so, gives other logits in the batch.
+
+    Returns
+    -------
+    tuple
+        The greatest difference between the logits, and their greatest size.
+    """
+    problems, questions = model.encode(_questions(model), n_thoughts=2, max_new_tokens=4)
+    forced, own = (torch.tensor([tokens], device=model.device) for tokens in ([1, 2, 0], [2]))
+    real = torch.ones_like(forced, dtype=torch.bool)
+
+    def begun(rows: slice) -> Rollout:
+        rollout = model.rollout(problems[rows], questions[rows], 2)
+        rollout.read()
+        for index in range(2):
+            rollout.think(index)
+        return rollout
+
+    together = begun(slice(None))
+    n_rows = len(problems)
+    together.recite(forced.expand(n_rows, -1), real.expand(n_rows, -1))
+    said = together.answered(n_rows, 1)
+    in_batch = said.answer(1, own.expand(n_rows, -1), real[:, :1].expand(n_rows, -1))[-1, -1]
+    alone = begun(slice(n_rows - 1, n_rows))
+    alone.close()
+    alone.answer(0, forced[:, :1], real[:, :1])
+    expected = alone.answer(1, own, real[:, :1])[0, -1]
+    return float((in_batch - expected).abs().max()), float(expected.abs().max())
+
+
+def _questions(model: "ContinuousThoughtModel") -> list[Tensor]:
+    vocabulary = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
+    return [torch.arange(length) % vocabulary for length in _LENGTHS]
 
 
 def _check_same(
