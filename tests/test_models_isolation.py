@@ -1,5 +1,6 @@
 """What the library runs on its own account is neither seen nor changed by anybody's hooks."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -269,3 +270,19 @@ def test_an_applied_change_that_a_run_does_not_reach_is_an_error(
         TokenAblator(model).applied(Intervention(2, Zero()), asked),
     ):
         model.run(asked, n_thoughts=2, max_new_tokens=2)
+
+
+def test_a_run_of_variants_inside_hooks_says_that_they_play_no_part(
+    tiny_gpt2_model: ContinuousThoughtModel,
+) -> None:
+    model, problem = tiny_gpt2_model, Problem("a", "w1 w2", "3")
+    changes = [Intervention(0, Zero())]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_variants(model, [problem], changes, ["kl_first"], max_new_tokens=2)
+    with (
+        model.hooks([("blocks.1.hook_out", lambda residual, hook: 0 * residual)]),
+        pytest.warns(UserWarning, match=r"hooks at 'blocks\.1\.hook_out', .* runs without them"),
+    ):
+        run_variants(model, [problem], changes, ["kl_first"], max_new_tokens=2)
+    assert model.hooks_set_aside == ()
