@@ -65,9 +65,10 @@ class Problem:
             raise TypeError(
                 f"Problem {self.id!r} has the answer {gold!r}, not a text. Give {str(gold)!r}."
             )
-        if self.answer is not None and rules.find(self.answer) is None:
+        if self.answer is not None and rules.gold(self.answer) is None:
+            found = "nothing" if rules.find(self.answer) is None else "not just one value"
             raise ValueError(
-                f"Problem {self.id!r} has the answer {self.answer!r}, in which there is nothing of "
+                f"Problem {self.id!r} has the answer {self.answer!r}, in which there is {found} of "
                 f"answer_type={self.answer_type!r}. Correct one of the two, or give None where "
                 "there is no gold answer."
             )
