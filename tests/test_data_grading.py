@@ -50,7 +50,6 @@ def formula(answer: str) -> Problem:
         ("She makes $18!", "18"),
         ("70,000", "70000"),
         ("$ 1,450,000.50", "1450000.5"),
-        ("1,2,3", "3"),
         ("50%", "50"),
         ("0.5", ".5"),
         ("3/4", "0.75"),
@@ -67,8 +66,6 @@ def formula(answer: str) -> Problem:
         ("from 5–10", "10"),
         ("x=-10", "-10"),
         ("007", "7"),
-        ("1,234,5678", "5678"),
-        ("1.2.3", "3"),
         ("18kg", "18"),
         ("١٨", "18"),
     ],
@@ -97,6 +94,9 @@ def test_a_right_number_is_right_however_it_is_written(text: str, gold: str) -> 
         ("####", "18"),
         ("NaN", "18"),
         ("inf", "18"),
+        ("1,2,3", "3"),
+        ("1,234,5678", "5678"),
+        ("1.2.3", "3"),
     ],
 )
 def test_a_wrong_number_is_wrong(text: str, gold: str) -> None:

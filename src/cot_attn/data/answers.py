@@ -18,24 +18,27 @@ class AnswerRules:
     ----------
     find
         Where in a text the answer's value stands; None if there is no value in it.
+    find_gold
+        Where it stands in a gold answer; None if the answer is not wholly one value.
     same
         Whether a value, as `find` cuts it out, is the gold value.
     """
 
     find: Callable[[str], Span | None]
+    find_gold: Callable[[str], Span | None]
     same: Callable[[str, str], bool]
 
-    def value(self, text: str) -> str | None:
-        """Return the answer's value in a text, or None."""
-        span = self.find(text)
+    def gold(self, text: str) -> str | None:
+        """Return the value of a gold answer, or None."""
+        span = self.find_gold(text)
         return text[slice(*span)] if span else None
 
 
 ANSWERS: dict[AnswerType, AnswerRules] = {
-    "number": AnswerRules(number.find, number.same),
-    "boolean": AnswerRules(boolean.find, boolean.same),
-    "math": AnswerRules(latex.find, latex.same),
-    "text": AnswerRules(sentence.find, sentence.same),
+    "number": AnswerRules(number.find, number.find_gold, number.same),
+    "boolean": AnswerRules(boolean.find, boolean.find_gold, boolean.same),
+    "math": AnswerRules(latex.find, latex.find, latex.same),
+    "text": AnswerRules(sentence.find, sentence.find, sentence.same),
 }
 
 

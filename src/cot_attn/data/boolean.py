@@ -27,6 +27,17 @@ def find(text: str) -> Span | None:
     return announced(text, spans)
 
 
+def find_gold(text: str) -> Span | None:
+    """Return where the word of a gold answer stands, or None if there is not just one.
+
+    Examples
+    --------
+    >>> find_gold("True."), find_gold("yes and no")
+    ((0, 4), None)
+    """
+    return find(text) if len(WORD.findall(text, answer_start(text) or 0)) == 1 else None
+
+
 def same(value: str, gold: str) -> bool:
     """Whether two words mean the same truth value.
 

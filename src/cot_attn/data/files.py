@@ -15,6 +15,27 @@ from cot_attn.data.rows import Row
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv")
 GZIP = b"\x1f\x8b"
 BETWEEN_ROWS = re.compile(r"[\s,]*")
+LINE_END = re.compile(r"\r\n|\r|\n")
+WIDE = {  # the marks of UTF-32 begin with those of UTF-16
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+ZEROS: dict[tuple[bool, ...], str] = {
+    (False, True, True, True): "UTF-32LE",
+    (True, True, True, False): "UTF-32BE",
+    (False, True, False, True): "UTF-16LE",
+    (True, False, True, False): "UTF-16BE",
+}
+FOREIGN = {
+    b"PK\x03\x04": "a zip file or an Excel sheet",
+    b"PAR1": "a parquet file",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a zstandard file",
+    b"version https://git-lfs": "a pointer of git LFS, which `git lfs pull` replaces",
+}
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
@@ -54,21 +75,64 @@ def _text(path: Path) -> str:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path}: this gzip file is damaged ({error}).") from error
+    for start, what in FOREIGN.items():
+        if data.startswith(start):
+            raise ValueError(f"{path}: this is {what}, and not a text file.")
+    wide = _wide_encoding(data)
+    if wide:
+        raise ValueError(
+            f"{path}: the file is {wide}, as Excel's \"Unicode text\" and PowerShell's > write it, "
+            f'and not UTF-8. Save it as UTF-8 (in Excel: "CSV UTF-8"), or run: iconv -f {wide} '
+            f"-t UTF-8 {path.name} > {path.stem}-utf8{path.suffix}"
+        )
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}:{line}: the file is not UTF-8 ({error.reason}).") from error
+        line = _line(data[: error.start].decode("latin-1"))
+        raise ValueError(
+            f"{path}:{line}: the file is not UTF-8 ({error.reason}). If it "
+            "comes from Windows it may be Windows-1252: save it as UTF-8, or run: iconv -f "
+            f"WINDOWS-1252 -t UTF-8 {path.name}"
+        ) from error
+    if "\0" in text:
+        line = _line(text[: text.index("\0")])
+        raise ValueError(f"{path}:{line}: the file holds a NUL byte: it is damaged, or no text.")
+    return text
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """Name the encoding of two or four bytes a character that the file seems to have."""
+    for bom, name in WIDE.items():
+        if data.startswith(bom):
+            return name
+    # Without a mark: the first character of JSON or of a header is ASCII, a NUL byte beside it.
+    zeros = tuple(byte == 0 for byte in data[:4])
+    return ZEROS.get(zeros)
+
+
+def _line(before: str) -> int:
+    """Return the number of the line that comes after this text."""
+    return len(LINE_END.findall(before)) + 1
 
 
 def _no_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no value for a field")
 
 
+def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; Python's own reader keeps the last of two fields of one name."""
+    named = dict(fields)
+    if len(named) < len(fields):
+        names = [name for name, _ in fields]
+        twice = next(name for name in named if names.count(name) > 1)
+        raise ValueError(f"an object has two fields {twice!r}")
+    return named
+
+
 def _parse(text: str, place: Path | str, first_line: int) -> Any:
     """Parse JSON, or say on which line it stops being that."""
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise ValueError(f"{place}:{line}: this is not JSON: {error.msg}.") from error
@@ -77,7 +141,7 @@ def _parse(text: str, place: Path | str, first_line: int) -> Any:
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(LINE_END.split(text), start=1):
         if line.strip():
             yield number, _parse(line, path, number)
 
@@ -91,7 +155,7 @@ def _json_array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     for _ in range(n_rows):
         between = BETWEEN_ROWS.match(text, end)
         start = between.end() if between else end
-        line += text.count("\n", position, start)
+        line += len(LINE_END.findall(text, position, start))
         position = start
         row, end = decoder.raw_decode(text, start)
         yield line, row

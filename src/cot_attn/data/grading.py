@@ -66,5 +66,5 @@ def grade(text: str, problem: Problem) -> Grade:
     if span is None:
         return Grade(correct=False, value=None, span=None)
     value = text[slice(*span)]
-    gold = None if problem.answer is None else rules.value(problem.answer)
+    gold = None if problem.answer is None else rules.gold(problem.answer)
     return Grade(gold is not None and rules.same(value, gold), value, span)

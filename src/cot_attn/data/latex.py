@@ -16,7 +16,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
-from cot_attn.data import sentence
+from cot_attn.data import number, sentence
 from cot_attn.data.marker import Span, answer_start
 
 LONGEST = 400  # characters; the longest answer of MATH-500 has under 100
@@ -78,6 +78,9 @@ def same(value: str, gold: str) -> bool:
     require()
     if value == gold:
         return True
+    numbers = number.read(value), number.read(gold)
+    if None not in numbers:  # math-verify reads 1e-05 as e - 5, and 1 000 as 0
+        return numbers[0] == numbers[1]
     if WORDS.fullmatch(gold):  # letters would be multiplied: "east" = e * a * s * t = "seat"
         return _words(value) == _words(gold)
     if _base(value) not in (None, _base(gold)):  # math-verify does not look at bases

@@ -97,7 +97,7 @@ def load_problems(
     else:
         problems = _from_file(name_or_path, split, format)
     if difficulties is not None:
-        problems = _of_difficulties(problems, difficulties)
+        problems = _of_difficulties(problems, set(difficulties))
     return problems if n is None else balanced_sample(problems, n, seed, stratum)
 
 

@@ -1,12 +1,22 @@
 """What a model is asked."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 
 from cot_attn.data import latex
 from cot_attn.data.answers import ANSWERS, answer_type
 from cot_attn.data.answers import AnswerType as AnswerType
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def text_hash(text: str) -> str:
+    """Return the start of a text's SHA-256, which is the id of what has no other."""
+    # Half a character has a hash too: `Problem` is what refuses it, with a sentence.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -33,10 +43,11 @@ class Problem:
     Raises
     ------
     TypeError
-        If the gold answer is no text.
+        If the id, the question, the gold answer or a step is no text, or the difficulty no integer.
     ValueError
-        If the id or the question is empty, the answer type unknown, or the gold answer holds no
-        value of that type, so that nothing could ever be right.
+        If the id or the question is empty, the answer type unknown, or the gold answer is not just
+        one value of that type, so that nothing, or too much, would be right; or if a text holds
+        half a character (a lone surrogate).
 
     Examples
     --------
@@ -53,29 +64,56 @@ class Problem:
     dataset: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_texts()
         if not self.id.strip():
             raise ValueError(f"The problem {self.question[:60]!r} has an empty id.")
         if not self.question.strip():
             raise ValueError(
                 f"Problem {self.id!r} has an empty question. Give it a text, or leave it out."
             )
-        rules = ANSWERS[answer_type(self.answer_type)]
-        gold: object = self.answer
-        if gold is not None and not isinstance(gold, str):
+        steps: object = self.difficulty
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, Integral)):
             raise TypeError(
-                f"Problem {self.id!r} has the answer {gold!r}, not a text. Give {str(gold)!r}."
+                f"Problem {self.id!r} has the difficulty {steps!r}; an integer is needed, or None."
             )
-        if self.answer is not None and rules.find(self.answer) is None:
+        rules = ANSWERS[answer_type(self.answer_type)]
+        if self.answer is not None and rules.gold(self.answer) is None:
+            found = "nothing" if rules.find(self.answer) is None else "not just one value"
             raise ValueError(
-                f"Problem {self.id!r} has the answer {self.answer!r}, in which there is nothing of "
+                f"Problem {self.id!r} has the answer {self.answer!r}, in which there is {found} of "
                 f"answer_type={self.answer_type!r}. Correct one of the two, or give None where "
                 "there is no gold answer."
             )
 
+    def _check_texts(self) -> None:
+        """Refuse what is no text, and text that could not be written to a file."""
+        texts: list[tuple[str, object]] = [("id", self.id), ("question", self.question)]
+        texts += [(name, getattr(self, name)) for name in ("answer", "dataset")]
+        if isinstance(self.steps, str):
+            raise TypeError(f"Problem {self.id!r} has one text as steps; give a tuple of texts.")
+        texts += [("step", step) for step in self.steps]
+        for name, text in texts:
+            if text is None and name in ("answer", "dataset"):
+                continue
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"Problem {self.id!r} has the {name} {text!r}, not a text. Give {str(text)!r}."
+                )
+            half = SURROGATE.search(text)
+            if half:
+                raise ValueError(
+                    f"Problem {self.id!r} has half a character, the lone surrogate "
+                    f"{half.group()!r}, at position {half.start()} of its {name}: a text that was "
+                    "cut or decoded wrongly, which no tokenizer and no file can hold. Mend it, or "
+                    "replace it with text.encode('utf-8', 'replace').decode()."
+                )
+
     @classmethod
     def from_text(cls, question: str) -> "Problem":
         """Make a problem without an answer; its id is the start of the text's SHA-256."""
-        return cls(hashlib.sha256(question.encode()).hexdigest()[:12], question)
+        if not isinstance(question, str):
+            raise TypeError(f"The question is {question!r}; a text is needed.")
+        return cls(text_hash(question), question)
 
 
 def check_problems(problems: Iterable[Problem]) -> list[Problem]:

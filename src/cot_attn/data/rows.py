@@ -1,11 +1,12 @@
 """Rows of a data file: reading their fields, whatever the file could express."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+
+from cot_attn.data.problem import text_hash
 
 Row = Mapping[str, Any]
 """One row by field. A CSV file gives texts only; an empty cell counts as no value."""
@@ -76,4 +77,4 @@ def lines(row: Row, name: str) -> tuple[str, ...]:
 
 def question_id(dataset: str, question: str) -> str:
     """Return an id for data that have none: it follows the question, not its place in a file."""
-    return f"{dataset}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+    return f"{dataset}-{text_hash(question)}"

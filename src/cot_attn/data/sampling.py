@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from numbers import Integral
 
 from cot_attn.data.problem import Problem
 
@@ -35,6 +36,9 @@ def balanced_sample(
     list[Problem]
         In the order of choice: a problem of each stratum, then a second one of each, and so on.
     """
+    for name, given in (("n", n), ("seed", seed)):
+        if isinstance(given, bool) or not isinstance(given, Integral):
+            raise TypeError(f"{name}={given!r}: a whole number is needed.")
     if not 1 <= n <= len(problems):
         raise ValueError(
             f"n={n}: there are {len(problems)} problems to choose from, so give 1 to "

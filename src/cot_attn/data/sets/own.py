@@ -21,8 +21,9 @@ def _recognises(row: Row) -> bool:
 
 
 def _problem(row: Row) -> Problem:
-    for name in row.keys() - set(FIELDS):
-        for near in difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8):
+    for name in sorted(row.keys() - set(FIELDS)):
+        plain = name.strip("\ufeff \t").lower().replace(" ", "_")
+        for near in difflib.get_close_matches(plain, FIELDS, n=1, cutoff=0.8):
             raise ValueError(f"the field {name!r} is not known; did you mean {near!r}?")
     answer = None if rows.absent(row, "answer") else rows.answer(row, "answer")
     likely = "boolean" if isinstance(row.get("answer"), bool) else "number"

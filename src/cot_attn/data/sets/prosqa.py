@@ -14,7 +14,8 @@ SPLITS = ("test", "valid", "train")
 
 
 def _recognises(row: Row) -> bool:
-    return {"question", "steps", "answer"} <= row.keys()
+    # Other data have these three fields too: theirs are not graded as sentences unasked.
+    return {"question", "steps", "answer"} <= row.keys() and " is a" in str(row["answer"])
 
 
 def _problem(row: Row) -> Problem:
