@@ -5,8 +5,7 @@ leaves what was there before whole.
 """
 
 import json
-import shutil
-import tempfile
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -20,6 +19,7 @@ from cot_attn.data.loading import load_problems
 from cot_attn.data.problem import Problem
 from cot_attn.data.saving import save_problems
 from cot_attn.study.packing import encoding
+from cot_attn.study.staging import probe, saying_what_failed, taking_the_place_of
 
 FORMAT_VERSION = 1
 SETTINGS = "study.json"
@@ -44,8 +44,9 @@ def write_folder(
     """
     target = Path(folder).absolute()
     check_writable(target)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    n_bytes = sum(dataset.nbytes for dataset in arrays.values())
+    with saying_what_failed(target, n_bytes), taking_the_place_of(target) as new:
+        new.mkdir()
         for name, dataset in arrays.items():
             with warnings.catch_warnings():
                 # zarr says that text arrays may be stored in another way one day.
@@ -53,16 +54,9 @@ def write_folder(
                 coordinates = {key: _storable(value) for key, value in dataset.coords.items()}
                 storable = dataset.map(_storable, keep_attrs=True).assign_coords(coordinates)
                 packed = {PACKED: encoding(storable[PACKED])} if PACKED in storable else {}
-                file = unfinished / f"{name}.zarr"
-                storable.to_zarr(file, consolidated=False, encoding=packed)
-        save_problems(problems, unfinished / PROBLEMS)
-        described = {"format_version": FORMAT_VERSION, **settings}
-        text = json.dumps(described, indent=2, ensure_ascii=False)
-        (unfinished / SETTINGS).write_text(text + "\n", encoding="utf-8")
-        unfinished.chmod(0o755)
-        _replace(target, unfinished)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+                storable.to_zarr(new / f"{name}.zarr", consolidated=False, encoding=packed)
+        save_problems(problems, new / PROBLEMS)
+        (new / SETTINGS).write_bytes(as_json({"format_version": FORMAT_VERSION, **settings}))
     return Path(folder)
 
 
@@ -107,35 +101,33 @@ def read_folder(
 
 def check_writable(target: Path) -> None:
     """Raise where a study could not be written."""
+    if target.is_file():
+        raise FileExistsError(f"{target} is a file. Give a folder.")
     empty = target.is_dir() and not any(target.iterdir())
     if target.exists() and not empty and not (target / SETTINGS).is_file():
         raise FileExistsError(
             f"{target} exists and is not a study. Give another folder, or remove it first."
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise PermissionError(
-            f"Nothing can be written to {target.parent} ({error.strerror}). Give another folder."
-        ) from error
+    for folder in (target, target.parent):
+        probe(folder)
 
 
-def _replace(target: Path, new: Path) -> None:
-    """Put a new folder in the place of an old one."""
-    if not target.exists():
-        new.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.rename(old / target.name)
-    try:
-        new.rename(target)
-    except OSError:
-        (old / target.name).rename(target)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+def as_json(value: Mapping[str, Any]) -> bytes:
+    """Return a mapping as JSON that every reader takes: null where a number is NaN or infinite."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    # Half a surrogate pair, as undecodable bytes of a path become one, is written as its escape.
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 def _storable(array: xr.DataArray) -> xr.DataArray:
