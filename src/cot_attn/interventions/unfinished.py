@@ -3,9 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
@@ -14,12 +12,30 @@ import numpy as np
 from torch import Tensor
 
 from cot_attn.interventions.corruption import label as label_of
+from cot_attn.lock import locked
+from cot_attn.writing import saying_what_failed
 
 Part = Mapping[str, np.ndarray]
+LOCK = ".lock"
+
+
+class Lasting(PathLike[str]):
+    """A folder of finished parts that outlast their run: who made it removes it.
+
+    Parts in any other folder are removed as soon as their run is complete.
+    """
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
 
 class Unfinished:
     """A folder with the results of those problems that are done.
+
+    One run at a time may use it, inside a `with` block.
 
     Parameters
     ----------
@@ -32,7 +48,22 @@ class Unfinished:
     def __init__(self, folder: str | PathLike[str], *identity: object) -> None:
         digest = hashlib.sha256(repr(identity).encode()).hexdigest()
         self.folder = Path(folder) / digest[:16]
+        self._lasting = isinstance(folder, Lasting)
+        self._lock = contextlib.ExitStack()
+
+    def __enter__(self) -> "Unfinished":
         self.folder.mkdir(parents=True, exist_ok=True)
+        sentence = (
+            f"Another process is at the same run, and keeps its finished parts in {self.folder}. "
+            "Wait for it, or give another folder as `unfinished`."
+        )
+        self._lock.enter_context(locked(self.folder / LOCK, sentence))
+        for left in self.folder.glob("*.part"):  # of a process that was killed
+            left.unlink()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.close()
 
     def parts(self) -> Iterator[Part]:
         """Read what was kept."""
@@ -42,14 +73,24 @@ class Unfinished:
 
     def keep(self, part: Part) -> None:
         """Write a part under a temporary name, then rename it."""
-        handle, unfinished = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, **part)
-        Path(unfinished).rename(self.folder / f"{int(part['problems'].min()):08d}.npz")
+        target = self.folder / f"{int(part['problems'].min()):08d}.npz"
+        unfinished = target.with_suffix(".part")
+        n_bytes = sum(array.nbytes for array in part.values())
+        try:
+            with saying_what_failed(target, n_bytes):
+                with unfinished.open("wb") as file:
+                    np.savez(file, allow_pickle=False, **part)
+                unfinished.rename(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the run's folder, once its results are handed on, and what is empty round it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lasting:
+            return
+        # Another process may be at the same run by now; then it removes them.
+        with contextlib.suppress(BlockingIOError), self:
+            shutil.rmtree(self.folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # other runs are not finished
             self.folder.parent.rmdir()
 

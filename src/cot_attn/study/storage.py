@@ -19,7 +19,7 @@ from cot_attn.data.loading import load_problems
 from cot_attn.data.problem import Problem
 from cot_attn.data.saving import save_problems
 from cot_attn.study.packing import encoding
-from cot_attn.study.staging import probe, saying_what_failed, taking_the_place_of
+from cot_attn.writing import probe, saying_what_failed, taking_the_place_of
 
 FORMAT_VERSION = 1
 SETTINGS = "study.json"

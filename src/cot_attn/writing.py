@@ -107,9 +107,8 @@ def saying_what_failed(target: Path, n_bytes: int = 0) -> Iterator[None]:
         with suppress(OSError):
             room = f" {_megabytes(shutil.disk_usage(target.parent).free)} are free there."
         advice = " Make room and do the same again." if error.errno in NO_ROOM else ""
-        raise OSError(f"{target} could not be written: {error.strerror}.{need}{room}{advice}") from (
-            error
-        )
+        cause = error.strerror or error
+        raise OSError(f"{target} could not be written: {cause}.{need}{room}{advice}") from error
 
 
 def _megabytes(n_bytes: int) -> str:
