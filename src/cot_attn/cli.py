@@ -44,7 +44,7 @@ def study(
         str | None, typer.Option(help="Layers to record, as in 0,4,-1; by default all.")
     ] = None,
     query: Annotated[
-        str, typer.Option(help="Whose attention: answer_value, eot, bot, 'thought 0' ..")
+        str, typer.Option(help="Whose attention: answer_value, eot, 'thought 0' ..")
     ] = "answer_value",
     out: Annotated[
         Path | None, typer.Option(help="Where to write; by default a new folder in studies/.")

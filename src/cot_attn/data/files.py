@@ -1,6 +1,5 @@
 """Rows of JSON, JSONL and CSV files, each with the line on which it begins."""
 
-import codecs
 import csv
 import gzip
 import io
@@ -55,11 +54,6 @@ def _text(path: Path) -> str:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path}: this gzip file is damaged ({error}).") from error
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:4]:
-        raise ValueError(
-            f"{path}: the file is UTF-16 (or UTF-32), and not UTF-8. Save it as UTF-8; in Excel that "
-            "is 'CSV UTF-8', in Notepad it stands beside the name."
-        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -180,8 +180,10 @@ def check_study(
     check_outcomes(outcomes)
     if "failed" not in outcomes:
         raise ValueError(f"outcomes is {list(outcomes)}; a study needs 'failed' among them.")
-    if query not in queries_of(model.n_thoughts):
-        raise ValueError(f"query is {query!r}; accepted: {queries_of(model.n_thoughts)}.")
+    accepted = [each for each in queries_of(model.n_thoughts) if each != "bot"]
+    if query not in accepted:
+        before = " stands before every thought and attends to none" if query == "bot" else ""
+        raise ValueError(f"query is {query!r}{before}; accepted: {accepted}.")
     if seed < 0:
         raise ValueError(f"seed is {seed}; give 0 or more.")
     for name, number in {"max_new_tokens": max_new_tokens, "batch_size": batch_size}.items():
