@@ -1,7 +1,10 @@
 """The report is one page that needs nothing else and says its numbers in words."""
 
+import json
 import re
+import shlex
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +15,18 @@ import pandas as pd
 import pytest
 import xarray as xr
 from markupsafe import Markup
+from typer.testing import CliRunner
 
 from cot_attn import report
+from cot_attn.cli import app
 from cot_attn.data import Problem, load_problems
-from cot_attn.interventions import Resample, Zero
+from cot_attn.interventions import GaussianNoise, Resample, Scale, Zero
+from cot_attn.models import ContinuousThoughtModel
 from cot_attn.report import pictures
 from cot_attn.study import Study, run_study
 from cot_attn.study.display import study_tables
+from cot_attn.study.export import export_study
+from cot_attn.study.naming import file_name
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 WEIGHTS = (1, 2, 8, 1, 3, 1)
@@ -230,10 +238,87 @@ def test_an_interrupted_report_leaves_the_old_page(
 
 def test_the_command_on_the_page_asks_for_the_same_study(study: Study) -> None:
     settings = {**study.settings, "corruptions": ["zero"], "seed": 3, "query": "thought 0"}
+    settings["source"] = {"name_or_path": "handmade"}
     zero = Study(study.attention, study.effects.sel(corruption=["zero"]), study.problems, settings)
     text = report.render([zero])
     assert "cot-attn study handmade --problems handmade/problems.jsonl --n 21" in text
     assert "--query &#39;thought 0&#39; --seed 3" in text
+
+
+LINES = re.compile(r"<pre[^>]*><code>(.*?)</code></pre>", re.DOTALL)
+
+
+@pytest.mark.parametrize("options", [{}, {"n_thoughts": 4, "dtype": "float64"}], ids=str)
+@pytest.mark.parametrize("name", ["plain", 'it\'s a "model" & [bold]é $HOME'])
+def test_the_lines_on_the_page_make_the_same_study_again(
+    name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handmade_model(WEIGHTS).save_pretrained(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    model = ContinuousThoughtModel.from_pretrained(name, **options)
+    own = [GaussianNoise(0.5, relative=True), Scale(-1.0), Resample()]
+    studies = [
+        run_study(model, handmade_problems(6, WEIGHTS), max_new_tokens=4, **how)
+        for how in (
+            {"corruptions": "zero", "layers": [-1], "query": "eot", "seed": 2},
+            {"corruptions": own, "downstream": "frozen", "outcomes": ["failed", "answer"]},
+        )
+    ]
+    for study in studies:
+        page = study.report(tmp_path / f"report of {name}")
+        monkeypatch.chdir(page.parent)  # where the page says that its problems are
+        blocks = [unescape(block) for block in LINES.findall(page.read_text("utf-8"))]
+        made: dict[str, Any] = {}
+        exec(blocks[-1], made)
+        assert made["model"].checkpoint == study.settings["checkpoint"]
+        again = made["study"]
+        changed = {"started", "seconds"}
+        for key in study.settings.keys() - changed:
+            assert again.settings[key] == study.settings[key], key
+        xr.testing.assert_equal(again.effects, study.effects)
+        xr.testing.assert_equal(again.attention, study.attention)
+        by_command = study is studies[0] and not options
+        assert len(blocks) == 1 + by_command
+        if by_command:
+            words = shlex.split(blocks[0])
+            assert words[:1] == ["cot-attn"]
+            result = CliRunner().invoke(app, [*words[1:], "--out", "again"])
+            assert result.exit_code == 0, result.output
+            loaded = Study.load(Path("again") / file_name(study.name))
+            ids = study.effects["problem"].values  # a sample is in another order
+            for name in ("attention", "effects"):
+                there = getattr(loaded, name).sel(problem=ids)
+                for variable, values in getattr(study, name).data_vars.items():
+                    np.testing.assert_allclose(there[variable], values, atol=1e-5)
+
+
+def test_a_model_made_in_memory_is_not_passed_off_as_one_that_can_be_loaded(study: Study) -> None:
+    text = report.render([study])
+    assert "cot-attn study" not in text
+    assert "from_pretrained(" not in text
+    assert "made in memory" in text
+
+
+def test_a_study_in_which_no_answer_has_a_value_makes_a_page_too(
+    study: Study, tmp_path: Path
+) -> None:
+    attention = study.attention.copy(deep=True)
+    attention["attention"].loc[{"query": "answer_value"}] = np.nan
+    valueless = Study(attention, study.effects, study.problems, study.settings)
+    folder = export_study(valueless, tmp_path)
+    assert "No value was found in the answers" in valueless.report(tmp_path).read_text("utf-8")
+    text = (folder / "summary.json").read_text()
+    json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+    assert '"share": null' in text
+
+
+def test_two_studies_whose_folders_would_be_one_are_refused(study: Study) -> None:
+    one, other = (
+        Study(study.attention, study.effects, study.problems, {**study.settings, "model": name})
+        for name in ("a/b", "A_B")
+    )
+    with pytest.raises(ValueError, match=r"folder of the model 'A_B'.*that of 'a/b'"):
+        report.render([one, other])
 
 
 def test_no_study_is_refused() -> None:

@@ -13,7 +13,8 @@ from cot_attn.interventions import Resample, Zero
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.study import Study, compare, run_study, storage
 from cot_attn.study.display import study_tables
-from cot_attn.study.export import export_comparison, export_study, new_folder
+from cot_attn.study.export import export_comparison, export_study
+from cot_attn.study.output import new_folder
 from cot_attn.study.packing import rounded
 from cot_attn.study.storage import read_folder, write_folder
 from cot_attn.toy.handmade import handmade_model, handmade_problems

@@ -3,14 +3,16 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from cot_attn.study import Study
+
 N_PROBLEMS = 200
-UNFINISHED = ".unfinished"
-"""The folder, beside the results', from which a study goes on that was interrupted."""
 
 app = typer.Typer(
     help="Find out what the thoughts of continuous-thought language models do.",
@@ -42,7 +44,7 @@ def study(
         str | None, typer.Option(help="Layers to record, as in 0,4,-1; by default all.")
     ] = None,
     query: Annotated[
-        str, typer.Option(help="Whose attention: answer_value, eot, bot, 'thought 0' ..")
+        str, typer.Option(help="Whose attention: answer_value, eot, 'thought 0' ..")
     ] = "answer_value",
     out: Annotated[
         Path | None, typer.Option(help="Where to write; by default a new folder in studies/.")
@@ -58,65 +60,102 @@ def study(
 
     A study that was interrupted goes on where it was when the same is asked for again.
     """
-    from rich.console import Console
-
-    console = Console()
     with _errors_as_sentences():
-        chosen = _layers(layers)
+        how = {
+            "corruptions": corruptions,
+            "layers": _layers(layers),
+            "query": query,
+            "downstream": downstream,
+            "max_new_tokens": max_new_tokens,
+            "seed": _seed(seed),
+        }
+        studies, folder = _studied(models, problems, n, how, out, device, batch_size)
+    _show(studies, folder)
 
-        from cot_attn.data import load_problems
-        from cot_attn.models import load
-        from cot_attn.report import write_report
-        from cot_attn.study import run_study
-        from cot_attn.study.display import comparison_table, study_tables
-        from cot_attn.study.export import export_comparison, export_study, new_folder
 
-        asked = load_problems(problems, n=n, seed=seed)
-        if n is None and len(asked) > N_PROBLEMS:
-            asked = load_problems(problems, n=N_PROBLEMS, seed=seed)
-        folder = new_folder(out, models)
-        studies, written = [], []
-        for name in models:
-            result = run_study(
-                load(name, device=device),
-                asked,
-                corruptions=corruptions,
-                layers=chosen,
-                query=query,
-                downstream=downstream,
-                max_new_tokens=max_new_tokens,
-                batch_size=batch_size,
-                seed=seed,
-                unfinished=folder.parent / UNFINISHED,
-            )
-            studies.append(result)
-            written.append(export_study(result, folder))
-            for shown in study_tables(result):
-                console.print(shown)
+def _studied(
+    models: list[str],
+    problems: str,
+    n: int | None,
+    how: dict[str, Any],
+    out: Path | None,
+    device: str,
+    batch_size: int | None,
+) -> "tuple[list[Study], Path]":
+    """Run every study and write everything; return them and where they are."""
+    from cot_attn.data import load_problems
+    from cot_attn.report import write_report
+    from cot_attn.study import output
+    from cot_attn.study.export import export_comparison
+    from cot_attn.study.lineup import line_up
+    from cot_attn.writing import probe
+
+    if out is None:
+        probe(output.STUDIES)
+    else:
+        output.check_output(out)
+    asked = load_problems(problems, n=n, seed=how["seed"])
+    if n is None and len(asked) > N_PROBLEMS:
+        asked = load_problems(problems, n=N_PROBLEMS, seed=how["seed"])
+    entrants = line_up(models, device, asked, how)
+    names = [entrant.name for entrant in entrants]
+    request = {
+        "cot_attn": version("cot-attn"),
+        "models": [entrant.identity for entrant in entrants],
+        "problems": output.fingerprint(asked),
+        "device": device,
+        **how,
+    }
+    begun = None if out else output.unfinished_folder(request)
+    folder = begun or output.new_folder(out, names)
+    with output.held(folder, request, names) as unfinished:
+        studies = [
+            entrant.study(asked, how, folder, batch_size=batch_size, unfinished=unfinished)
+            for entrant in entrants
+        ]
         if len(studies) > 1:
-            console.print(comparison_table(studies))
-            written.append(export_comparison(studies, folder))
-        page = write_report(studies, folder)
-    console.print(f"To read and to send: {page}", highlight=False, soft_wrap=True)
-    console.print("Written, with tables (CSV), figures (PNG, PDF) and arrays (zarr):")
+            export_comparison(studies, folder)
+        write_report(studies, folder)
+    return studies, folder
+
+
+def _show(studies: "list[Study]", folder: Path) -> None:
+    """Print what was found, and where it is."""
+    from cot_attn.screen import Screen
+    from cot_attn.study.display import comparison_table, study_tables
+    from cot_attn.study.naming import COMPARISON, PAGE, file_name
+
+    screen = Screen()
+    for study in studies:
+        for shown in study_tables(study):
+            screen.show(shown)
+    written = [folder / file_name(study.name) for study in studies]
+    screen.say(f"To read and to send: {folder / PAGE}")
+    first = screen.quoted(str(written[0]))
+    if len(studies) > 1:
+        screen.show(comparison_table(studies))
+        written.append(folder / COMPARISON)
+    screen.say("Written, with tables (CSV), figures (PNG, PDF) and arrays (zarr):")
     for path in written:
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
-    onward = f'Go on in Python: from cot_attn import Study; Study.load("{written[0]}")'
-    console.print(onward, highlight=False, soft_wrap=True)
+        screen.say(f"  {path}")
+    screen.say(f"Go on in Python: from cot_attn import Study; study = Study.load({first})")
 
 
-@app.command()
-def models() -> None:
+@app.command("models")
+def list_models() -> None:
     """List the models that can be loaded by name."""
-    from rich.console import Console
-
+    from cot_attn.screen import Screen
     from cot_attn.study.display import models_table
 
-    Console().print(models_table())
+    Screen().show(models_table())
 
 
 def main() -> None:
     """Run the command line."""
+    from cot_attn.screen import show_what_can_be_shown
+
+    for stream in (sys.stdout, sys.stderr):  # for the help too
+        show_what_can_be_shown(stream)
     app()
 
 
@@ -132,6 +171,12 @@ def _layers(given: str | None) -> list[int] | None:
         ) from None
 
 
+def _seed(given: int) -> int:
+    if given < 0:
+        raise ValueError(f"--seed is {given}; give 0 or more.")
+    return given
+
+
 @contextmanager
 def _errors_as_sentences() -> Iterator[None]:
     """End with a sentence where the input was at fault, and with a traceback where we were."""
@@ -141,5 +186,7 @@ def _errors_as_sentences() -> Iterator[None]:
         if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        typer.secho(f"cot-attn: {message}", fg="red", err=True)
+        from cot_attn.screen import Screen
+
+        Screen(errors=True).say(f"cot-attn: {message}")
         sys.exit(2)

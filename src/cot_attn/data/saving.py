@@ -2,13 +2,13 @@
 
 import gzip
 import json
-import os
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
 from cot_attn.data.problem import Problem, check_problems
 from cot_attn.data.sets.own import row_of
+from cot_attn.writing import saying_what_failed, taking_the_place_of
 
 
 def save_problems(problems: Iterable[Problem], path: str | PathLike[str]) -> None:
@@ -42,9 +42,5 @@ def save_problems(problems: Iterable[Problem], path: str | PathLike[str]) -> Non
         data = gzip.compress(data, mtime=0)  # the same problems are the same bytes
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}. Make it first.")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with saying_what_failed(path, len(data)), taking_the_place_of(path) as new:
+        new.write_bytes(data)

@@ -1,6 +1,7 @@
 """The one way to intervene: run variants of problems and measure what each did."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from os import PathLike
 
 import torch
@@ -136,7 +137,8 @@ def run_variants(
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
     )
-    with progress(f"{model.name} variants", len(problems) * len(interventions)) as advance:
+    n_rows = len(problems) * len(interventions)
+    with kept or nullcontext(), progress(f"{model.name} variants", n_rows) as advance:
         results = engine.run(Batches(size), advance, kept)
     usable = [p for p, right in zip(problems, results.correct, strict=True) if right]
     usable = sorted(usable or problems, key=lambda problem: problem.id)

@@ -138,6 +138,19 @@ class ContinuousThoughtModel:
         """First twelve hex digits of the SHA-256 of the weights, as they are now."""
         return self._weight_hash()
 
+    @property
+    def source(self) -> dict[str, Any] | None:
+        """What `from_pretrained` makes this model from again, or None where it was made in memory.
+
+        `name_or_path`, and every other argument that is not its default.
+        """
+        read = self.load_report
+        if read is None:
+            return None
+        made = {"name_or_path": read.source, **read.options}
+        same = read.settings.get("n_thoughts") == self.n_thoughts
+        return made if same else {**made, "n_thoughts": self.n_thoughts}
+
     def provenance(self) -> dict[str, str]:
         """Return what a result says about the model that it came from."""
         return {"model": self.name, "checkpoint": self.checkpoint, "dtype": str(self.dtype)}

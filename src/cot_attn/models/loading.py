@@ -14,6 +14,7 @@ from cot_attn.models.checkpoint import Said, read_checkpoint
 from cot_attn.models.hub import download
 from cot_attn.models.pretrained import SETTINGS, read
 from cot_attn.models.registry import CheckpointInfo, Family, known_checkpoints
+from cot_attn.models.report import options_of
 from cot_attn.models.validation import validate as check
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def load(
         Where the name is not known, something must be said that was not, or the files are
         damaged or do not fit; keys at fault are listed. Nothing is ever loaded in part.
     """
+    options = options_of(load, locals())
     name, dtype, device = str(name_or_path), _dtype(dtype), _device(device)
     path = bundled_models().get(name, Path(name).expanduser())
     known, commit = known_checkpoints().get(name), None
@@ -117,8 +119,8 @@ def load(
             weights = known.weights
     else:
         _check_hub_id(name, known)
-        if source := said.base or (known.base if known else None):
-            read_base(source)  # so that a missing or gated base shows before a large download
+        if trained_from := said.base or (known.base if known else None):
+            read_base(trained_from)  # so that a missing or gated base shows before a large download
         weights = weights or (known.weights if known else None)
         path, weights = download(name, revision=revision, weights=weights)
         commit = path.name
@@ -134,7 +136,9 @@ def load(
             path, weights, known, said, name=Path(name).name, dtype=dtype, device=device
         )
     assert model.load_report is not None
-    report = replace(model.load_report, source=name, revision=commit)
+    named = commit is not None or known is not None or name in bundled_models()
+    source = name if named else str(path.absolute())
+    report = replace(model.load_report, source=source, revision=commit, options=options)
     if sha256 is not None and report.sha256 != sha256.lower():
         raise ValueError(
             f"The SHA-256 of {name} is {report.sha256}, not {sha256}. Download it again, or give "
@@ -163,10 +167,14 @@ def _check_hub_id(name: str, info: CheckpointInfo | None) -> None:
 def _device(device: str | torch.device | None) -> torch.device:
     """Return a device that this PyTorch can use; by default the CPU."""
     try:
-        return torch.empty(0, device=device or "cpu").device
-    except (RuntimeError, AssertionError) as error:  # without CUDA it is an AssertionError
+        probe = torch.ones(1, device=device or "cpu")
+        probe.item()  # the device "meta" has shapes and no numbers
+        return probe.device
+    # Without CUDA it is an AssertionError, and a device of a plugin looks for its module.
+    except (RuntimeError, AssertionError, ImportError) as error:
+        cause = str(error).partition("\n")[0]
         raise ValueError(
-            f"device is {str(device)!r}, which this PyTorch cannot use ({error}). Give 'cpu', or "
+            f"device is {str(device)!r}, which this PyTorch cannot use ({cause}). Give 'cpu', or "
             "install a PyTorch for your accelerator."
         ) from error
 

@@ -1,7 +1,11 @@
 """What was read from where when a model was loaded."""
 
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from cot_attn.models.converted import Setting
 from cot_attn.models.weights import combined_digest
@@ -14,7 +18,9 @@ class LoadReport:
     Attributes
     ----------
     source
-        The name, folder or file that was asked for.
+        The bundled name, the hub id, or the absolute path of the folder or file that was read.
+    options
+        What else was asked for: every argument of `load` that is not its default.
     family
         `codi`, `coconut`, or `cot_attn` for the library's own format.
     files
@@ -52,6 +58,7 @@ class LoadReport:
     notes: tuple[str, ...] = ()
     verified: str = ""
     checks: tuple[str, ...] = ()
+    options: dict[str, Setting] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -75,6 +82,31 @@ class LoadReport:
         lines = [f"{name:<9} {value}" for name, value in rows.items() if value]
         files = [f"{'file':<9} {file} (SHA-256 {digest})" for file, digest in self.files.items()]
         return "\n".join([*lines[:1], *files, *lines[1:]])
+
+
+def options_of(function: Callable[..., object], given: Mapping[str, object]) -> dict[str, Setting]:
+    """Return the keyword-only arguments that differ from a function's defaults, as plain values.
+
+    A local base becomes an absolute path, so that it holds in another folder too.
+    """
+    known = inspect.signature(function).parameters.values()
+    chosen = {each.name: each.default for each in known if each.kind is each.KEYWORD_ONLY}
+    return {
+        name: _absolute(given[name]) if name == "base" else _plain(given[name])
+        for name, default in chosen.items()
+        if given[name] != default
+    }
+
+
+def _absolute(base: object) -> str:
+    path = Path(str(base)).expanduser()
+    return str(path.absolute()) if path.exists() else str(base)
+
+
+def _plain(value: object) -> Setting:
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    return value if isinstance(value, int | float) else str(value)
 
 
 def _listed(keys: tuple[str, ...]) -> str:

@@ -18,10 +18,13 @@ def early_middle_last(layers: Sequence[int]) -> list[int]:
 
 
 def layers_with_values(values: xr.DataArray) -> list[int]:
-    """List the layers for which there is any value; models side by side differ in number."""
+    """List the layers for which there is any value; models side by side differ in number.
+
+    Where there is no value at all, nothing tells layers apart, and all are listed.
+    """
     others = [dim for dim in values.dims if dim != "layer"]
-    present = values.notnull().any(others)
-    return [int(layer) for layer in values["layer"].values[present.values]]
+    present = values.notnull().any(others).values
+    return [int(layer) for layer in values["layer"].values[present | ~present.any()]]
 
 
 def chosen_layers(values: xr.DataArray, layers: Sequence[int] | None) -> list[int]:

@@ -96,7 +96,8 @@ def attention_against_importance(
             )
         if line is not None:
             _draw_line(ax, line.sel(layer=layer))
-        ax.set_xlim(0, 1.03 * float(100 * looked.sel(layer=chosen).max()))
+        widest = 100 * float(looked.sel(layer=chosen).max())
+        ax.set_xlim(0, 1.03 * widest if widest > 0 else 100)  # NaN where no row has any
         ax.set_ylim(-14, 114)
         ax.set_yticks([0, 25, 50, 75, 100])
         ax.set_xlabel("share of attention on thoughts (%)")

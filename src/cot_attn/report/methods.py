@@ -3,8 +3,10 @@
 import json
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from cot_attn.interventions.corruption import label
+from cot_attn.interventions.outcomes import DEFAULT, OUTCOMES
 from cot_attn.report.numbers import listed
 from cot_attn.study.results import Study
 from cot_attn.study.running import CORRUPTION_SETS
@@ -14,6 +16,9 @@ DOWNSTREAM = {
     "frozen": "Later thoughts get the inputs of the unchanged run (frozen: the effect that does "
     "not travel through the feedback).",
 }
+
+OF_A_COMMAND = {"name_or_path", "device"}
+"""What the command line can say of how a model is loaded."""
 
 
 def methods(study: Study) -> Iterator[tuple[str, str]]:
@@ -106,51 +111,79 @@ def settings(study: Study) -> Iterator[tuple[str, str]]:
 def command(studies: Sequence[Study], problems: str) -> str | None:
     """Return the command that makes the studies again, if the command line can ask for them."""
     made = studies[0].settings
+    sources = [study.settings.get("source") or {} for study in studies]
+    known = all("name_or_path" in source and source.keys() <= OF_A_COMMAND for source in sources)
+    devices = {source.get("device", "cpu") for source in sources}
+    layers, outcomes = ({str(of(study)) for study in studies} for of in (_layers, _outcomes))
     chosen = _corruption_set(made["corruptions"])
-    if chosen is None or made["site"] != "input" or len({str(s.layers) for s in studies}) > 1:
+    told = known and len(devices) == len(layers) == 1 and outcomes == {str(list(DEFAULT))}
+    if not told or chosen is None or made["site"] != "input":
         return None
-    words: list[object] = [
-        "cot-attn",
-        "study",
-        *(study.name for study in studies),
-        "--problems",
-        problems,
-    ]
+    words: list[object] = ["cot-attn", "study"]
+    words += [source["name_or_path"] for source in sources]
+    words += ["--problems", problems]
     words += ["--n", len(studies[0].problems), "--corruptions", chosen]
     words += ["--downstream", made["downstream"], "--query", made["query"], "--seed", made["seed"]]
     words += ["--max-new-tokens", made["max_new_tokens"]]
+    if devices != {"cpu"}:
+        words += ["--device", *devices]
     if any(len(study.layers) < study.settings["n_layers"] for study in studies):
-        words += ["--layers", ",".join(map(str, studies[0].layers))]
-    return shlex.join(map(str, words))
+        words += [f"--layers={','.join(map(str, studies[0].layers))}"]
+    line = shlex.join(map(str, words))
+    return line if line.isprintable() else None  # a path may have bytes that are no text
 
 
 def python_lines(study: Study, problems: str) -> str:
     """Return the Python lines that make one study again."""
     made = study.settings
+    source = dict(made.get("source") or {})
     chosen = _corruption_set(made["corruptions"])
-    corruptions = repr(chosen) if chosen else "corruptions"
-    lines = [
-        "from cot_attn import ContinuousThoughtModel, load_problems, run_study",
-        "",
-        f"model = ContinuousThoughtModel.from_pretrained({study.name!r})",
+    written = made.get("corruptions_in_python", [None])
+    lines = ["from cot_attn import ContinuousThoughtModel, load_problems, run_study"]
+    if chosen:
+        corruptions = [f"    corruptions={chosen!r},"]
+    elif None in written:
+        corruptions = [f"    corruptions=[...],  # those labelled {made['corruptions']}"]
+    else:
+        names = sorted({expression.partition("(")[0] for expression in written})
+        lines += [f"from cot_attn.interventions import {', '.join(names)}"]
+        corruptions = ["    corruptions=[", *(f"        {each}," for each in written), "    ],"]
+    if source:
+        place = source.pop("name_or_path")
+        options = "".join(f", {name}={value!r}" for name, value in source.items())
+        lines += ["", f"model = ContinuousThoughtModel.from_pretrained({place!r}{options})"]
+        if Path(place).name != study.name:
+            lines += [f"model.name = {study.name!r}"]
+    else:
+        lines += ["", f"model = ...  # {study.name!r}, which was made in memory and not loaded"]
+    lines += [
         f"problems = load_problems({problems!r})",
         f"# model.checkpoint must be {made['checkpoint']!r}",
-    ]
-    if not chosen:
-        lines += [f"corruptions = [...]  # those that are labelled {made['corruptions']}"]
-    lines += [
         "study = run_study(",
         "    model,",
         "    problems,",
-        f"    corruptions={corruptions},",
+        *corruptions,
         f"    layers={study.layers},",
         f"    query={study.query!r},",
         f"    downstream={made['downstream']!r},",
+    ]
+    if (outcomes := _outcomes(study)) != list(DEFAULT):
+        lines += [f"    outcomes={outcomes},"]
+    lines += [
         f"    max_new_tokens={made['max_new_tokens']},",
         f"    seed={made['seed']},",
         ")",
     ]
     return "\n".join(lines)
+
+
+def _layers(study: Study) -> list[int]:
+    return study.layers
+
+
+def _outcomes(study: Study) -> list[str]:
+    """Return what was measured: each is a variable of the effects."""
+    return [name for name in OUTCOMES if name in study.effects]
 
 
 def _corruption_set(labels: Sequence[str]) -> str | None:

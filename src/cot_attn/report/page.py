@@ -1,7 +1,6 @@
 """One self-contained page: the checks, the finding, figures, tables, methods."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -14,10 +13,10 @@ from cot_attn.report.finding import finding
 from cot_attn.report.numbers import listed
 from cot_attn.report.pictures import topics
 from cot_attn.study.comparison import compare
-from cot_attn.study.export import file_name, write_tables
+from cot_attn.study.export import write_tables
+from cot_attn.study.naming import PAGE, file_name, folder_names
 from cot_attn.study.results import Study
-
-PAGE = "report.html"
+from cot_attn.writing import saying_what_failed, taking_the_place_of
 
 
 def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Path:
@@ -47,7 +46,9 @@ def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Pa
         beside = target / file_name(study.name)
         write_tables(study, beside / "tables")
         save_problems(study.problems, beside / "problems.jsonl")
-    _write_whole(target / PAGE, page)
+    data = page.encode("utf-8", "replace")  # a path may have bytes that are no text
+    with saying_what_failed(target / PAGE, len(data)), taking_the_place_of(target / PAGE) as new:
+        new.write_bytes(data)
     return target / PAGE
 
 
@@ -56,7 +57,7 @@ def render(studies: Sequence[Study]) -> str:
     if not studies:
         raise ValueError("There is no study to report. Give at least one.")
     comparison = compare(studies) if len(studies) > 1 else None
-    folders = [file_name(study.name) for study in studies]
+    folders = folder_names(study.name for study in studies)
     problems = f"{folders[0]}/problems.jsonl"
     page = Environment(
         loader=PackageLoader("cot_attn.report"),
@@ -82,15 +83,3 @@ def render(studies: Sequence[Study]) -> str:
         python=[methods.python_lines(study, problems) for study in studies],
         problems_file=problems,
     )
-
-
-def _write_whole(target: Path, text: str) -> None:
-    """Write under another name first, so that no half page is ever seen."""
-    descriptor, unfinished = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(unfinished).chmod(0o644)
-        Path(unfinished).replace(target)
-    finally:
-        Path(unfinished).unlink(missing_ok=True)

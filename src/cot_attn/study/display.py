@@ -1,5 +1,6 @@
 """A study in the terminal."""
 
+import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from rich.table import Table
 
 from cot_attn import stats
 from cot_attn.models.loading import bundled_models
+from cot_attn.models.pretrained import SETTINGS
 from cot_attn.models.registry import known_checkpoints
 from cot_attn.study.results import Study
 
@@ -27,7 +29,7 @@ def _checks(study: Study) -> Table:
     notable = [check for check in study.checks if check.status != "pass"]
     n_passed = len(study.checks) - len(notable)
     table = Table(
-        title=f"{study.name}: checks ({n_passed} of {len(study.checks)} passed)",
+        title=f"{escape(study.name)}: checks ({n_passed} of {len(study.checks)} passed)",
         title_justify="left",
         show_header=False,
     )
@@ -43,7 +45,7 @@ def _by_thought(study: Study) -> Table:
     """Show importance beside the share of attention at an early, a middle and the last layer."""
     n_wrong = len(study.problems) - study.n_correct
     table = Table(
-        title=f"{study.name}: what each thought matters, and what it is attended to",
+        title=f"{escape(study.name)}: what each thought matters, and what it is attended to",
         caption=(
             f"{study.n_correct} of {len(study.problems)} problems answered right ({n_wrong} wrong, "
             f"left out). Importance: how often the answer breaks when the thought is corrupted, "
@@ -73,7 +75,7 @@ def _by_difficulty(study: Study) -> Table:
     """Show importance by the number of steps that a problem needs."""
     importance = stats.importance(study.effects, by="difficulty")
     table = Table(
-        title=f"{study.name}: importance of thoughts 0, 1, .. by number of steps, percent",
+        title=f"{escape(study.name)}: importance of thoughts 0, 1, .. by number of steps, percent",
         title_justify="left",
     )
     table.add_column("steps", justify="right")
@@ -90,7 +92,7 @@ def _by_difficulty(study: Study) -> Table:
 def _by_layer(study: Study) -> Table:
     """Show whether attention tracks importance, one row a layer."""
     table = Table(
-        title=f"{study.name}: does attention track importance?",
+        title=f"{escape(study.name)}: does attention track importance?",
         caption=(
             "r between a thought's share and failure when it is corrupted. Within problems: does "
             "the thought that gets more than usual matter more than usual? Between thoughts: do "
@@ -128,7 +130,7 @@ def comparison_table(studies: Sequence[Study]) -> Table:
         table.add_column(str(thought), justify="right")
     for study in studies:
         cells = [_number(100 * value) for value in study.importance["estimate"].values]
-        table.add_row(study.name, f"{100 * study.accuracy:.0f} %", *cells)
+        table.add_row(escape(study.name), f"{100 * study.accuracy:.0f} %", *cells)
     return table
 
 
@@ -139,10 +141,11 @@ def models_table() -> Table:
     table.add_column("family")
     table.add_column("base")
     table.add_column("thoughts", justify="right")
-    for name in bundled_models():
-        table.add_row(name, "bundled", "", "6")
+    for name, folder in bundled_models().items():
+        described = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        table.add_row(escape(name), "bundled", "", str(described["n_thoughts"]))
     for name, known in known_checkpoints().items():
-        table.add_row(name, known.family, known.base, str(known.n_thoughts))
+        table.add_row(escape(name), known.family, escape(known.base), str(known.n_thoughts))
     return table
 
 

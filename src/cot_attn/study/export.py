@@ -3,15 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from cot_attn.study.comparison import compare
 from cot_attn.study.figures import comparison_figures, draw, study_figures
+from cot_attn.study.naming import COMPARISON, file_name
 from cot_attn.study.results import Study
-from cot_attn.study.storage import check_writable
+from cot_attn.study.storage import as_json
+from cot_attn.writing import saying_what_failed
 
 
 def export_study(study: Study, folder: Path) -> Path:
@@ -20,28 +20,36 @@ def export_study(study: Study, folder: Path) -> Path:
     It holds what `Study.load` reads, `summary.json`, `tables/` (CSV) and `figures/` (PNG, PDF).
     """
     target = study.save(folder / file_name(study.name))
-    write_tables(study, target / "tables")
-    text = json.dumps(summary(study), indent=2, ensure_ascii=False)
-    (target / "summary.json").write_text(text + "\n", encoding="utf-8")
-    draw(study_figures(study), target / "figures")
+    export_findings(study, target)
     return target
+
+
+def export_findings(study: Study, folder: Path) -> None:
+    """Write a study's tables, summary and figures into its folder."""
+    write_tables(study, folder / "tables")
+    with saying_what_failed(folder):
+        (folder / "summary.json").write_bytes(as_json(summary(study)))
+        draw(study_figures(study), folder / "figures")
 
 
 def write_tables(study: Study, folder: Path) -> None:
     """Write every result of a study into a folder as CSV, fractions as they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in study.tables():
-        table.to_csv(folder / f"{name}.csv", index=False)
+    with saying_what_failed(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in study.tables():
+            table.to_csv(folder / f"{name}.csv", index=False)
 
 
 def export_comparison(studies: Sequence[Study], folder: Path) -> Path:
     """Draw studies side by side into `comparison/` inside `folder` and return that."""
-    draw(comparison_figures(compare(studies)), folder / "comparison")
-    return folder / "comparison"
+    target = folder / COMPARISON
+    with saying_what_failed(target):
+        draw(comparison_figures(compare(studies)), target)
+    return target
 
 
 def summary(study: Study) -> dict[str, Any]:
-    """Return a study's findings in numbers, as plain JSON values; fractions, not percent."""
+    """Return a study's findings in numbers; fractions, not percent, but for `percent_by_layer`."""
     layers = {
         str(layer): json.loads(study.table(layer).to_json(orient="index")) for layer in study.layers
     }
@@ -56,36 +64,3 @@ def summary(study: Study) -> dict[str, Any]:
         "percent_by_layer": layers,
         "correlations": json.loads(correlations.to_json(orient="records")),
     }
-
-
-def new_folder(wanted: Path | None, models: Sequence[str], root: Path = Path("studies")) -> Path:
-    """Return where to write: the given folder, or a new one that no earlier study has.
-
-    Raises
-    ------
-    FileExistsError
-        Where the given folder has something in it.
-    PermissionError
-        Where nothing can be written there.
-    """
-    if wanted is not None:
-        if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
-            raise FileExistsError(
-                f"{wanted} is not empty. Give a folder that is new, or leave --out away."
-            )
-        check_writable(wanted)
-        return wanted
-    named = "-".join(file_name(model) for model in models)[:80]
-    base = f"{datetime.now(UTC):%Y-%m-%d}-{named}"
-    for number in count(1):
-        folder = root / (base if number == 1 else f"{base}-{number}")
-        if not folder.exists():
-            check_writable(folder)
-            return folder
-    raise AssertionError
-
-
-def file_name(model: str) -> str:
-    """Return a model's name as one path component."""
-    last = Path(model).name if Path(model).exists() else model
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in last) or "model"

@@ -1,5 +1,6 @@
 """Run a whole study: record attention, corrupt thoughts."""
 
+import dataclasses
 import platform
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -9,10 +10,12 @@ from time import perf_counter
 
 from cot_attn.data.problem import Problem, check_problems
 from cot_attn.interventions.ablator import TokenAblator
+from cot_attn.interventions.batching import Batches
 from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream
-from cot_attn.interventions.outcomes import DEFAULT
+from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
+from cot_attn.interventions.variants import check_interventions
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
@@ -80,29 +83,38 @@ def run_study(
     >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
     >>> run_study(model, load_problems("toy", n=12), corruptions="zero")
     Study('toy-gpt2', 12 problems, 12 right, 4 layers, 1 corruptions)
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where `check_study` raises.
+    BlockingIOError
+        Where another process is at the same study with the same `unfinished`.
     """
     problems = check_problems(problems)
-    without = [problem.id for problem in problems if problem.answer is None]
-    if without:
-        raise ValueError(
-            f"Problem {without[0]!r} has no gold answer, so no failure can be told from success. "
-            "Give problems with answers."
-        )
-    if not model.n_thoughts:
-        raise ValueError(
-            f"{model.name} thinks 0 thoughts, so there is none to corrupt. Load it with "
-            "n_thoughts= of 1 or more."
-        )
-    if "failed" not in outcomes:
-        raise ValueError(f"outcomes is {list(outcomes)}; a study needs 'failed' among them.")
-    if query not in queries_of(model.n_thoughts):
-        raise ValueError(f"query is {query!r}; accepted: {queries_of(model.n_thoughts)}.")
     chosen = _corruptions(corruptions)
+    layers = None if layers is None else list(layers)
+    check_study(
+        model,
+        problems,
+        corruptions=chosen,
+        layers=layers,
+        query=query,
+        downstream=downstream,
+        outcomes=outcomes,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        seed=seed,
+    )
     started, clock = datetime.now(UTC), perf_counter()
     ablator = TokenAblator(model, chosen, downstream=downstream, seed=seed)
-    with AttentionRecorder(model, layers) as recorder:
-        at_once = batch_size or RECORDED_AT_ONCE
-        model.run(problems, max_new_tokens=max_new_tokens, batch_size=at_once)
+    recorder = AttentionRecorder(model, layers)
+
+    def record(batch: Sequence[Problem]) -> None:
+        model.run(batch, max_new_tokens=max_new_tokens)
+
+    with recorder:
+        Batches(batch_size or RECORDED_AT_ONCE).work(problems, record)
     effects = ablator.run(
         problems,
         outcomes,
@@ -116,7 +128,9 @@ def run_study(
         "n_layers": model.n_layers,
         "n_problems": len(problems),
         "dataset": sorted({problem.dataset or "unnamed" for problem in problems}),
+        "source": model.source,
         "corruptions": [label_of(corruption) for corruption in chosen],
+        "corruptions_in_python": [_in_python(corruption) for corruption in chosen],
         "site": ablator.site,
         "downstream": downstream,
         "query": query,
@@ -131,6 +145,69 @@ def run_study(
     # As it will be stored, so that a study that is loaded gives the very same numbers.
     attention = recorder.dataset().map(rounded, keep_attrs=True)
     return Study(attention, effects, tuple(problems), settings)
+
+
+def check_study(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    *,
+    corruptions: str | Sequence[Corruption] = "ccta",
+    layers: Iterable[int] | None = None,
+    query: str = VALUE,
+    downstream: Downstream = "recompute",
+    outcomes: Sequence[str] = DEFAULT,
+    max_new_tokens: int = 64,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Raise what `run_study` would raise of these arguments, without running the model.
+
+    Raises
+    ------
+    ValueError
+        Where a problem has no gold answer or does not fit into the context, the model thinks
+        nothing, or a layer, query, outcome, corruption, number or seed is not accepted.
+    TypeError
+        Where the corruptions are no list.
+    """
+    without = [problem.id for problem in check_problems(problems) if problem.answer is None]
+    if without:
+        raise ValueError(
+            f"Problem {without[0]!r} has no gold answer, so no failure can be told from success. "
+            "Give problems with answers."
+        )
+    if not model.n_thoughts:
+        raise ValueError(
+            f"{model.name} thinks 0 thoughts, so there is none to corrupt. Load it with "
+            "n_thoughts= of 1 or more."
+        )
+    check_outcomes(outcomes)
+    if "failed" not in outcomes:
+        raise ValueError(f"outcomes is {list(outcomes)}; a study needs 'failed' among them.")
+    accepted = [each for each in queries_of(model.n_thoughts) if each != "bot"]
+    if query not in accepted:
+        before = " stands before every thought and attends to none" if query == "bot" else ""
+        raise ValueError(f"query is {query!r}{before}; accepted: {accepted}.")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; give 0 or more.")
+    for name, number in {"max_new_tokens": max_new_tokens, "batch_size": batch_size}.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name} is {number}; give at least 1.")
+    AttentionRecorder(model, layers)
+    ablator = TokenAblator(model, _corruptions(corruptions), downstream=downstream, seed=seed)
+    check_interventions(ablator.interventions, model)
+    model.encode(problems, max_new_tokens=max_new_tokens)
+
+
+def _in_python(corruption: Corruption) -> str | None:
+    """Return the Python expression that makes a corruption, where it is the library's and plain."""
+    kind = type(corruption)
+    if kind.__module__ != Zero.__module__ or not dataclasses.is_dataclass(corruption):
+        return None
+    given = {f.name: getattr(corruption, f.name) for f in dataclasses.fields(corruption) if f.init}
+    if not all(isinstance(value, int | float | str) for value in given.values()):
+        return None
+    return f"{kind.__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
 
 def _corruptions(given: str | Sequence[Corruption]) -> Sequence[Corruption]:

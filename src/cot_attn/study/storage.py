@@ -5,9 +5,9 @@ leaves what was there before whole. Reading it raises where any of its files is 
 written; others may stand beside them.
 """
 
+import json
+import math
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -24,6 +24,7 @@ from cot_attn.data.problem import Problem
 from cot_attn.data.saving import save_problems
 from cot_attn.study.checksums import checked, checksums, damaged, parsed, read, sealed, unsealed
 from cot_attn.study.packing import encoding
+from cot_attn.writing import probe, saying_what_failed, taking_the_place_of
 
 FORMAT_VERSION = 2
 SETTINGS = "study.json"
@@ -48,8 +49,9 @@ def write_folder(
     """
     target = Path(folder).absolute()
     check_writable(target)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    n_bytes = sum(dataset.nbytes for dataset in arrays.values())
+    with saying_what_failed(target, n_bytes), taking_the_place_of(target) as new:
+        new.mkdir()
         for name, dataset in arrays.items():
             with warnings.catch_warnings():
                 # zarr says that text arrays may be stored in another way one day.
@@ -57,19 +59,14 @@ def write_folder(
                 coordinates = {key: _storable(value) for key, value in dataset.coords.items()}
                 storable = dataset.map(_storable, keep_attrs=True).assign_coords(coordinates)
                 packed = {PACKED: encoding(storable[PACKED])} if PACKED in storable else {}
-                file = unfinished / f"{name}.zarr"
-                storable.to_zarr(file, consolidated=False, encoding=packed)
-        save_problems(problems, unfinished / PROBLEMS)
+                storable.to_zarr(new / f"{name}.zarr", consolidated=False, encoding=packed)
+        save_problems(problems, new / PROBLEMS)
         described = {
             "format_version": FORMAT_VERSION,
             "settings": dict(settings),
-            "files": checksums(unfinished),
+            "files": checksums(new),
         }
-        (unfinished / SETTINGS).write_bytes(sealed(described))
-        unfinished.chmod(0o755)
-        _replace(target, unfinished)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        (new / SETTINGS).write_bytes(sealed(described))
     return Path(folder)
 
 
@@ -129,35 +126,33 @@ def _opened(store: Path, contents: Mapping[str, bytes]) -> xr.Dataset:
 
 def check_writable(target: Path) -> None:
     """Raise where a study could not be written."""
+    if target.is_file():
+        raise FileExistsError(f"{target} is a file. Give a folder.")
     empty = target.is_dir() and not any(target.iterdir())
     if target.exists() and not empty and not (target / SETTINGS).is_file():
         raise FileExistsError(
             f"{target} exists and is not a study. Give another folder, or remove it first."
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise PermissionError(
-            f"Nothing can be written to {target.parent} ({error.strerror}). Give another folder."
-        ) from error
+    for folder in (target, target.parent):
+        probe(folder)
 
 
-def _replace(target: Path, new: Path) -> None:
-    """Put a new folder in the place of an old one."""
-    if not target.exists():
-        new.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.rename(old / target.name)
-    try:
-        new.rename(target)
-    except OSError:
-        (old / target.name).rename(target)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+def as_json(value: Mapping[str, Any]) -> bytes:
+    """Return a mapping as JSON that every reader takes: null where a number is NaN or infinite."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    # Half a surrogate pair, as undecodable bytes of a path become one, is written as its escape.
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 def _storable(array: xr.DataArray) -> xr.DataArray:
