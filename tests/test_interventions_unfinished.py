@@ -348,7 +348,8 @@ def test_a_damaged_part_is_computed_again(
 def test_no_flipped_byte_of_a_part_is_read(tmp_path: Path) -> None:
     kept = Unfinished(tmp_path, 1)
     part = {"problems": np.arange(3), "failed": np.ones((3, 2)), "answers": np.array(["a", "b"])}
-    kept.keep(part)
+    with kept:
+        kept.keep(part)
     (file,) = kept.folder.glob("*.npz")
     whole = file.read_bytes()
     for place in range(0, len(whole), 3):
