@@ -27,6 +27,7 @@ from cot_attn.interventions import (
 from cot_attn.interventions.variants import check_interventions
 from cot_attn.models import ContinuousThoughtModel, Thought, validate
 from cot_attn.recording import AttentionRecorder, PositionRecorder
+from plain_loop import Twins
 
 
 def all_hooks(model: ContinuousThoughtModel) -> list[object]:
@@ -286,3 +287,15 @@ def test_a_run_of_variants_inside_hooks_says_that_they_play_no_part(
     ):
         run_variants(model, [problem], changes, ["kl_first"], max_new_tokens=2)
     assert model.hooks_set_aside == ()
+
+
+def test_what_a_bridge_has_wired_itself_stays_in_isolation(questions: list[str]) -> None:
+    """OPT's bridge fills the points of its MLP by hooks of its own on the layers in it."""
+    model = Twins("opt", questions[:1]).model
+    seen: list[Tensor] = []
+    look = [("blocks.1.mlp.hook_out", lambda out, hook: seen.append(out))]
+    before = all_hooks(model)
+    with model.hooks(look), model.isolated(), model.hooks(look):
+        model.think(questions[:1], n_thoughts=1)
+    assert len(seen) == 3
+    assert all_hooks(model) == before

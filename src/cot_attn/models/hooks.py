@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from torch import Tensor
-from transformer_lens.hook_points import HookPoint
+from transformer_lens.hook_points import HookPoint, LensHandle
 
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
 
@@ -102,10 +102,16 @@ def set_aside(points: Iterable[HookPoint]) -> Iterator[list[str]]:
     for point in points:
         tables = (point._forward_hooks, point._forward_pre_hooks, point._backward_hooks)
         lists = (point.fwd_hooks, point.bwd_hooks)
-        if any(tables) or any(lists):
-            kept.append((point, [dict(each) for each in tables], [list(each) for each in lists]))
-            for each in (*tables, *lists):
-                each.clear()
+        wiring = [each for handles in lists for each in handles if _is_wiring(each)]
+        stay = {handle.hook.id for handle in wiring}
+        if len(wiring) == sum(map(len, lists)) and all(each.keys() <= stay for each in tables):
+            continue
+        kept.append((point, [dict(each) for each in tables], [list(each) for each in lists]))
+        for table in tables:
+            for number in table.keys() - stay:
+                del table[number]
+        for handles in lists:
+            handles[:] = [each for each in handles if _is_wiring(each)]
     try:
         yield [str(point.name) for point, *_ in kept]
     finally:
@@ -116,7 +122,13 @@ def set_aside(points: Iterable[HookPoint]) -> Iterator[list[str]]:
                 table.clear()
                 table.update({**hooks, **added})
             for handles, own in zip((point.fwd_hooks, point.bwd_hooks), own_lists, strict=True):
-                handles[:0] = own
+                handles[:] = own + [each for each in handles if not _is_wiring(each)]
+
+
+def _is_wiring(handle: LensHandle) -> bool:
+    """Whether the bridge itself put a hook there for good, by which it fills another point."""
+    module = str(getattr(handle.user_hook, "__module__", ""))
+    return handle.is_permanent and module.startswith("transformer_lens.model_bridge.")
 
 
 def on_its_own_account(function: Function) -> Function:
