@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from families import FAMILIES
 
 Edit = Callable[[Tensor], Tensor]
 N_THOUGHTS, N_NEW = 3, 5
+ROUNDING = 2e-6
+"""How far two divergences may differ in float32."""
 
 
 @dataclass
@@ -279,6 +282,9 @@ def twins(architecture: str) -> tuple[ContinuousThoughtModel, PlainLoop]:
     for _ in range(2):
         torch.manual_seed(11)
         models.append({**BUILDERS, **FAMILIES}[architecture]())
+        if architecture == "gpt2":  # louder heads: a change of one is more than rounding
+            for block in models[-1].transformer.h:
+                block.attn.c_proj.weight.data *= 3
     model = wrap(models[0], feedback, N_THOUGHTS)
     return model, PlainLoop(models[1], feedback.transform, model.template, N_THOUGHTS, N_NEW)
 
@@ -355,16 +361,31 @@ class Twins:
             if query > first + thought
         ]
 
-    def agrees(self, change: Intervention, answers: xr.DataArray) -> bool:
-        """Check answers wherever the plain margin exceeds 1e-3; say whether any was changed."""
-        n_changed = 0
+    def agrees(self, change: Intervention, results: xr.Dataset) -> bool:
+        """Hold results against plain runs, which must have changed something; were it answers?
+
+        The divergence at the first token tells however small the change is. Answers are compared
+        wherever the plain margin exceeds 1e-3.
+        """
+        found = results.sel(variant=change.label)
+        n_changed, divergences = 0, []
         for row, problem in enumerate(self.problems):
-            expected = self.changed(row, change)
-            text = str(answers.sel(problem=problem.id).item())
+            expected, unchanged = self.changed(row, change), self.plain[row]
+            text = str(found["answer"].sel(problem=problem.id).item())
             n = expected.decided(self.loop.template)
             if n == len(expected.logits):
                 assert text == self.model.decode(expected.answer), (change.label, problem.id)
             else:
                 assert text.startswith(self.model.decode(expected.answer[:n]))
-            n_changed += expected.answer != self.plain[row].answer
+            n_changed += expected.answer != unchanged.answer
+            divergences.append(divergence(unchanged.logits[0], expected.logits[0]))
+        kl = found["kl_first"].sel(problem=[problem.id for problem in self.problems])
+        np.testing.assert_allclose(kl, divergences, rtol=0.02, atol=ROUNDING, err_msg=change.label)
+        assert max(divergences) > 5 * ROUNDING, f"{change.label} changes nothing"
         return n_changed > 0
+
+
+def divergence(logits: Tensor, other: Tensor) -> float:
+    """Return KL(softmax of logits || softmax of the others) in nats."""
+    p, q = logits.double().log_softmax(-1), other.double().log_softmax(-1)
+    return float((p.exp() * (p - q)).sum())

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
 from cot_attn.interventions import Intervention, Scale, Zero, reading, run_variants
 from cot_attn.interventions.batching import Batches, fitting
-from cot_attn.models import ContinuousThoughtModel
+from cot_attn.models import ContinuousThoughtModel, Identity
 from cot_attn.models.rollout import Rollout
 
 PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(5)]
@@ -83,14 +84,25 @@ def test_running_out_of_memory_in_the_middle_changes_no_result(
     assert float(abs(result["kl_first"] - expected["kl_first"]).max()) < 1e-4
 
 
-def test_longer_sequences_leave_room_for_fewer_rows(
-    tiny_gpt2_model: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_as_many_rows_run_at_once_as_fit_into_a_quarter_of_the_free_memory(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cot_attn.interventions.batching._free_bytes", lambda device: 2e6)
-    sizes = [fitting(tiny_gpt2_model, length) for length in (10, 20, 40, 10**9)]
+    """Held against the keys and values that a run has: rows decode with a copy of their own."""
+    model, free = wrap(BUILDERS[architecture](), Identity()), 2e6
+    monkeypatch.setattr("cot_attn.interventions.batching._free_bytes", lambda device: free)
+    sizes = [fitting(model, length) for length in (10, 20, 40, 10**9)]
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[1] == 500_000 // (2 * 2 * 3 * 32 * 20 * 4)
     assert sizes[-1] == 1
+    n_rows, question = sizes[1], [3] * 18  # and BOT, and one thought
+    problems = [Problem(f"p{i}", "w3") for i in range(n_rows)]
+    rollout = model.rollout(problems, [question] * n_rows, 1)
+    rollout.read()
+    rollout.think(0)
+    kept = [states for layer in rollout._cache.layers for states in (layer.keys, layer.values)]
+    assert {states.shape[2] for states in kept} == {20}
+    row = sum(states[0].numel() * states.element_size() for states in kept)
+    assert 2 * n_rows * row <= free / 4 < 2 * (n_rows + 1) * row
 
 
 def test_logits_exist_for_a_few_positions_at_a_time(

@@ -19,7 +19,7 @@ from cot_attn.interventions.sites import Site
 from cot_attn.models import Identity, validate
 from cot_attn.recording import PositionRecorder
 from families import FAMILIES, WITHOUT_CACHE
-from plain_loop import N_THOUGHTS, Twins
+from plain_loop import N_THOUGHTS, ROUNDING, Twins, divergence
 
 SITES: list[Site | str] = [
     "input",
@@ -49,11 +49,6 @@ def changes_of(pair: Twins) -> list[Intervention]:
     ]
 
 
-def divergence(p: torch.Tensor, q: torch.Tensor) -> float:
-    p, q = p.log_softmax(-1), q.log_softmax(-1)
-    return float((p.exp() * (p - q)).sum())
-
-
 def test_a_change_does_what_it_does_in_a_plain_loop(pair: Twins) -> None:
     changes = changes_of(pair)
     outcomes = ["kl_first", "thought_change"]
@@ -61,19 +56,17 @@ def test_a_change_does_what_it_does_in_a_plain_loop(pair: Twins) -> None:
         pair.model, pair.problems, changes, outcomes, max_new_tokens=1, only_correct=False
     )
     for change in changes:
+        later = sorted({*range(change.thoughts[0] + 1, N_THOUGHTS)} - {*change.thoughts})
         much = []
         for row, problem in enumerate(pair.problems):
             plain, unchanged = pair.changed(row, change), pair.plain[row]
             found = result.sel(problem=problem.id, variant=change.label)
-            expected = divergence(unchanged.logits[0], plain.logits[0])
-            much.append(expected)
-            np.testing.assert_allclose(found["kl_first"], expected, rtol=0.02, atol=2e-6)
+            much.append(divergence(unchanged.logits[0], plain.logits[0]))
+            np.testing.assert_allclose(found["kl_first"], much[-1], rtol=0.02, atol=ROUNDING)
             cosine = torch.cosine_similarity(unchanged.thoughts, plain.thoughts, dim=-1)
-            later = sorted({*range(change.thoughts[0] + 1, N_THOUGHTS)} - {*change.thoughts})
-            np.testing.assert_allclose(
-                found["thought_change"][later], (1 - cosine)[later], atol=1e-4
-            )
-        assert max(much) > 1e-5, change.label  # all that is compared has changed something
+            moved = (1 - cosine)[later]
+            np.testing.assert_allclose(found["thought_change"][later], moved, atol=1e-4)
+        assert max(much) > 5 * ROUNDING, f"{change.label} changes nothing"
 
 
 def test_attention_that_is_recorded_is_what_hugging_face_computed(pair: Twins) -> None:
