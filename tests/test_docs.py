@@ -106,6 +106,17 @@ def test_a_block_that_needs_a_network_is_left_out(tmp_path):
     assert not run_page(write(tmp_path, text))
 
 
+def test_every_mistake_of_the_page_is_in_its_table_and_counted():
+    page = (ROOT / "docs" / "what-goes-wrong.md").read_text()
+    told = re.findall(r"^## (\d+)\. (.+)$", page, re.MULTILINE)
+    rows = re.findall(r"^\| \[(\d+)\]\(#(.+?)\)", page, re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for _, title in told]
+    assert rows == [(n, f"{n}-{title}") for (n, _), title in zip(told, anchors, strict=True)]
+    assert [int(number) for number, _ in told] == list(range(1, len(told) + 1))
+    for name in ("README.md", "docs/index.md"):
+        assert re.findall(r"(\w+) mistakes", (ROOT / name).read_text()) == [str(len(told))]
+
+
 # What the pages name is there -------------------------------------------------------------------
 
 
