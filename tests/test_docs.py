@@ -20,7 +20,7 @@ import typer
 from cot_attn.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(
     r"(?P<skip><!-- not run: .+? -->\n+)?^```(?P<language>[^\n]*)\n(?P<body>.*?)^```",
     re.MULTILINE | re.DOTALL,
