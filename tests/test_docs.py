@@ -20,7 +20,7 @@ import typer
 from cot_attn.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(
     r"(?P<skip><!-- not run: .+? -->\n+)?^```(?P<language>[^\n]*)\n(?P<body>.*?)^```",
     re.MULTILINE | re.DOTALL,
@@ -104,6 +104,17 @@ def test_the_last_digit_may_differ_and_a_count_may_not(tmp_path):
 def test_a_block_that_needs_a_network_is_left_out(tmp_path):
     text = "<!-- not run: needs the hub -->\n\n```python\nraise OSError\n```\n"
     assert not run_page(write(tmp_path, text))
+
+
+def test_every_mistake_of_the_page_is_in_its_table_and_counted():
+    page = (ROOT / "docs" / "what-goes-wrong.md").read_text()
+    told = re.findall(r"^## (\d+)\. (.+)$", page, re.MULTILINE)
+    rows = re.findall(r"^\| \[(\d+)\]\(#(.+?)\)", page, re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for _, title in told]
+    assert rows == [(n, f"{n}-{title}") for (n, _), title in zip(told, anchors, strict=True)]
+    assert [int(number) for number, _ in told] == list(range(1, len(told) + 1))
+    for name in ("README.md", "docs/index.md"):
+        assert re.findall(r"(\w+) mistakes", (ROOT / name).read_text()) == [str(len(told))]
 
 
 # What the pages name is there -------------------------------------------------------------------

@@ -64,8 +64,12 @@ def run_variants(
         The greatest number of tokens in an answer.
     batch_size
         How many rows run at once; by default as many as fit into free memory, up to a limit
-        beyond which more is not faster. Where memory runs out, the batch halves and goes on. No
-        result depends on it beyond float noise.
+        beyond which more is not faster. Where memory runs out, the batch halves and goes on. Like
+        the order of the problems, it changes results by rounding alone: in float32 `failed` and
+        `answer` were the same in every case tried, and 99 % of the divergences and
+        log-probabilities within 1e-4 nats. Where a corruption leaves a model undecided, rounding
+        grows from thought to thought: the largest difference seen was 0.02 nats, in a divergence
+        of 16. In float64 all were the same to the last digit.
     seed
         For random corruptions. With problem id, thought and corruption it decides every choice.
     reference

@@ -87,7 +87,7 @@ def methods(study: Study) -> Iterator[tuple[str, str]]:
         "Seed",
         (
             f"{made['seed']}. Random numbers depend on it, the problem, the thought and the "
-            "corruption; neither batch size nor order changes a result."
+            "corruption; batch size and order change results by rounding alone."
         ),
     )
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
