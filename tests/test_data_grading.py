@@ -183,6 +183,9 @@ def test_sentences(text: str, correct: bool) -> None:
         ("4210_5", "4210_{5}"),
         (r"\begin{pmatrix} -2 \\ 2/4 \end{pmatrix}", r"\begin{pmatrix} -2 \\ 0.5 \end{pmatrix}"),
         ("$7,5,3$", "3, 5, 7"),
+        ("1e-05", "0.00001"),
+        ("1 000", "1000"),
+        ("1½", r"\frac{3}{2}"),
     ],
 )
 def test_right_mathematics(text: str, gold: str) -> None:
@@ -273,12 +276,13 @@ def test_without_a_gold_answer_the_value_is_found_and_nothing_is_right() -> None
     assert grade("The answer is: 18", Problem("p", "?")) == Grade(False, "18", (15, 17))
 
 
+JOINED = ("1e", "1 000 ", "1½", "10^{", "×10^", "1:", "1 million ", "1 and ", "a1", "2^3", "m^2")
 REPEATED = ("1,", "1,111", "1/", "1 ", "1.", "1_", "-$", "answer", "answer ", "yes ", "a .")
-REPEATED_LATEX = ("\\boxed{", "\\(", "\\text{")
+REPEATED_LATEX = ("\\frac{", "\\frac{1}{", "\\boxed{", "\\(", "\\text{")
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("piece", [*"1-.# ${}\\\n'é", *REPEATED, *REPEATED_LATEX])
+@pytest.mark.parametrize("piece", [*"1-.# ${}\\\n'é", *REPEATED, *JOINED, *REPEATED_LATEX])
 def test_long_texts_take_time_in_proportion(piece: str, kind: str) -> None:
     gold = {"number": "18", "boolean": "yes", "text": "a b", "math": r"\text{b}"}[kind]
     problem = Problem("p", "?", gold, kind)  # type: ignore[arg-type]
