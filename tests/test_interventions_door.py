@@ -102,7 +102,7 @@ def test_an_intervention_refuses(
         ({2, 1}, (1, 2)),
         ((i for i in (3, 1)), (1, 3)),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_thoughts_are_whole_numbers_of_any_type(given: object, meant: tuple[int, ...]) -> None:
     change = Intervention(given, Zero())
