@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types format bench calibrate gallery docs clean
+.PHONY: demo test lint types format bench mutants calibrate gallery docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
@@ -25,6 +25,11 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# make mutants ROOMS=stats SAMPLE=200 SEED=1    more faults, in fewer rooms
+mutants: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mutants]'
+	$(BIN)/python benchmarks/mutants.py $(ROOMS) --sample $(or $(SAMPLE),40) --seed $(or $(SEED),0)
 
 calibrate: $(READY)
 	$(BIN)/python benchmarks/calibration.py
