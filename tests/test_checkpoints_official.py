@@ -206,5 +206,5 @@ def test_the_report_says_what_was_read():
     }
     assert report.repeated == ("codi.base_model.model.lm_head.weight",)
     assert report.unused == ()
-    assert len(report.checks) == 4
+    assert len(report.checks) == 5
     assert report.sha256 in str(report)

@@ -83,7 +83,7 @@ def test_the_report_of_a_saved_model_names_its_file(saved):
     report = ContinuousThoughtModel.from_pretrained(saved).load_report
     assert report.family == "cot_attn"
     assert list(report.files) == [saved / "model.safetensors"]
-    assert len(report.checks) == 4
+    assert len(report.checks) == 5
 
 
 def test_the_number_of_thoughts_can_be_another(saved):
