@@ -1,4 +1,7 @@
-"""Models that attend by counting columns, through windows or ALiBi, answer variants rightly."""
+"""Models whose attention is of another kind answer variants as a plain loop does.
+
+Windows and ALiBi count columns; latent attention has values of another width than keys.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +36,23 @@ _SIZES = {
 _WINDOW = {**_SIZES, "sliding_window": WINDOW}
 _FROM_LAYER_1 = {**_WINDOW, "use_sliding_window": True, "max_window_layers": 1}
 _ROUTED = {**_WINDOW, "num_local_experts": 2, "num_experts_per_tok": 1}
+_LATENT = {
+    **{key: value for key, value in _SIZES.items() if key != "head_dim"},
+    "num_key_value_heads": 4,
+    "q_lora_rank": None,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 12,
+    "n_routed_experts": 2,
+    "num_experts_per_tok": 1,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 2,
+    "moe_intermediate_size": 16,
+}
 FAMILIES = {
+    "DeepSeek-V3": ("DeepseekV3Config", _LATENT),
     "Mistral": ("MistralConfig", _WINDOW),
     "Qwen2": ("Qwen2Config", _FROM_LAYER_1),
     "Qwen3": ("Qwen3Config", _FROM_LAYER_1),
@@ -118,9 +137,7 @@ def _last_hidden(model: PreTrainedModel, sequence: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_variants_answer_as_a_plain_loop_where_columns_are_counted(
-    family: str, questions: list[str]
-) -> None:
+def test_variants_answer_as_a_plain_loop(family: str, questions: list[str]) -> None:
     plain = built(family)
     model = wrap(built(family), Identity(), N_THOUGHTS)
     problems = [

@@ -49,11 +49,12 @@ class RoomyLayer(DynamicLayer):
         It has room for so many rows and positions, and some more. Where a spare layer is large
         enough, the new one takes over its memory.
         """
-        _, n_heads, _, d_head = self._buffers[0].shape
-        shape = (n_rows, n_heads, n_positions + ROOM, d_head)
+        n_positions += ROOM
         free = None if spare is None else spare._buffers
-        if free is None or free[0].shape[0] < n_rows or free[0].shape[2] < shape[2]:
-            free = tuple(each.new_empty(shape) for each in self._buffers)
+        if free is None or free[0].shape[0] < n_rows or free[0].shape[2] < n_positions:
+            # Values may be of another width than keys.
+            shapes = ((n_rows, each.shape[1], n_positions, each.shape[3]) for each in self._buffers)
+            free = tuple(map(self._buffers[0].new_empty, shapes))
         return self._like(free, 0, width)
 
     def admit(self, other: "RoomyLayer", rows: Int[Tensor, " rows"]) -> None:
