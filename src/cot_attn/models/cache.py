@@ -13,6 +13,8 @@ ROOM = 16
 
 States = Float[Tensor, "batch head position d_head"]
 InUse = Float[Tensor, "batch head all_positions d_head"]
+Values = Float[Tensor, "batch head position d_value"]
+ValuesInUse = Float[Tensor, "batch head all_positions d_value"]
 Buffers = tuple[Tensor, ...]
 
 
@@ -24,8 +26,8 @@ class RoomyLayer(DynamicLayer):
     """
 
     def update(
-        self, key_states: States, value_states: States, *args: Any, **kwargs: Any
-    ) -> tuple[InUse, InUse]:
+        self, key_states: States, value_states: Values, *args: Any, **kwargs: Any
+    ) -> tuple[InUse, ValuesInUse]:
         """Write new positions and return all that are in use."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
