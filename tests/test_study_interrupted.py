@@ -1,5 +1,6 @@
 """A study that was stopped at any step, whatever was not cleaned up, ends as if it had not been."""
 
+import errno
 import os
 import shutil
 import signal
@@ -8,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,20 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from cot_attn import plots
+from cot_attn import plots, writing
+from cot_attn import report as cli_report
 from cot_attn.cli import app
 from cot_attn.data import save_problems
 from cot_attn.lock import locked
+from cot_attn.models import ContinuousThoughtModel
 from cot_attn.report import page
-from cot_attn.study import Study, export, output, running
+from cot_attn.study import Study, display, export, lineup, running
 from cot_attn.study.output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
+from cot_attn.writing import sweep, taking_the_place_of
 
+EVERY = 23
+"""One step in so many is tried: all of them take minutes."""
 STEPS = [  # every way in which the library's own code changes a disk
     (os, "rename"),
     (os, "replace"),
@@ -72,27 +79,34 @@ def killed_after(last: float) -> Iterator[Steps]:
         yield steps
 
 
-@pytest.fixture(autouse=True)
-def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one small picture stand for all, and every clock stand still."""
-    importance = "importance_by_thought"
-    of_study = export.study_figures
-    monkeypatch.setattr(
-        export, "study_figures", lambda study: {importance: of_study(study)[importance]}
-    )
-    of_both = export.comparison_figures
-    monkeypatch.setattr(
-        export, "comparison_figures", lambda both: dict(list(of_both(both).items())[-1:])
-    )
-    monkeypatch.setattr(page, "topics", lambda *given: [])
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
+    """Let one picture and one table stand for all, load a model once, and let clocks stand."""
+    monkeypatch, loaded = pytest.MonkeyPatch(), cache(lineup.load)
+
+    def as_loaded(given: str, *, device: str) -> ContinuousThoughtModel:
+        model = loaded(given, device=device)
+        model.name = "handmade"
+        return model
+
+    def one(pictures: Any) -> Any:
+        return lambda given: dict([*pictures(given).items()][-1:])
 
     class Still(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> "Still":
             return cls(2026, 1, 1, tzinfo=UTC)
 
+    monkeypatch.setattr(export, "comparison_figures", one(export.comparison_figures))
+    monkeypatch.setattr(export, "study_figures", lambda study: {})
+    monkeypatch.setattr(page, "topics", lambda *given: [])
+    monkeypatch.setattr(display, "study_tables", lambda study: [])
+    monkeypatch.setattr(Study, "tables", lambda study: [("table", study.table(study.layers[-1]))])
+    monkeypatch.setattr(lineup, "load", as_loaded)
     monkeypatch.setattr(running, "datetime", Still)
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
+    yield
+    monkeypatch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +117,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for model, weights in zip(models, [(1, 4, 1), (5, 1, 1)], strict=True):
         handmade_model(weights).save_pretrained(model)
     save_problems(handmade_problems(6, (1, 4, 1)), folder / "problems.jsonl")
-    options = "--corruptions zero --max-new-tokens 3 --batch-size 8".split()
+    options = ["--corruptions", "zero", "--max-new-tokens", "3", "--batch-size", "8"]
     return ["study", *map(str, models), "--problems", str(folder / "problems.jsonl"), *options]
 
 
@@ -120,11 +134,18 @@ def everything(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-@pytest.fixture
-def whole(inputs: list[str], tmp_path: Path) -> dict[str, bytes | None]:
-    code, output = run(*inputs, "--out", str(tmp_path / "whole"))
+@pytest.fixture(scope="module")
+def written(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was written without an interruption."""
+    out = tmp_path_factory.mktemp("written") / "whole"
+    code, output = run(*inputs, "--out", str(out))
     assert code == 0, output
-    return everything(tmp_path / "whole")
+    return out
+
+
+@pytest.fixture
+def whole(written: Path) -> dict[str, bytes | None]:
+    return everything(written)
 
 
 def test_a_study_killed_at_any_step_ends_the_same_after_the_same_command(
@@ -134,14 +155,172 @@ def test_a_study_killed_at_any_step_ends_the_same_after_the_same_command(
     assert not [name for name in whole if "/." in f"/{name}"]
     with killed_after(float("inf")) as steps:
         assert run(*inputs, "--out", str(tmp_path / "counted"))[0] == 0
-    t=time.time()
-    print("steps", steps.done)
-    for last in range(0, steps.done, STRIDE):
+    assert steps.done > 50
+    for last in range(0, steps.done, EVERY):
         out = tmp_path / "parent" / str(last)
         with killed_after(last), pytest.raises(Killed):
             run(*inputs, "--out", str(out))
         code, shown = run(*inputs, "--out", str(out))
         assert code == 0, shown
         assert everything(out) == whole, last
-    print(time.time()-t)
-STRIDE=20
+        assert os.listdir(out.parent) == [str(last)]
+        shutil.rmtree(out)
+
+
+def test_a_process_that_was_really_killed_leaves_no_lock(
+    inputs: list[str], whole: dict[str, bytes | None], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code = "from cot_attn.cli import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", code, *inputs, "--out", str(out)])
+    while process.poll() is None and not list(out.rglob("*.npz")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (out / "report.html").exists()
+    code, shown = run(*inputs, "--out", str(out))
+    assert code == 0, shown
+    assert everything(out) == whole
+
+
+def test_finished_parts_and_studies_are_not_run_again(
+    inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_report, "write_report", stopped)
+        with pytest.raises(Killed):
+            run(*inputs, "--out", str(out))
+    assert len(list((out / UNFINISHED).rglob("*.npz"))) >= 2
+    monkeypatch.setattr(lineup, "run_study", stopped)
+    code, shown = run(*inputs, "--out", str(out))
+    assert code == 0, shown
+    assert not (out / UNFINISHED).exists()
+
+
+def test_a_damaged_study_of_our_own_is_made_again(
+    inputs: list[str], written: Path, whole: dict[str, bytes | None], tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(written, tmp_path / "whole"))
+    (out / "runA_checkpoint" / "study.json").write_text("{")
+    assert run(*inputs, "--out", str(out))[0] == 0
+    assert everything(out) == whole
+
+
+def test_a_study_is_gone_on_with_in_its_default_folder_and_a_new_one_gets_a_new_one(
+    inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for last in (3, 40):
+        with killed_after(last), pytest.raises(Killed):
+            run(*inputs)
+    assert run(*inputs, "--seed", "1")[0] == 0
+    assert len(os.listdir("studies")) == 2
+    assert run(*inputs)[0] == 0
+    finished = sorted(os.listdir("studies"))
+    assert len(finished) == 2
+    assert run(*inputs)[0] == 0
+    assert len(os.listdir("studies")) == 3
+
+
+def test_two_processes_at_one_study_are_told_of_each_other(
+    inputs: list[str], whole: dict[str, bytes | None], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / UNFINISHED).mkdir(parents=True)
+    with locked(out / UNFINISHED / "lock", ""):
+        code, shown = run(*inputs, "--out", str(out))
+    assert code == 2
+    assert "Another process is writing a study to" in shown
+    code, shown = run(*inputs, "--out", str(out))
+    assert code == 0, shown
+    assert everything(out) == whole
+
+
+def test_another_request_is_not_mixed_with_what_is_there(
+    inputs: list[str], written: Path, whole: dict[str, bytes | None], tmp_path: Path
+) -> None:
+    out = str(shutil.copytree(written, tmp_path / "whole"))
+    for other in (["--seed", "1"], ["--layers", "1"], ["--n", "5"], ["--max-new-tokens", "4"]):
+        code, shown = run(*inputs, *other, "--out", out)
+        assert code == 2
+        assert "holds a study that differs in" in shown
+        assert everything(tmp_path / "whole") == whole
+    assert run(*inputs, "--batch-size", "3", "--out", out)[0] == 0  # changes no result
+    assert everything(tmp_path / "whole") == whole
+
+
+@pytest.mark.parametrize("owner", [(np, "savez"), (xr.Dataset, "to_zarr"), (plots, "save")])
+def test_a_full_disk_names_path_and_need_and_loses_nothing(
+    inputs: list[str],
+    whole: dict[str, bytes | None],
+    owner: tuple[Any, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, calls = tmp_path / "out", 0
+    write = getattr(*owner)
+
+    def full(*given: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1 or owner[1] == "save":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*owner, full)
+        code, shown = run(*inputs, "--out", str(out))
+    assert code == 2
+    assert f"cot-attn: {out}/" in shown
+    assert "could not be written: No space left on device." in shown
+    assert "MB are free there. Make room and do the same again." in shown
+    assert ("It needs up to" in shown) == (owner[1] != "save")
+    assert not [each for each in out.rglob("*") if each.suffix == ".part"]
+    assert list((out / UNFINISHED).rglob("*.npz"))
+    code, shown = run(*inputs, "--out", str(out))
+    assert code == 0, shown
+    assert everything(out) == whole
+
+
+def test_a_save_sweeps_what_a_killed_process_left_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "study"
+    with taking_the_place_of(target) as new:
+        new.mkdir()
+        (new / "first").touch()
+    for last in range(1, 8):
+        with suppress(Killed), killed_after(last), taking_the_place_of(target) as new:
+            os.mkdir(new)
+    own = tmp_path / ".study-unfinished-thesis22"
+    own.mkdir()
+    (own / "chapter").touch()
+    with taking_the_place_of(tmp_path / "study-of-two") as new:
+        os.mkdir(new)
+    with taking_the_place_of(target) as working:
+        sweep(target)  # another process, say
+        working.mkdir()
+        (working / "last").touch()
+    assert sorted(os.listdir(tmp_path)) == sorted([own.name, "study", "study-of-two"])
+    assert os.listdir(target) == ["last"]
+    assert os.listdir(own) == ["chapter"]
+
+
+def test_what_was_taken_out_of_its_place_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "study"
+    target.mkdir()
+    (target / "old").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stopped)
+        patch.setattr(writing, "_clear", lambda *given: None)
+        with pytest.raises(Killed), taking_the_place_of(target) as new:
+            new.mkdir()
+    assert not target.exists()
+    sweep(target)
+    assert os.listdir(tmp_path) == ["study"]
+    assert os.listdir(target) == ["old"]
+
+
+def stopped(*given: object, **options: object) -> None:
+    raise Killed
