@@ -10,6 +10,7 @@ import xarray as xr
 from cot_attn.data import Problem
 from cot_attn.interventions import GaussianNoise, Intervention, Replace, Resample, run_variants
 from cot_attn.interventions.baseline import Baseline
+from cot_attn.interventions.unfinished import Lasting, Part, Unfinished
 from cot_attn.models import ContinuousThoughtModel
 
 PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(6)]
@@ -107,7 +108,7 @@ def test_another_run_takes_nothing_of_it(
 def test_corruptions_of_one_label_are_told_apart_by_their_values(
     tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
 ) -> None:
-    from cot_attn.interventions.unfinished import Unfinished, fields_of
+    from cot_attn.interventions.unfinished import fields_of
 
     ones, twos = (Replace(torch.full((32,), value)) for value in (1.0, 2.0))
     assert ones.label == twos.label
@@ -137,3 +138,51 @@ def test_what_cannot_be_told_apart_is_not_kept(
     run_variants(
         tiny_gpt2_model, PROBLEMS, [Intervention(0, Double())], **OPTIONS, unfinished=tmp_path
     )
+
+
+def test_parts_in_a_lasting_folder_stay_until_their_owner_removes_them(
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, n_read: list[int]
+) -> None:
+    first = run_variants(
+        tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=Lasting(tmp_path)
+    )
+    assert len(list(tmp_path.rglob("*.npz"))) == 3
+    n_read.clear()
+    again = run_variants(
+        tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=Lasting(tmp_path)
+    )
+    assert sum(n_read) < len(PROBLEMS)  # the noise floor alone
+    xr.testing.assert_identical(again, first)
+
+
+def test_two_runs_of_the_same_are_told_of_each_other(
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
+) -> None:
+    def run() -> xr.Dataset:
+        return run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=tmp_path)
+
+    keep = Unfinished.keep
+
+    def meanwhile(self: Unfinished, part: Part) -> None:
+        with pytest.raises(BlockingIOError, match="Another process is at the same run"):
+            run()
+        keep(self, part)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Unfinished, "keep", meanwhile)
+        result = run()
+    xr.testing.assert_allclose(result, run())
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_what_a_killed_process_was_writing_is_swept(
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
+    kept = next(tmp_path.rglob("*.npz"))
+    half = kept.with_suffix(".part")
+    half.write_bytes(kept.read_bytes()[:99])
+    folder = Lasting(tmp_path)
+    run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=folder)
+    assert kept.exists()
+    assert not half.exists()

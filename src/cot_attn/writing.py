@@ -5,6 +5,7 @@ had taken out of its place is put back.
 """
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ def probe(folder: Path) -> None:
     PermissionError
         Where that fails; the message has the folder and the reason.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as tried:
