@@ -109,14 +109,14 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_loaded(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
     (tmp_path / "sealed").mkdir()
-    make = tempfile.mkdtemp
+    make = tempfile.TemporaryFile
 
-    def sealed(suffix: Any = None, prefix: Any = None, dir: Any = None) -> str:  # noqa: A002
-        if Path(dir).name == "sealed":  # for root, no folder is closed
+    def sealed(dir: Path) -> Any:  # noqa: A002
+        if dir.name == "sealed":  # for root, no folder is closed
             raise PermissionError(13, "Permission denied")
-        return make(suffix, prefix, dir)
+        return make(dir=dir)
 
-    monkeypatch.setattr(tempfile, "mkdtemp", sealed)
+    monkeypatch.setattr(tempfile, "TemporaryFile", sealed)
     monkeypatch.setattr(lineup, "line_up", lambda *given: pytest.fail("has been loaded"))
     before = sorted(tmp_path.rglob("*"))
     code, output = run("study", "toy-gpt2", "--out", str(tmp_path / out))

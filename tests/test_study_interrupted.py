@@ -33,13 +33,13 @@ from cot_attn.study.output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 from cot_attn.writing import sweep, taking_the_place_of
 
-EVERY = 23
-"""One step in so many is tried: all of them take minutes."""
+EVERY = 40
+"""One step in so many is tried, and every removal: all of them take minutes."""
 STEPS = [  # every way in which the library's own code changes a disk
     (os, "rename"),
     (os, "replace"),
     (os, "mkdir"),
-    (shutil, "rmtree"),
+    (shutil, (remove := shutil.rmtree).__name__),
     (Path, "write_bytes"),
     (np, "savez"),
     (xr.Dataset, "to_zarr"),
@@ -57,6 +57,7 @@ class Steps:
 
     def __init__(self, last: float) -> None:
         self.last, self.done = last, 0
+        self.removals: list[int] = []
 
     def step(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def stepping(*given: Any, **options: Any) -> Any:
@@ -64,6 +65,8 @@ class Steps:
                 return function(*given, **options)
             if self.done >= self.last:
                 raise Killed
+            if function is remove:
+                self.removals.append(self.done)
             self.done += 1
             return function(*given, **options)
 
@@ -156,7 +159,7 @@ def test_a_study_killed_at_any_step_ends_the_same_after_the_same_command(
     with killed_after(float("inf")) as steps:
         assert run(*inputs, "--out", str(tmp_path / "counted"))[0] == 0
     assert steps.done > 50
-    for last in range(0, steps.done, EVERY):
+    for last in sorted({*range(0, steps.done, EVERY), *steps.removals}):
         out = tmp_path / "parent" / str(last)
         with killed_after(last), pytest.raises(Killed):
             run(*inputs, "--out", str(out))

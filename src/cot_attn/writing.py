@@ -74,8 +74,9 @@ def probe(folder: Path) -> None:
     made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as tried:
-            (Path(tried) / "file").write_text("written")
+        with tempfile.TemporaryFile(dir=folder) as file:  # gone even where we are killed
+            file.write(b"written")
+            file.flush()
     except (OSError, ValueError) as error:  # a null character in a path is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise PermissionError(
