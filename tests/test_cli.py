@@ -1,15 +1,24 @@
 """The command line answers fast, says what it did, and ends bad input with one sentence."""
 
+import io
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.table import Table
 from typer.testing import CliRunner
 
 from cot_attn.cli import app
 from cot_attn.data import save_problems
-from cot_attn.study import Study
+from cot_attn.models import bundled_models
+from cot_attn.report import page
+from cot_attn.screen import Screen
+from cot_attn.study import Study, display, export, lineup
+from cot_attn.study.naming import distinct_names, folder_names
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 
@@ -18,6 +27,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A model's folder and a file of problems."""
     folder = tmp_path_factory.mktemp("inputs")
     handmade_model().save_pretrained(folder / "handmade")
+    handmade_model((1, 4, 1, 1)).save_pretrained(folder / "fewer" / "handmade")
     save_problems(handmade_problems(12), folder / "problems.jsonl")
     return str(folder / "handmade"), str(folder / "problems.jsonl")
 
@@ -48,13 +58,28 @@ def test_a_study_is_shown_and_written(inputs: tuple[str, str], tmp_path: Path) -
         (["MODEL", "--problems", "gsm9k"], "gsm8k"),
         (["MODEL", "--query", "eos"], "query is 'eos'"),
         (["MODEL", "--device", "gpu"], "device is 'gpu'"),
+        (["MODEL", "--device", "meta"], "device is 'meta'"),
+        (["MODEL", "--seed", "-1"], "--seed is -1"),
+        (["MODEL", "--query", "bot"], "stands before every thought"),
+        (["MODEL", "MODEL"], "is the same model as"),
+        (["MODEL", "toy-gpt2", "toy-gpt2"], "toy-gpt2 is the same model as toy-gpt2"),
+        (["MODEL", "FEWER"], "cannot stand side by side"),
+        (["MODEL", "toy-gpt2", "--layers", "1,3"], "layers 0 to 1"),
+        (["toy-gpt2", "MODEL", "--layers", "1,3"], "layers 0 to 1"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(
-    inputs: tuple[str, str], tmp_path: Path, options: list[str], message: str
+    inputs: tuple[str, str],
+    tmp_path: Path,
+    options: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, problems = inputs
-    given = [model if option == "MODEL" else option for option in options]
+    paths = {"MODEL": model, "FEWER": str(Path(model).parent / "fewer" / "handmade")}
+    given = [paths.get(option, option) for option in options]
+    # Nothing is found out only when a model has run.
+    monkeypatch.setattr(lineup, "run_study", lambda *given, **options: pytest.fail("has run"))
     if "--problems" not in given:
         given += ["--problems", problems]
     if "--n" not in given:
@@ -67,11 +92,153 @@ def test_bad_input_ends_with_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_models_are_listed() -> None:
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file", "file is a file. Give a folder"),
+        ("full", "full is not empty"),
+        ("file/inside", "Nothing can be written to"),
+        ("x" * 300, "Nothing can be written to"),
+        ("sealed", "Nothing can be written to"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_loaded(
+    out: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    (tmp_path / "sealed").mkdir()
+    make = tempfile.TemporaryFile
+
+    def sealed(dir: Path) -> Any:  # noqa: A002
+        if dir.name == "sealed":  # for root, no folder is closed
+            raise PermissionError(13, "Permission denied")
+        return make(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", sealed)
+    monkeypatch.setattr(lineup, "line_up", lambda *given: pytest.fail("has been loaded"))
+    before = sorted(tmp_path.rglob("*"))
+    code, output = run("study", "toy-gpt2", "--out", str(tmp_path / out))
+    assert code == 2
+    assert message in output
+    assert out in output
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_models_of_one_name_are_told_apart(
+    tmp_path: Path, inputs: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "study_figures", lambda study: {})
+    monkeypatch.setattr(export, "comparison_figures", lambda both: {})
+    monkeypatch.setattr(page, "topics", lambda *given: [])
+    problems = inputs[1]
+    models = [tmp_path / run / "checkpoint" for run in ("a[bold]", "b[red]")]
+    for model in models:
+        handmade_model().save_pretrained(model)
+    out = tmp_path / "it's [bold]here[/red] \\"
+    options = ["--corruptions", "zero", "--max-new-tokens", "4", "--out", str(out)]
+    code, output = run("study", *map(str, models), "--problems", problems, *options)
+    assert code == 0, output
+    names = ["a[bold]/checkpoint", "b[red]/checkpoint"]
+    folders = ["a_bold__checkpoint", "b_red__checkpoint"]
+    assert [Study.load(out / folder).name for folder in folders] == names
+    for text in (*names, *(str(out / folder) for folder in folders)):
+        assert text in output.replace("\n", "")
+    line = next(line for line in output.splitlines() if line.startswith("Go on in Python: "))
+    made: dict[str, Any] = {}
+    exec(line.removeprefix("Go on in Python: "), made)
+    assert made["study"].name == names[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "origins", "expected"),
+    [
+        (["m"], ["x/m"], ["m"]),
+        (["toy", "toy"], ["toy", "/my/saved/toy"], ["toy", "saved/toy"]),
+        (["m", "M"], ["a/m", "b/M"], ["a/m", "b/M"]),  # one folder where case does not count
+        (["c", "c", "c"], ["/x/a/c", "/y/a/c", "/y/b/c"], ["x/a/c", "y/a/c", "b/c"]),
+        (["a/b", "a_b"], ["/q/a/b", "/r/a_b"], ["b", "a_b"]),
+        (["comparison"], ["runs/comparison"], ["runs/comparison"]),
+        (["report.html"], ["report.html"], ["1-report.html"]),
+        (["x", "x"], ["a_/b", "a/_b"], ["b", "_b"]),
+    ],
+)
+def test_names_differ_and_so_do_folders(
+    names: list[str], origins: list[str], expected: list[str]
+) -> None:
+    found = distinct_names(names, origins)
+    assert len(set(folder_names(found))) == len(names)
+    assert found == expected
+
+
+def test_the_models_are_listed_with_what_they_have(
+    inputs: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    four = Path(inputs[0]).parent / "fewer" / "handmade"
+    monkeypatch.setattr(display, "bundled_models", lambda: {**bundled_models(), "[red]four": four})
     code, output = run("models")
     assert code == 0
-    assert "toy-gpt2" in output
-    assert "toy-llama" in output
+    thoughts = {line.split()[1]: line.split()[-2] for line in output.splitlines() if "│" in line}
+    assert {"toy-gpt2", "toy-llama"} <= thoughts.keys()
+    assert thoughts["[red]four"] == "4"
+
+
+class Closed(io.TextIOWrapper):
+    """A stream on which nothing can be written."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8")
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "closed"), OSError(28, "full")], ids=repr)
+def test_what_cannot_be_printed_stops_nothing(
+    error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Closed(error))
+    screen = Screen()
+    screen.say("one")
+    screen.say("two")
+
+
+def test_a_stream_without_a_letter_shows_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    screen = Screen()
+    screen.say("caf\xe9 … \udcff [bold]")
+    screen.show(Table("…", title="é"))
+    assert written.getvalue().startswith(b"caf? ? ? [bold]\n")
+    assert eval(screen.quoted("caf\xe9's")) == "caf\xe9's"
+    screen.quoted("caf\xe9's").encode("ascii")
+    monkeypatch.setattr(sys, "stdout", None)  # as where it was closed from the start
+    Screen().say("nobody reads")
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_no_color_holds_for_errors_too(colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "" if colour else "1")
+    result = CliRunner().invoke(app, ["study", "toy-gpt2", "--seed", "-1"], color=True)
+    assert ("\x1b[" in result.output) == colour
+
+
+def test_a_closed_pipe_and_a_plain_locale_end_well() -> None:
+    command = [sys.executable, "-c", "from cot_attn.cli import main; main()", "models"]
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "60"}
+    shown = subprocess.run(command, env={**os.environ, **plain}, capture_output=True, check=True)
+    assert b"toy-gpt2" in shown.stdout
+    shown.stdout.decode("ascii")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
 
 
 def test_importing_the_package_and_asking_for_help_imports_no_torch() -> None:

@@ -23,7 +23,7 @@ from cot_attn.interventions import (
 )
 from cot_attn.interventions.baseline import Baseline
 from cot_attn.interventions.identity import identity
-from cot_attn.interventions.unfinished import Unfinished
+from cot_attn.interventions.unfinished import Lasting, Part, Unfinished
 from cot_attn.models import ContinuousThoughtModel, Feedback, Identity
 
 PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(6)]
@@ -358,3 +358,51 @@ def test_no_flipped_byte_of_a_part_is_read(tmp_path: Path) -> None:
             assert found.keys() == part.keys()
             for name, array in part.items():
                 np.testing.assert_array_equal(found[name], array)
+
+
+def test_parts_in_a_lasting_folder_stay_until_their_owner_removes_them(
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, n_read: list[int]
+) -> None:
+    first = run_variants(
+        tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=Lasting(tmp_path)
+    )
+    assert len(list(tmp_path.rglob("*.npz"))) == 3
+    n_read.clear()
+    again = run_variants(
+        tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=Lasting(tmp_path)
+    )
+    assert sum(n_read) < len(PROBLEMS)  # the noise floor alone
+    xr.testing.assert_identical(again, first)
+
+
+def test_two_runs_of_the_same_are_told_of_each_other(
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
+) -> None:
+    def run() -> xr.Dataset:
+        return run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=tmp_path)
+
+    keep = Unfinished.keep
+
+    def meanwhile(self: Unfinished, part: Part) -> None:
+        with pytest.raises(BlockingIOError, match="Another process is at the same run"):
+            run()
+        keep(self, part)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Unfinished, "keep", meanwhile)
+        result = run()
+    xr.testing.assert_allclose(result, run())
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_what_a_killed_process_was_writing_is_swept(
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
+    kept = next(tmp_path.rglob("*.npz"))
+    half = kept.with_suffix(".part")
+    half.write_bytes(kept.read_bytes()[:99])
+    folder = Lasting(tmp_path)
+    run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=folder)
+    assert kept.exists()
+    assert not half.exists()

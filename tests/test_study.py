@@ -1,16 +1,20 @@
 """A study joins attention and effects by problem, is saved whole, and compares like with like."""
 
 import json
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 from cot_attn.data import Problem
 from cot_attn.interventions import Resample, Zero
-from cot_attn.models import ContinuousThoughtModel
+from cot_attn.models import ContinuousThoughtModel, load
+from cot_attn.models.report import options_of
+from cot_attn.models.rollout import Rollout
 from cot_attn.study import Study, compare, run_study, storage
 from cot_attn.study.display import study_tables
 from cot_attn.study.export import export_comparison, export_study
@@ -95,6 +99,7 @@ def test_an_interrupted_save_leaves_the_old_study_whole(
         study.save(folder)
     assert Study.load(folder).settings == study.settings
     assert [path.name for path in tmp_path.iterdir()] == ["study"]
+    assert [path.name for path in folder.rglob(".*")] == []
 
 
 def test_a_save_replaces_an_older_study_and_nothing_else(study: Study, tmp_path: Path) -> None:
@@ -178,6 +183,87 @@ def test_bad_studies_are_refused_with_a_sentence(
         run_study(model, problems, layers=[7])
     with pytest.raises(ValueError, match=r"recorded \[0, 1\]"):
         study.table(5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"query": "bot"}, "before every thought"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"outcomes": ["failed", "nonsense"]}, "outcomes is"),
+        ({"max_new_tokens": 500}, "context of 128"),
+        ({"corruptions": [Zero(), Zero()]}, "Two interventions are called"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_is_said_before_the_model_runs(
+    model: ContinuousThoughtModel,
+    problems: list[Problem],
+    wrong: dict[str, object],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model, "run", lambda *given, **options: pytest.fail("has run"))
+    with pytest.raises(ValueError, match=message):
+        run_study(model, problems, **{"corruptions": "zero", **wrong})
+
+
+def test_recording_that_runs_out_of_memory_halves_and_changes_nothing(
+    model: ContinuousThoughtModel, problems: list[Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"corruptions": "zero", "max_new_tokens": 4}
+    expected = run_study(model, problems, **how)
+    think, n_failed = Rollout.think, 0
+
+    def small_only(self: Rollout, *given: object) -> torch.Tensor:
+        nonlocal n_failed
+        if len(self.problems) > 6 and model._watchers:  # while it is recorded
+            n_failed += 1
+            raise torch.OutOfMemoryError("made up")
+        return think(self, *given)
+
+    monkeypatch.setattr(Rollout, "think", small_only)
+    study = run_study(model, problems, **how)
+    assert n_failed == 2
+    xr.testing.assert_allclose(study.attention, expected.attention, atol=1e-4)
+
+
+def test_a_model_knows_what_loads_it_again(
+    model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model.source is None
+    load = ContinuousThoughtModel.from_pretrained
+    assert load("toy-gpt2").source == {"name_or_path": "toy-gpt2"}
+    monkeypatch.chdir(tmp_path)
+    model.save_pretrained("mine")
+    place = {"name_or_path": str(tmp_path / "mine")}
+    assert load("mine").source == load(Path("mine")).source == place
+    options = {"n_thoughts": 4, "dtype": "float64", "device": "cpu", "validate": False}
+    mine = load("mine", **{**options, "dtype": torch.float64})
+    assert mine.source == {**place, **options}
+    mine.n_thoughts = 3
+    again = load(**mine.source)
+    assert again.n_thoughts == 3
+    assert again.source == mine.source == {**place, **options, "n_thoughts": 3}
+    assert again.checkpoint == mine.checkpoint
+
+
+def test_the_base_of_a_checkpoint_is_known_wherever_one_is(
+    model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    given = {"base": "base", "weights": "base", "lora_alpha": 16, "device": torch.device("cpu")}
+    defaults = dict.fromkeys((*signature(load).parameters,))
+    defaults |= {"dtype": torch.float32, "validate": True}
+    assert options_of(load, defaults | given) == {
+        "base": str(tmp_path / "base"),
+        "weights": "base",
+        "lora_alpha": 16,
+        "device": "cpu",
+    }
 
 
 def test_export_writes_arrays_tables_a_summary_and_figures(study: Study, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from copy import copy
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -27,19 +26,20 @@ from cot_attn import report as cli_report
 from cot_attn.cli import app
 from cot_attn.data import save_problems
 from cot_attn.lock import locked
+from cot_attn.models import ContinuousThoughtModel
 from cot_attn.report import page
 from cot_attn.study import Study, display, export, lineup, running
 from cot_attn.study.output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 from cot_attn.writing import sweep, taking_the_place_of
 
-EVERY = 11
-"""One step in so many is tried: all of them take minutes."""
+EVERY = 40
+"""One step in so many is tried, and every removal: all of them take minutes."""
 STEPS = [  # every way in which the library's own code changes a disk
     (os, "rename"),
     (os, "replace"),
     (os, "mkdir"),
-    (shutil, "rmtree"),
+    (shutil, (remove := shutil.rmtree).__name__),
     (Path, "write_bytes"),
     (np, "savez"),
     (xr.Dataset, "to_zarr"),
@@ -57,6 +57,7 @@ class Steps:
 
     def __init__(self, last: float) -> None:
         self.last, self.done = last, 0
+        self.removals: list[int] = []
 
     def step(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def stepping(*given: Any, **options: Any) -> Any:
@@ -64,6 +65,8 @@ class Steps:
                 return function(*given, **options)
             if self.done >= self.last:
                 raise Killed
+            if function is remove:
+                self.removals.append(self.done)
             self.done += 1
             return function(*given, **options)
 
@@ -79,9 +82,15 @@ def killed_after(last: float) -> Iterator[Steps]:
         yield steps
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
     """Let one picture and one table stand for all, load a model once, and let clocks stand."""
+    monkeypatch, loaded = pytest.MonkeyPatch(), cache(lineup.load)
+
+    def as_loaded(given: str, *, device: str) -> ContinuousThoughtModel:
+        model = loaded(given, device=device)
+        model.name = "handmade"
+        return model
 
     def one(pictures: Any) -> Any:
         return lambda given: dict([*pictures(given).items()][-1:])
@@ -96,10 +105,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "topics", lambda *given: [])
     monkeypatch.setattr(display, "study_tables", lambda study: [])
     monkeypatch.setattr(Study, "tables", lambda study: [("table", study.table(study.layers[-1]))])
-    loaded = cache(lineup.load)
-    monkeypatch.setattr(lineup, "load", lambda *given, **more: copy(loaded(*given, **more)))
+    monkeypatch.setattr(lineup, "load", as_loaded)
     monkeypatch.setattr(running, "datetime", Still)
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
+    yield
+    monkeypatch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +137,18 @@ def everything(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-@pytest.fixture
-def whole(inputs: list[str], tmp_path: Path) -> dict[str, bytes | None]:
-    code, output = run(*inputs, "--out", str(tmp_path / "whole"))
+@pytest.fixture(scope="module")
+def written(inputs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that was written without an interruption."""
+    out = tmp_path_factory.mktemp("written") / "whole"
+    code, output = run(*inputs, "--out", str(out))
     assert code == 0, output
-    return everything(tmp_path / "whole")
+    return out
+
+
+@pytest.fixture
+def whole(written: Path) -> dict[str, bytes | None]:
+    return everything(written)
 
 
 def test_a_study_killed_at_any_step_ends_the_same_after_the_same_command(
@@ -142,7 +159,7 @@ def test_a_study_killed_at_any_step_ends_the_same_after_the_same_command(
     with killed_after(float("inf")) as steps:
         assert run(*inputs, "--out", str(tmp_path / "counted"))[0] == 0
     assert steps.done > 50
-    for last in range(0, steps.done, EVERY):
+    for last in sorted({*range(0, steps.done, EVERY), *steps.removals}):
         out = tmp_path / "parent" / str(last)
         with killed_after(last), pytest.raises(Killed):
             run(*inputs, "--out", str(out))
@@ -188,9 +205,9 @@ def test_finished_parts_and_studies_are_not_run_again(
 
 
 def test_a_damaged_study_of_our_own_is_made_again(
-    inputs: list[str], whole: dict[str, bytes | None], tmp_path: Path
+    inputs: list[str], written: Path, whole: dict[str, bytes | None], tmp_path: Path
 ) -> None:
-    out = tmp_path / "whole"
+    out = Path(shutil.copytree(written, tmp_path / "whole"))
     (out / "runA_checkpoint" / "study.json").write_text("{")
     assert run(*inputs, "--out", str(out))[0] == 0
     assert everything(out) == whole
@@ -227,9 +244,9 @@ def test_two_processes_at_one_study_are_told_of_each_other(
 
 
 def test_another_request_is_not_mixed_with_what_is_there(
-    inputs: list[str], whole: dict[str, bytes | None], tmp_path: Path
+    inputs: list[str], written: Path, whole: dict[str, bytes | None], tmp_path: Path
 ) -> None:
-    out = str(tmp_path / "whole")
+    out = str(shutil.copytree(written, tmp_path / "whole"))
     for other in (["--seed", "1"], ["--layers", "1"], ["--n", "5"], ["--max-new-tokens", "4"]):
         code, shown = run(*inputs, *other, "--out", out)
         assert code == 2

@@ -3,7 +3,7 @@
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -54,13 +54,13 @@ class Screen:
             _forget(self._stream)
 
 
-def show_what_can_be_shown(stream: TextIO | None) -> None:
+def show_what_can_be_shown(stream: Any) -> None:
     """Let a stream print a question mark for a letter that it does not know."""
     with suppress(AttributeError, ValueError, OSError):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        stream.reconfigure(errors="replace")
 
 
-def _forget(stream: TextIO | None) -> None:
+def _forget(stream: Any) -> None:
     """Let what is still to be printed go nowhere, or Python would fail on it at its end."""
     with suppress(AttributeError, ValueError, OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -5,6 +5,7 @@ had taken out of its place is put back.
 """
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -70,11 +71,12 @@ def probe(folder: Path) -> None:
     PermissionError
         Where that fails; the message has the folder and the reason.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as tried:
-            (Path(tried) / "file").write_text("written")
+        with tempfile.TemporaryFile(dir=folder) as file:  # gone even where we are killed
+            file.write(b"written")
+            file.flush()
     except (OSError, ValueError) as error:  # a null character in a path is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise PermissionError(

@@ -6,6 +6,7 @@ with the finished parts and a lock. The same request goes on from there, and any
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -37,7 +38,7 @@ def check_output(folder: Path) -> None:
     PermissionError
         Where nothing can be written there.
     """
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file. Give a folder that is new, or empty.")
     if not _is_blank(folder) and _asked_before(folder) is None:
         raise FileExistsError(
@@ -135,7 +136,7 @@ def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
 
 def _is_blank(folder: Path) -> bool:
     """Return whether nothing is there, or only what a process left that was killed at once."""
-    if not folder.exists():
+    if not os.path.exists(folder):  # also of a path that is no path, for which there is a message
         return True
     return folder.is_dir() and all(
         each.name == UNFINISHED or each.name.startswith(f".{ASKED}-") for each in folder.iterdir()

@@ -160,7 +160,7 @@ def check_study(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> None:
-    """Raise what `run_study` would raise of these arguments, without running the model.
+    """Raise what `run_study` would raise of these arguments, without asking the model a problem.
 
     Raises
     ------
@@ -194,9 +194,9 @@ def check_study(
         if number is not None and number < 1:
             raise ValueError(f"{name} is {number}; give at least 1.")
     AttentionRecorder(model, layers)
+    model.encode(problems, max_new_tokens=max_new_tokens)
     ablator = TokenAblator(model, _corruptions(corruptions), downstream=downstream, seed=seed)
     check_interventions(ablator.interventions, model)
-    model.encode(problems, max_new_tokens=max_new_tokens)
 
 
 def _in_python(corruption: Corruption) -> str | None:

@@ -126,10 +126,10 @@ def _opened(store: Path, contents: Mapping[str, bytes]) -> xr.Dataset:
 
 def check_writable(target: Path) -> None:
     """Raise where a study could not be written."""
-    if target.is_file():
+    if os.path.isfile(target):
         raise FileExistsError(f"{target} is a file. Give a folder.")
-    empty = target.is_dir() and not any(target.iterdir())
-    if target.exists() and not empty and not (target / SETTINGS).is_file():
+    empty = os.path.isdir(target) and not any(target.iterdir())
+    if os.path.exists(target) and not empty and not (target / SETTINGS).is_file():
         raise FileExistsError(
             f"{target} exists and is not a study. Give another folder, or remove it first."
         )
