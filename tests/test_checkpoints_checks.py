@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from checkpoint_files import CODI, SAID
+from cot_attn import load_problems
 from cot_attn.models import (
     ContinuousThoughtModel,
     Identity,
@@ -44,12 +45,14 @@ def bridged(
 ) -> ContinuousThoughtModel:
     """Wrap a small random model of an architecture."""
     torch.manual_seed(0)
+    tokenizer = ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI]).tokenizer
     bridge = TransformerBridge.boot_transformers(
         "mine",
         hf_model=architecture._from_config(config, attn_implementation="eager").eval(),
-        tokenizer=ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI]).tokenizer,
+        tokenizer=tokenizer,
     )
-    return ContinuousThoughtModel(bridge, Identity(), Template(bot=(48,), eot=(49,), eos=47), 3)
+    template = Template(bot=(48,), eot=(49,), eos=47)
+    return ContinuousThoughtModel(bridge, Identity(), template, 3, tokenizer=tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +207,13 @@ def test_a_bridge_of_ones_own_passes_the_checks():
     assert validate(model) == CHECKS
     assert model.load_report is None
     assert model.run([torch.arange(4)], max_new_tokens=2).thoughts.shape == (1, 3, 32)
+
+
+def test_a_bridges_tokenizer_that_adds_a_start_token_is_refused():
+    loaded = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    parts = (loaded.bridge, loaded.feedback, loaded.template, loaded.n_thoughts)
+    with pytest.raises(ValueError, match="tokens that it adds itself"):
+        ContinuousThoughtModel(*parts)
+    problems = load_problems("toy", n=3)
+    given = ContinuousThoughtModel(*parts, tokenizer=loaded.tokenizer)
+    assert given.generate(problems) == loaded.generate(problems)

@@ -229,7 +229,9 @@ def test_a_bridge_that_was_changed_by_hand_before_it_was_wrapped_has_its_own_has
     before = model.checkpoint
     bridge: TransformerBridge = model.bridge
     final_norm(model)
-    wrapped = ContinuousThoughtModel(bridge, model.feedback, model.template, 6)
+    wrapped = ContinuousThoughtModel(
+        bridge, model.feedback, model.template, 6, tokenizer=model.tokenizer
+    )
     assert wrapped.checkpoint == model.checkpoint != before
 
 

@@ -49,6 +49,7 @@ REFUSED = {
     "TokenAblator(model, [])": "There are 0 corruptions of 6 thoughts. Give at least one",
     "run_variants(model, [problem], Intervention(0, Zero()))": "interventions is one, 'zero @",
     "model.run([problem], n_thoughts=2.5)": "n_thoughts is 2.5; give a whole number",
+    "model.run([problem], n_thoughts=True)": "n_thoughts is True; give a whole number",
 }
 
 

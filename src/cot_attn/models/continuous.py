@@ -25,7 +25,7 @@ from cot_attn.models.hooks import (
     set_aside,
 )
 from cot_attn.models.integrity import WeightHash, check_unprocessed
-from cot_attn.models.questions import Question, encode
+from cot_attn.models.questions import Question, check_adds_nothing, encode
 from cot_attn.models.registry import Family
 from cot_attn.models.report import LoadReport
 from cot_attn.models.rollout import Rollout
@@ -49,7 +49,8 @@ class ContinuousThoughtModel:
     n_thoughts
         How many thoughts a run has unless it is told otherwise.
     tokenizer
-        Reads questions and writes answers; by default the bridge's.
+        Reads questions and writes answers; by default the bridge's, where that adds no token to a
+        question (TransformerLens mostly lets it add a start token).
     name
         What results call this model.
     checkpoint
@@ -77,6 +78,8 @@ class ContinuousThoughtModel:
         self.feedback = feedback.to(device=self.device, dtype=self.dtype)
         self.template = template
         self.n_thoughts = n_thoughts
+        if tokenizer is None:
+            check_adds_nothing(bridge.tokenizer)
         self.tokenizer: PreTrainedTokenizerBase = tokenizer or bridge.tokenizer
         self.name = name or str(bridge.cfg.model_name)
         self.running: Rollout | None = None
@@ -442,5 +445,5 @@ class ContinuousThoughtModel:
 
 def _check_count(name: str, value: int) -> None:
     given: object = value
-    if not isinstance(given, Integral) or value < 0:
+    if isinstance(given, bool) or not isinstance(given, Integral) or value < 0:
         raise ValueError(f"{name} is {value!r}; give a whole number, 0 or more.")

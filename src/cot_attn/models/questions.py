@@ -89,6 +89,22 @@ def _from_tokens(
     )
 
 
+def check_adds_nothing(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise where a bridge's tokenizer puts tokens of its own round every question.
+
+    TransformerLens lets the tokenizers that it is given begin with a start token, for its own use;
+    most thinking models were not trained with one.
+    """
+    added = tokenizer("a")["input_ids"]
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    if added != plain:
+        raise ValueError(
+            f"The bridge's tokenizer makes {added} of a text that is {plain}: tokens that it adds "
+            "itself. Give as tokenizer= the one that the model was trained with, as it was loaded: "
+            "where that adds a start token too, it is meant."
+        )
+
+
 def _tokens_of(problem: TokenProblem, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     ids = list(problem.tokens)
     if _text(ids, tokenizer) != problem.question:
