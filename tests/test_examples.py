@@ -1,8 +1,8 @@
 """Every example runs, small, and says what it did."""
 
 import json
-import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,25 +17,23 @@ IMAGES = EXAMPLES.parent / "docs" / "images"
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch, capsys):
+    """Run an example in this process, which has imported what it needs."""
+
     def run(name: str, *arguments: object) -> str:
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg"}
-        done = subprocess.run(
-            [sys.executable, EXAMPLES / name, *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
 
     return run
 
 
-def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):
-    said = run("quickstart.py", 24)
+def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(tmp_path):
+    command = [sys.executable, EXAMPLES / "quickstart.py", "24"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
     assert "-> The answer is" in said
     assert [line.split(":")[0] for line in said.splitlines()[-4:]] == [
         f"layer {layer}" for layer in range(4)

@@ -69,23 +69,21 @@ def texts(fig: Figure) -> list[Text]:
     ]
 
 
-def collisions(fig: Figure) -> list[tuple[str, str]]:
-    boxes = [(text.get_text(), text.get_window_extent().padded(-0.5)) for text in texts(fig)]
-    return [
+def misplaced(fig: Figure) -> tuple[list[tuple[str, str]], list[str]]:
+    """Find pairs of texts that cover one another, and texts that leave the figure."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(fig)]
+    page = fig.bbox.padded(1)
+    collisions = [
         (one, other)
         for (one, here), (other, there) in combinations(boxes, 2)
-        if here.overlaps(there)
+        if here.padded(-0.5).overlaps(there.padded(-0.5))
     ]
-
-
-def cut_off(fig: Figure) -> list[str]:
-    page = fig.bbox.padded(1)
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(fig)]
-    return [
+    cut_off = [
         text
         for text, box in boxes
         if not (page.contains(box.x0, box.y0) and page.contains(box.x1, box.y1))
     ]
+    return collisions, cut_off
 
 
 def test_every_public_figure_is_among_those_tested_here():
@@ -176,15 +174,13 @@ def test_a_second_axis_would_be_noticed(add):
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_covers_another_or_leaves_the_figure(name, width):
     fig = figure_of(drawn(name, width))
-    assert collisions(fig) == []
-    assert cut_off(fig) == []
+    assert misplaced(fig) == ([], [])
 
 
 @pytest.mark.parametrize("name", [*SINGLE, *SEVERAL])
 def test_on_a_figure_of_its_own_too_no_text_covers_another(name):
     fig = figure_of({**SINGLE, **SEVERAL}[name](None))
-    assert collisions(fig) == []
-    assert cut_off(fig) == []
+    assert misplaced(fig) == ([], [])
 
 
 LONG = "meta-llama/Llama-3.2-{}B-Instruct-CODI-continued-under-a-long-name"
@@ -239,8 +235,7 @@ def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
         plots.correlation_by_thought(one.sel(layer=4), ax=ax()),
     ):
         fig = figure_of(drawn_on)
-        assert collisions(fig) == []
-        assert cut_off(fig) == []
+        assert misplaced(fig) == ([], [])
 
 
 def test_text_that_covers_another_would_be_noticed():
@@ -248,8 +243,7 @@ def test_text_that_covers_another_would_be_noticed():
     ax.text(0.5, 0.5, "over")
     ax.text(0.5, 0.52, "under")
     fig.text(0.9, 0.2, "running out of the figure")
-    assert collisions(fig) == [("over", "under")]
-    assert cut_off(fig) == ["running out of the figure"]
+    assert misplaced(fig) == ([("over", "under")], ["running out of the figure"])
 
 
 @pytest.mark.parametrize("name", FIGURES)
