@@ -143,6 +143,22 @@ def test_only_the_named_thoughts_contribution_changes(pair: Twins, site: Site | 
     assert (1 in moved_thoughts) != knock_out
 
 
+@pytest.mark.parametrize("architecture", ["gpt2", "opt"])
+def test_a_knock_out_inside_another_is_one_of_both_thoughts(architecture: str) -> None:
+    """Whether a bridge computes attention itself or has its mask changed, changes add up."""
+    twins = Twins(architecture, ["w1 w2", "w3 w4 w5"])
+    model, ablator = twins.model, TokenAblator(twins.model)
+    first, second, both = (Intervention(i, KnockOut(), "attention") for i in (0, 1, (0, 1)))
+    plain = model.think(twins.problems).first_logits
+    with ablator.applied(first, twins.problems), ablator.applied(second, twins.problems):
+        nested = model.think(twins.problems).first_logits
+    with ablator.applied(both, twins.problems):
+        together = model.think(twins.problems).first_logits
+    assert torch.equal(nested, together)
+    assert (nested - plain).abs().max() > 0.1
+    assert torch.equal(model.think(twins.problems).first_logits, plain)
+
+
 def test_heads_that_were_not_chosen_keep_what_they_had(pair: Twins) -> None:
     model = pair.model
     seen: list[Tensor] = []
