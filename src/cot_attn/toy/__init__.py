@@ -1,5 +1,5 @@
 """Small trained models that need their thoughts, and the word problems that they solve."""
 
-import lazy_loader as _lazy
+from cot_attn import _former
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _former.attach_stub(__name__, __file__)

@@ -1,0 +1,79 @@
+"""Names that were changed: the former one works, and says the new one."""
+
+import ast
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import lazy_loader
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def attach_stub(
+    package: str, file: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return a package's lazy `__getattr__`, `__dir__` and `__all__`, as its stub describes them.
+
+    `former = present` in the stub keeps a name that was changed: asking for it gives what the
+    present name gives, with a DeprecationWarning.
+    """
+    get, names, public = lazy_loader.attach_stub(package, file)
+    renamed = former_names(Path(file).with_suffix(".pyi").read_text())
+
+    def get_or_tell(name: str) -> Any:
+        if name not in renamed:
+            return get(name)
+        warn(f"{package}.{name}", f"{package}.{renamed[name]}", stacklevel=3)
+        return get(renamed[name])
+
+    return get_or_tell, names, public
+
+
+def former_names(stub: str) -> dict[str, str]:
+    """Return {former: present} of the assignments from one name to another in a stub."""
+    return {
+        target.id: node.value.id
+        for node in ast.parse(stub).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def former_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function take arguments under their former names, `former="present"`, and say so."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        if unknown := set(renamed.values()) - set(inspect.signature(function).parameters):
+            raise TypeError(f"{function.__qualname__} takes no argument {sorted(unknown)}")
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for former in kwargs.keys() & renamed.keys():
+                present = renamed[former]
+                if present in kwargs:
+                    raise TypeError(
+                        f"{function.__name__} was given {former}= and {present}=: the first is "
+                        f"the former name of the second; give {present}= alone"
+                    )
+                warn(f"{function.__name__}({former}=)", f"{present}=", stacklevel=3)
+                kwargs[present] = kwargs.pop(former)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def warn(former: str, present: str, stacklevel: int) -> None:
+    """Warn that a name was changed, at the line that uses it."""
+    warnings.warn(
+        f"{former} is now called {present}; the former name will go",
+        DeprecationWarning,
+        stacklevel=stacklevel + 1,
+    )

@@ -1,0 +1,99 @@
+"""A name that was changed still works, and says what it is called now."""
+
+import importlib
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import cot_attn
+from cot_attn import _former
+from cot_attn._former import former_arguments, former_names
+
+SOURCES = Path(cot_attn.__file__).parents[1]
+PACKAGES = [
+    ".".join(stub.relative_to(SOURCES).parent.parts)
+    for stub in sorted(SOURCES.rglob("__init__.pyi"))
+]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Return a package in which `old` became `new`."""
+    folder = tmp_path / "a_package"
+    folder.mkdir()
+    (folder / "things.py").write_text("def new():\n    return 7\n")
+    (folder / "__init__.pyi").write_text(
+        'from .things import new as new\n\nold = new\n\n__all__ = ["new"]\n'
+    )
+    (folder / "__init__.py").write_text(
+        "from cot_attn._former import attach_stub\n"
+        "__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module("a_package")
+
+
+def test_a_former_name_is_the_present_one_and_says_so(package):
+    with pytest.warns(
+        DeprecationWarning, match=r"a_package\.old is now called a_package\.new"
+    ) as w:
+        assert package.old() == 7
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert package.new() == 7
+    assert package.__all__ == ["new"]
+    with pytest.raises(AttributeError):
+        package.neither  # noqa: B018
+
+
+def test_a_former_argument_is_the_present_one_and_says_so():
+    @former_arguments(old="new")
+    def double(new: int) -> int:
+        return 2 * new
+
+    with pytest.warns(DeprecationWarning, match=r"double\(old=\) is now called new="):
+        assert double(old=3) == 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert double(new=3) == double(3) == 6
+    with pytest.raises(TypeError, match="give new= alone"):
+        double(old=3, new=3)
+
+
+def test_the_warning_points_at_the_line_that_uses_the_former_name():
+    # Loaded under another name, so that no shape check puts frames of its own between the two.
+    unchecked = ModuleType("unchecked")
+    exec(Path(_former.__file__).read_text(), unchecked.__dict__)
+
+    @unchecked.former_arguments(old="new")
+    def double(new):
+        return 2 * new
+
+    with pytest.warns(DeprecationWarning) as told:
+        double(old=3)
+    assert {each.filename for each in told} == {__file__}
+
+
+def test_an_argument_must_be_there_to_have_a_former_name():
+    with pytest.raises(TypeError, match="takes no argument"):
+        former_arguments(old="new")(lambda other: other)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_former_name_of_the_library_leads_somewhere(name):
+    package = importlib.import_module(name)
+    stub = Path(str(package.__file__)).with_suffix(".pyi").read_text()
+    for former, present in former_names(stub).items():
+        assert former not in package.__all__
+        with pytest.warns(DeprecationWarning, match=present):
+            assert getattr(package, former) is getattr(package, present)
+
+
+def test_every_package_keeps_its_former_names():
+    assert len(PACKAGES) > 8
+    for name in PACKAGES:
+        assert (
+            "_former.attach_stub" in Path(str(importlib.import_module(name).__file__)).read_text()
+        )
