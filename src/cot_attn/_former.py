@@ -28,7 +28,7 @@ def attach_stub(
     def get_or_tell(name: str) -> Any:
         if name not in renamed:
             return get(name)
-        warn(f"{package}.{name}", f"{package}.{renamed[name]}", stacklevel=3)
+        warn(f"{package}.{name}", f"{package}.{renamed[name]}")
         return get(renamed[name])
 
     return get_or_tell, names, public
@@ -61,7 +61,7 @@ def former_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R
                         f"{function.__name__} was given {former}= and {present}=: the first is "
                         f"the former name of the second; give {present}= alone"
                     )
-                warn(f"{function.__name__}({former}=)", f"{present}=", stacklevel=3)
+                warn(f"{function.__name__}({former}=)", f"{present}=")
                 kwargs[present] = kwargs.pop(former)
             return function(*args, **kwargs)
 
@@ -70,10 +70,10 @@ def former_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R
     return decorate
 
 
-def warn(former: str, present: str, stacklevel: int) -> None:
-    """Warn that a name was changed, at the line that uses it."""
+def warn(former: str, present: str) -> None:
+    """Warn that a name was changed, at the line that uses it: the caller's caller."""
     warnings.warn(
         f"{former} is now called {present}; the former name will go",
         DeprecationWarning,
-        stacklevel=stacklevel + 1,
+        stacklevel=3,
     )
