@@ -139,7 +139,7 @@ class Engine:
         words = self.reader.needed(baseline.words).rows(pairs.at)
         several, best = [], []
         for rows in parts(len(pairs), words.tokens.shape[1], self.model.device):
-            part, some, own = branch.part(rows), pairs.rows(rows), words.rows(rows)
+            part, some, own = branch.view(rows), pairs.rows(rows), words.rows(rows)
             with self._treated(some), results.disruption.variant(some.at, own, some.places):
                 hidden = own.say(part)
             reading = self.reader.read(part, own, hidden, known, some.at)
@@ -147,7 +147,7 @@ class Engine:
             several.append(part)
             best.append(reading.best)
         if self.reader.answers:
-            branch.rejoin(several)
+            branch.merge(several)
             answers = self._answers(baseline, pairs, words, branch, torch.cat(best))
             results.keep_answers(*pairs.places, answers)
         # The next batch may have this one's memory, as nothing went wrong with it.
@@ -163,7 +163,7 @@ class Engine:
         branch = baseline.branch(pairs.at[:n_rows], pairs.first, n_rows=len(pairs), spare=spare)
         for thought in range(pairs.first, self.model.n_thoughts):
             joining = slice(n_rows, pairs.begun(thought))
-            branch.admit(baseline.rollout, pairs.at[joining])
+            branch.append_rows(baseline.rollout, pairs.at[joining])
             n_rows = joining.stop
             with self._treated(pairs.rows(slice(n_rows))):
                 fed[:n_rows, thought] = branch.think(thought)
@@ -184,7 +184,7 @@ class Engine:
         if not len(departed):
             return answers
         departed = departed[before[departed].argsort(stable=True)]
-        branch.keep(departed)
+        branch.select(departed)
         n_said, some = before[departed], departed.tolist()
         with treated(self.model, [pairs.changes[i] for i in some], self.reference, seed=self.seed):
             added = continued(branch, best[departed, n_said], n_said, self.max_new_tokens)

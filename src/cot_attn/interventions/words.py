@@ -76,7 +76,7 @@ class Words:
     def say(self, rollout: Rollout) -> Float[Tensor, "batch n_tokens d_model"]:
         """Make a rollout say the words and return the hidden states that predict each of them."""
         columns = torch.arange(self.tokens.shape[1] - 1, device=self.tokens.device)
-        return rollout.recite(self.tokens[:, :-1], columns < self.length[:, None])
+        return rollout.force_answer(self.tokens[:, :-1], columns < self.length[:, None])
 
     def departures(self, best: Int[Tensor, "batch n_tokens"]) -> Int[Tensor, " batch"]:
         """Return before which word another token was likelier first, and -1 where before none.
