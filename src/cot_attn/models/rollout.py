@@ -63,6 +63,26 @@ class Rollout:
         The stage that was entered last.
     layout
         Which column plays which role.
+
+    Examples
+    --------
+    Thought by thought, what the unembedding reads from the state that becomes it:
+
+    >>> import torch
+    >>> from cot_attn import ContinuousThoughtModel, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> problems, questions = model.encode(load_problems("toy", n=1, difficulties=[3]))
+    >>> problems[0].steps
+    ('9', '18', '13')
+    >>> with torch.no_grad():
+    ...     rollout = model.rollout(problems, questions, n_thoughts=3)
+    ...     rollout.read()
+    ...     for index in range(3):
+    ...         print(model.decode(rollout.logits(rollout.hidden).argmax(dim=-1).tolist()))
+    ...         fed = rollout.think(index)
+    9
+    18
+    13
     """
 
     stage: Stage

@@ -47,6 +47,12 @@ def validate(model: HookedModel) -> tuple[str, ...]:
     ------
     ValueError
         With the name of the first check that fails.
+
+    Examples
+    --------
+    >>> from cot_attn.toy import handmade_model
+    >>> validate(handmade_model())[:2]
+    ('attention rows sum to 1', 'two runs agree')
     """
     try:
         first = _observe(model)
