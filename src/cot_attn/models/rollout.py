@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from einops import repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
@@ -309,7 +310,7 @@ class Rollout:
 
     def _eot(self) -> Int[Tensor, "batch eot_width"]:
         eot = torch.tensor(self.model.template.eot, device=self._mask.device)
-        return eot.expand(len(self.problems), -1)
+        return repeat(eot, "position -> row position", row=len(self.problems))
 
     def _think(self, real: Bool[Tensor, "batch width"], **inputs: Tensor) -> None:
         self._hidden_states.append(self._step(real, **inputs)[:, -1])
