@@ -242,7 +242,7 @@ def test_a_file_that_cannot_be_read_says_where(
         ({"id": "b", "question": "?", "difficulty": "hard"}, r"a whole number is needed"),
         ({"id": "b", "question": "?", "difficulty": 1.5}, r"a whole number is needed"),
         ({"id": "b", "question": "?", "steps": [1]}, r"a list of texts is needed"),
-        ({"id": "b", "question": "?", "dificulty": 1}, r"did you mean 'difficulty'\?"),
+        ({"id": "b", "question": "?", "dificulty": 1}, r"Did you mean 'difficulty'\?"),
     ],
 )
 def test_a_row_that_is_no_problem_says_where_and_why(
