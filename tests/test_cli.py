@@ -12,11 +12,11 @@ import pytest
 from rich.table import Table
 from typer.testing import CliRunner
 
+from cot_attn._screen import Screen
 from cot_attn.cli import app
 from cot_attn.data import save_problems
 from cot_attn.models import bundled_models
 from cot_attn.report import page
-from cot_attn.screen import Screen
 from cot_attn.study import Study, display, export, lineup
 from cot_attn.study.naming import distinct_names, folder_names
 from cot_attn.toy.handmade import handmade_model, handmade_problems

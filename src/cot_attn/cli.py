@@ -83,12 +83,12 @@ def _studied(
     batch_size: int | None,
 ) -> "tuple[list[Study], Path]":
     """Run every study and write everything; return them and where they are."""
+    from cot_attn._writing import probe
     from cot_attn.data import load_problems
     from cot_attn.report import write_report
     from cot_attn.study import output
     from cot_attn.study.export import export_comparison
     from cot_attn.study.lineup import line_up
-    from cot_attn.writing import probe
 
     if out is None:
         probe(output.STUDIES)
@@ -121,7 +121,7 @@ def _studied(
 
 def _show(studies: "list[Study]", folder: Path) -> None:
     """Print what was found, and where it is."""
-    from cot_attn.screen import Screen
+    from cot_attn._screen import Screen
     from cot_attn.study.display import comparison_table, study_tables
     from cot_attn.study.naming import COMPARISON, PAGE, file_name
 
@@ -144,7 +144,7 @@ def _show(studies: "list[Study]", folder: Path) -> None:
 @app.command("models")
 def list_models() -> None:
     """List the models that can be loaded by name."""
-    from cot_attn.screen import Screen
+    from cot_attn._screen import Screen
     from cot_attn.study.display import models_table
 
     Screen().show(models_table())
@@ -152,7 +152,7 @@ def list_models() -> None:
 
 def main() -> None:
     """Run the command line."""
-    from cot_attn.screen import show_what_can_be_shown
+    from cot_attn._screen import show_what_can_be_shown
 
     for stream in (sys.stdout, sys.stderr):  # for the help too
         show_what_can_be_shown(stream)
@@ -186,7 +186,7 @@ def _errors_as_sentences() -> Iterator[None]:
         if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        from cot_attn.screen import Screen
+        from cot_attn._screen import Screen
 
         Screen(errors=True).say(f"cot-attn: {message}")
         sys.exit(2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data.saving import save_problems
 from cot_attn.report import methods, tables
 from cot_attn.report.finding import finding
@@ -16,7 +17,6 @@ from cot_attn.study.comparison import compare
 from cot_attn.study.export import write_tables
 from cot_attn.study.naming import PAGE, file_name, folder_names
 from cot_attn.study.results import Study
-from cot_attn.writing import saying_what_failed, taking_the_place_of
 
 
 def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Path:

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cot_attn._writing import saying_what_failed
 from cot_attn.study.comparison import compare
 from cot_attn.study.figures import comparison_figures, draw, study_figures
 from cot_attn.study.naming import COMPARISON, file_name
 from cot_attn.study.results import Study
 from cot_attn.study.storage import as_json
-from cot_attn.writing import saying_what_failed
 
 
 def export_study(study: Study, folder: Path) -> Path:

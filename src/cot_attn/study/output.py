@@ -15,13 +15,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from cot_attn._lock import locked
+from cot_attn._writing import probe, saying_what_failed, sweep, taking_the_place_of
 from cot_attn.data.problem import Problem
 from cot_attn.data.sets.own import row_of
 from cot_attn.interventions.unfinished import Lasting
-from cot_attn.lock import locked
 from cot_attn.study.naming import ASKED, PAGE, file_name
 from cot_attn.study.storage import as_json
-from cot_attn.writing import probe, saying_what_failed, sweep, taking_the_place_of
 
 STUDIES = Path("studies")
 UNFINISHED = ".unfinished"

@@ -19,12 +19,12 @@ import xarray as xr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from cot_attn._writing import probe, saying_what_failed, taking_the_place_of
 from cot_attn.data.loading import load_problems
 from cot_attn.data.problem import Problem
 from cot_attn.data.saving import save_problems
 from cot_attn.study.checksums import checked, checksums, damaged, parsed, read, sealed, unsealed
 from cot_attn.study.packing import encoding
-from cot_attn.writing import probe, saying_what_failed, taking_the_place_of
 
 FORMAT_VERSION = 2
 SETTINGS = "study.json"

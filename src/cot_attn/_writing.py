@@ -13,9 +13,11 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-from cot_attn.lock import locked
+from cot_attn._lock import locked
 
 LOCK = ".writing"
+MARK = "-unfinished-"
+LONGEST = 100
 OLD, NEW = "old", "new"
 RANDOM = "?" * 8
 """What `tempfile` puts behind a prefix."""
@@ -53,6 +55,12 @@ def sweep(target: Path) -> None:
                 _clear(left, target)
 
 
+def sweep_inside(folder: Path) -> None:
+    """Remove what killed processes were writing into a folder of files, whatever its name."""
+    for left in folder.glob(f".*{MARK}{RANDOM}"):
+        sweep(folder / left.name[1 : -len(MARK + RANDOM)])
+
+
 def _clear(staged: Path, target: Path) -> None:
     if (staged / OLD).exists() and not target.exists():
         (staged / OLD).rename(target)
@@ -60,7 +68,7 @@ def _clear(staged: Path, target: Path) -> None:
 
 
 def _prefix(target: Path) -> str:
-    return f".{target.name[:100]}-unfinished-"
+    return f".{target.name[:LONGEST]}{MARK}"
 
 
 def probe(folder: Path) -> None:
