@@ -17,7 +17,7 @@ from cot_attn.cli import app
 from cot_attn.data import save_problems
 from cot_attn.models import bundled_models
 from cot_attn.report import page
-from cot_attn.study import Study, display, export, lineup
+from cot_attn.study import Study, display, lineup
 from cot_attn.study.naming import distinct_names, folder_names
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
@@ -129,9 +129,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_loaded(
 def test_models_of_one_name_are_told_apart(
     tmp_path: Path, inputs: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "study_figures", lambda study: {})
-    monkeypatch.setattr(export, "comparison_figures", lambda both: {})
-    monkeypatch.setattr(page, "topics", lambda *given: [])
+    monkeypatch.setattr(page, "figures", lambda *places: [])
     problems = inputs[1]
     models = [tmp_path / run / "checkpoint" for run in ("a[bold]", "b[red]")]
     for model in models:

@@ -15,9 +15,10 @@ from cot_attn.interventions import Resample, Zero
 from cot_attn.models import ContinuousThoughtModel, load
 from cot_attn.models.report import options_of
 from cot_attn.models.rollout import Rollout
+from cot_attn.report import write_report
 from cot_attn.study import Study, compare, run_study, storage
 from cot_attn.study.display import study_tables
-from cot_attn.study.export import export_comparison, export_study
+from cot_attn.study.export import write_summary
 from cot_attn.study.output import new_folder
 from cot_attn.study.packing import rounded
 from cot_attn.study.storage import read_folder, write_folder
@@ -266,8 +267,10 @@ def test_the_base_of_a_checkpoint_is_known_wherever_one_is(
     }
 
 
-def test_export_writes_arrays_tables_a_summary_and_figures(study: Study, tmp_path: Path) -> None:
-    folder = export_study(study, tmp_path)
+def test_a_folder_holds_arrays_tables_a_summary_and_figures(study: Study, tmp_path: Path) -> None:
+    folder = study.save(tmp_path / study.name)
+    write_summary(study, folder)
+    write_report([study, _renamed(study)], tmp_path, formats=["png", "pdf"])
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["n_correct"] == 20
     importance = pd.read_csv(folder / "tables" / "importance.csv")
@@ -275,8 +278,7 @@ def test_export_writes_arrays_tables_a_summary_and_figures(study: Study, tmp_pat
     figures = {path.suffix for path in (folder / "figures").iterdir()}
     assert figures == {".png", ".pdf"}
     assert Study.load(folder).settings == study.settings
-    comparison = export_comparison([study, _renamed(study)], tmp_path)
-    assert any(comparison.glob("*.png"))
+    assert any((tmp_path / "comparison").glob("*.png"))
 
 
 def test_the_default_folder_is_always_a_new_one(tmp_path: Path) -> None:

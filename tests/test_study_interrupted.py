@@ -29,7 +29,8 @@ from cot_attn.cli import app
 from cot_attn.data import save_problems
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.report import page
-from cot_attn.study import Study, display, export, lineup, running
+from cot_attn.report.drawing import Topic
+from cot_attn.study import Study, display, lineup, running
 from cot_attn.study.output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
@@ -84,7 +85,7 @@ def killed_after(last: float) -> Iterator[Steps]:
 
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
-    """Let one picture and one table stand for all, load a model once, and let clocks stand."""
+    """Let one figure and one table stand for all, load a model once, and let clocks stand."""
     monkeypatch, loaded = pytest.MonkeyPatch(), cache(lineup.load)
 
     def as_loaded(given: str, *, device: str) -> ContinuousThoughtModel:
@@ -92,17 +93,14 @@ def quick() -> Iterator[None]:
         model.name = "handmade"
         return model
 
-    def one(pictures: Any) -> Any:
-        return lambda given: dict([*pictures(given).items()][-1:])
-
     class Still(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> "Still":
             return cls(2026, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(export, "comparison_figures", one(export.comparison_figures))
-    monkeypatch.setattr(export, "study_figures", lambda study: {})
-    monkeypatch.setattr(page, "topics", lambda *given: [])
+    side_by_side = [figure for figure in page.figures("files") if figure.scope == "models"]
+    monkeypatch.setattr(page, "figures", lambda *places: side_by_side[-1:])
+    monkeypatch.setattr(page, "topic", lambda drawn: Topic("", ()))
     monkeypatch.setattr(display, "study_tables", lambda study: [])
     monkeypatch.setattr(Study, "tables", lambda study: [("table", study.table(study.layers[-1]))])
     monkeypatch.setattr(lineup, "load", as_loaded)

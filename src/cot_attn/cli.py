@@ -87,7 +87,6 @@ def _studied(
     from cot_attn.data import load_problems
     from cot_attn.report import write_report
     from cot_attn.study import output
-    from cot_attn.study.export import export_comparison
     from cot_attn.study.lineup import line_up
 
     if out is None:
@@ -113,9 +112,7 @@ def _studied(
             entrant.study(asked, how, folder, batch_size=batch_size, unfinished=unfinished)
             for entrant in entrants
         ]
-        if len(studies) > 1:
-            export_comparison(studies, folder)
-        write_report(studies, folder)
+        write_report(studies, folder, formats=("png", "pdf"))
     return studies, folder
 
 

@@ -3,6 +3,7 @@
 import xarray as xr
 
 from cot_attn import stats
+from cot_attn.report.figure import Results
 from cot_attn.report.numbers import (
     correlation,
     correlation_interval,
@@ -12,6 +13,8 @@ from cot_attn.report.numbers import (
     percent_interval,
 )
 from cot_attn.study.results import Study
+
+MOST_WORDS = 5
 
 
 def importance(study: Study) -> str:
@@ -68,6 +71,80 @@ def concentration(study: Study) -> str:
         for layer, here in each(spread, "layer")
     ]
     return f"{study.name}, effective number of thoughts, 95 % intervals. {'; '.join(parts)}."
+
+
+def problems(study: Study) -> str:
+    """Say how many problems need each thought."""
+    asked = study.failure.dropna("problem", how="all")
+    parts = [
+        f"thought {thought}: {int((asked.sel(thought=thought) > 0.5).sum())}"
+        for thought in asked["thought"].values
+    ]
+    return (
+        f"{study.name}, problems of {asked.sizes['problem']} that most corruptions of a thought "
+        f"break. {'; '.join(parts)}."
+    )
+
+
+def heads(study: Study) -> str:
+    """Say between which heads the share of thought 0 lies, in every layer."""
+    shares = study.head_shares.sel(thought=0).mean("problem")
+    parts = [
+        f"layer {layer}: {percent(shares.sel(layer=layer).min())} to "
+        f"{percent(shares.sel(layer=layer).max())}"
+        for layer in study.layers
+    ]
+    return f"{study.name}, percent, least to most of any head. {'; '.join(parts)}."
+
+
+def frozen(results: Results) -> str:
+    """Say each thought's importance, and what of it does not travel through later thoughts."""
+    assert results.other is not None
+    study = results.study
+    return (
+        f"{study.name}, percent of answers broken. Later thoughts recomputed: "
+        f"{_by_thought(study.importance['estimate'])}. Later thoughts frozen: "
+        f"{_by_thought(results.other['estimate'])}."
+    )
+
+
+def flow(results: Results) -> str:
+    """Say which share of each thought's attention each thought gets."""
+    study, layer = results.study, results.layer
+    means = stats.mean_over_problems(stats.flow(study.attention).sel(layer=layer).mean("head"))
+    parts = [
+        f"Thought {thought} attends to: {_by_thought(here['estimate'].dropna('thought'))}."
+        for thought, here in each(means, "from_thought")
+    ]
+    return f"{study.name}, layer {layer}, percent. {' '.join(parts)}"
+
+
+def correlations_by_thought(results: Results) -> str:
+    """Say how attention and importance go together across problems, within each thought."""
+    study, layer = results.study, results.layer
+    found = study.correlations_by_thought.sel(layer=layer)
+    parts = [f"thought {thought}: r = {_r(here)}" for thought, here in each(found, "thought")]
+    return f"{study.name}, layer {layer}. {'; '.join(parts)}."
+
+
+def beside_at_a_layer(results: Results) -> str:
+    """Say each thought's importance and its share, in one layer."""
+    study, layer = results.study, results.layer
+    shares = study.shares.sel(layer=layer).mean("problem")
+    return (
+        f"{study.name}. Importance, percent: {_by_thought(study.importance['estimate'])}. "
+        f"Share at layer {layer}, percent: {_by_thought(shares)}."
+    )
+
+
+def one_problem(results: Results) -> str:
+    """Say which positions of a problem get most attention from the one before the value."""
+    assert results.other is not None
+    rows = results.other["attention"].sel(layer=0).mean("head")
+    row = rows.isel(query=-2)
+    most = row.isel(key=row.argsort().values[::-1][:MOST_WORDS])
+    parts = [f"{here['key_text'].item()} {percent(here)}" for here in most]
+    return f"Problem {results.other.attrs['problem']}, percent at layer 0: {', '.join(parts)}."
 
 
 def _by_thought(fractions: xr.DataArray) -> str:

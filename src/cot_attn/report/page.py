@@ -5,21 +5,26 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data.saving import save_problems
 from cot_attn.report import methods, tables
+from cot_attn.report.catalogue import figures
+from cot_attn.report.drawing import Topic, drawn, save_beside_page, topic
+from cot_attn.report.figure import Place
 from cot_attn.report.finding import finding
 from cot_attn.report.numbers import listed
-from cot_attn.report.pictures import topics
 from cot_attn.study.comparison import compare
 from cot_attn.study.export import write_tables
 from cot_attn.study.naming import PAGE, file_name, folder_names
 from cot_attn.study.results import Study
 
 
-def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Path:
+def write_report(
+    studies: Sequence[Study], folder: str | os.PathLike[str], formats: Sequence[str] = ()
+) -> Path:
     """Write studies as `report.html` into a folder, with their tables and problems beside it.
 
     Parameters
@@ -29,6 +34,9 @@ def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Pa
     folder
         Where to write; made if it is not there. Beside the page, each study has a folder with
         `tables/` (CSV, unrounded) and `problems.jsonl`.
+    formats
+        In which formats, such as "png" and "pdf", each figure is a file too: in `figures/` in the
+        study's folder, and for models side by side in `comparison/`. By default in none.
 
     Returns
     -------
@@ -40,8 +48,17 @@ def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Pa
     ValueError
         Where there is no study, or several were not made alike.
     """
-    page = render(studies)
-    target = Path(folder)
+    target, comparison = Path(folder), _checked(studies)
+    places: list[Place] = [_page_of(studies)]
+    if formats:
+        places.append("files")
+    topics = []
+    for shown in drawn(studies, figures(*places)):
+        if "files" in shown.figure.places.intersection(places):
+            save_beside_page(shown, target, formats)
+        if _page_of(studies) in shown.figure.places:
+            topics.append(topic(shown))
+    page = _page(studies, comparison, topics)
     for study in studies:
         beside = target / file_name(study.name)
         write_tables(study, beside / "tables")
@@ -54,9 +71,24 @@ def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Pa
 
 def render(studies: Sequence[Study]) -> str:
     """Return the page of one study or several; see `write_report`."""
+    comparison = _checked(studies)
+    topics = [topic(shown) for shown in drawn(studies, figures(_page_of(studies)))]
+    return _page(studies, comparison, topics)
+
+
+def _checked(studies: Sequence[Study]) -> xr.Dataset | None:
+    """Return the studies side by side, if there are several; raise where there is no page."""
     if not studies:
         raise ValueError("There is no study to report. Give at least one.")
-    comparison = compare(studies) if len(studies) > 1 else None
+    folder_names(study.name for study in studies)
+    return compare(studies) if len(studies) > 1 else None
+
+
+def _page_of(studies: Sequence[Study]) -> Place:
+    return "page of several" if len(studies) > 1 else "page of one"
+
+
+def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Sequence[Topic]) -> str:
     folders = folder_names(study.name for study in studies)
     problems = f"{folders[0]}/problems.jsonl"
     page = Environment(
@@ -71,7 +103,7 @@ def render(studies: Sequence[Study]) -> str:
         studies=studies,
         made=studies[0].settings,
         finding=finding,
-        topics=list(topics(studies, comparison)),
+        topics=topics,
         by_thought=tables.by_thought(studies),
         by_thought_files=[f"{folder}/tables/importance.csv" for folder in folders],
         differences=[] if comparison is None else list(tables.differences(comparison)),

@@ -20,7 +20,7 @@ REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
 def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative: str) -> Markup:
-    """Return the figure that axes belong to as an `<svg>` element, and close the figure.
+    """Return the figure that axes belong to as an `<svg>` element.
 
     Parameters
     ----------
@@ -31,15 +31,12 @@ def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative:
     alternative
         What a screen reader says in the figure's place.
     """
-    fig = next(ax for ax in np.asarray(axes).flat if ax is not None).get_figure(root=True)
-    try:
-        _flatten_many_points(fig)
-        drawn = io.StringIO()
-        with style(), plt.rc_context({"svg.hashsalt": prefix, "font.sans-serif": FONTS}):
-            fig.savefig(drawn, format="svg", dpi=220, metadata={"Date": None})
-        width = fig.get_figwidth()
-    finally:
-        plt.close(fig)
+    fig = figure_of(axes)
+    _flatten_many_points(fig)
+    drawn = io.StringIO()
+    with style(), plt.rc_context({"svg.hashsalt": prefix, "font.sans-serif": FONTS}):
+        fig.savefig(drawn, format="svg", dpi=220, metadata={"Date": None})
+    width = fig.get_figwidth()
     root = ElementTree.fromstring(drawn.getvalue())
     _localise(root, prefix)
     # On a page, letters are a little larger than on paper.
@@ -47,6 +44,12 @@ def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative:
     root.set("role", "img")
     root.set("aria-label", alternative)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def figure_of(axes: Axes | Shaped[np.ndarray, "..."]) -> Figure:
+    """Return the figure that axes belong to."""
+    figure: Figure = np.asarray(axes).flat[0].get_figure(root=True)
+    return figure
 
 
 def _flatten_many_points(fig: Figure) -> None:

@@ -1,35 +1,13 @@
-"""What a study leaves on disk: arrays, tables, a summary and figures."""
+"""What a study found, for other programs: tables and a summary."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cot_attn._writing import saying_what_failed
-from cot_attn.study.comparison import compare
-from cot_attn.study.figures import comparison_figures, draw, study_figures
-from cot_attn.study.naming import COMPARISON, file_name
 from cot_attn.study.results import Study
 from cot_attn.study.storage import as_json
-
-
-def export_study(study: Study, folder: Path) -> Path:
-    """Write a study into a folder of its own inside `folder` and return that.
-
-    It holds what `Study.load` reads, `summary.json`, `tables/` (CSV) and `figures/` (PNG, PDF).
-    """
-    target = study.save(folder / file_name(study.name))
-    export_findings(study, target)
-    return target
-
-
-def export_findings(study: Study, folder: Path) -> None:
-    """Write a study's tables, summary and figures into its folder."""
-    write_tables(study, folder / "tables")
-    with saying_what_failed(folder):
-        (folder / "summary.json").write_bytes(as_json(summary(study)))
-        draw(study_figures(study), folder / "figures")
 
 
 def write_tables(study: Study, folder: Path) -> None:
@@ -40,12 +18,10 @@ def write_tables(study: Study, folder: Path) -> None:
             table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def export_comparison(studies: Sequence[Study], folder: Path) -> Path:
-    """Draw studies side by side into `comparison/` inside `folder` and return that."""
-    target = folder / COMPARISON
-    with saying_what_failed(target):
-        draw(comparison_figures(compare(studies)), target)
-    return target
+def write_summary(study: Study, folder: Path) -> None:
+    """Write a study's findings into a folder as `summary.json`; see `summary`."""
+    with saying_what_failed(folder):
+        (folder / "summary.json").write_bytes(as_json(summary(study)))
 
 
 def summary(study: Study) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.loading import bundled_models, load
-from cot_attn.study.export import export_findings
+from cot_attn.study.export import write_summary
 from cot_attn.study.naming import distinct_names, file_name
 from cot_attn.study.results import Study
 from cot_attn.study.running import check_study, run_study
@@ -58,7 +58,7 @@ class Entrant:
                 self.model(), problems, **how, batch_size=batch_size, unfinished=unfinished
             ).save(target)
             study = Study.load(target)
-        export_findings(study, target)
+        write_summary(study, target)
         return study
 
     def model(self) -> ContinuousThoughtModel:
