@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cot_attn import ContinuousThoughtModel, load_problems, plots, run_study
 from cot_attn.recording import PositionRecorder
-from cot_attn.report import Results, figures
+from cot_attn.report.catalogue import figures
+from cot_attn.report.figure import Results
 
 DOCS = Path(__file__).parent
 N_PROBLEMS = 120

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 import every_figure
 from cot_attn import plots
-from cot_attn.report import figures
+from cot_attn.report.catalogue import figures
 from every_figure import FIGURES, SEVERAL, SINGLE, drawn, figure_of, results
 
 WIDTHS = [plots.COLUMN, plots.PAGE]

@@ -22,12 +22,11 @@ from cot_attn.cli import app
 from cot_attn.data import Problem, load_problems
 from cot_attn.interventions import GaussianNoise, Resample, Scale, Zero
 from cot_attn.models import ContinuousThoughtModel
-from cot_attn.report import drawing as drawn_figures
-from cot_attn.report import page
+from cot_attn.report import _drawing, page
 from cot_attn.study import Study, run_study
-from cot_attn.study.display import study_tables
-from cot_attn.study.export import write_summary
-from cot_attn.study.naming import file_name
+from cot_attn.study._display import study_tables
+from cot_attn.study._export import write_summary
+from cot_attn.study._naming import file_name
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 WEIGHTS = (1, 2, 8, 1, 3, 1)
@@ -156,7 +155,7 @@ def test_what_stands_side_by_side_has_one_scale(study: Study, monkeypatch: Any) 
             limits.setdefault(title, []).append(along)
         return Markup("<svg></svg>")
 
-    monkeypatch.setattr(drawn_figures, "inline_svg", remember)
+    monkeypatch.setattr(_drawing, "inline_svg", remember)
     failed = study.effects["failed"]
     few = xr.DataArray(np.arange(failed.sizes["problem"]) < 3, dims="problem")
     weaker = study.effects.assign(failed=failed * few)
@@ -223,6 +222,41 @@ def test_tables_and_problems_lie_beside_the_page(study: Study, tmp_path: Path) -
     table = pd.read_csv(page.parent / "handmade" / "tables" / "importance.csv")
     assert table["estimate"].tolist() == pytest.approx(study.importance["estimate"].values)
     assert load_problems(page.parent / "handmade" / "problems.jsonl") == list(study.problems)
+
+
+def test_a_report_leaves_another_study_and_other_problems_alone(
+    study: Study, tmp_path: Path
+) -> None:
+    other = Study(
+        study.attention, study.effects, study.problems, {**study.settings, "started": "1999"}
+    )
+    other.save(tmp_path / study.name)
+    (tmp_path / "mine" / study.name).mkdir(parents=True)
+    (tmp_path / "mine" / study.name / "problems.jsonl").write_text('{"id": "a", "question": "?"}')
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(FileExistsError, match=r"has another study in it.*Give another folder"):
+        study.report(tmp_path)
+    with pytest.raises(FileExistsError, match=r"has other problems in it.*Give another folder"):
+        study.report(tmp_path / "mine")
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+
+def test_a_report_may_lie_in_the_folder_of_its_study_and_in_that_of_an_earlier_report(
+    study: Study, tmp_path: Path
+) -> None:
+    study.save(tmp_path / "saved" / study.name)
+    study.report(tmp_path / "saved")
+    assert Study.load(tmp_path / "saved" / study.name).settings == study.settings
+    fewer = Study(
+        study.attention.isel(problem=slice(4)),
+        study.effects.isel(problem=slice(4)),
+        study.problems[:4],
+        {**study.settings, "n_problems": 4},
+    )
+    fewer.report(tmp_path / "report")
+    study.report(tmp_path / "report")
+    problems = load_problems(tmp_path / "report" / study.name / "problems.jsonl")
+    assert problems == list(study.problems)
 
 
 def test_an_interrupted_report_leaves_the_old_page(

@@ -16,12 +16,12 @@ from cot_attn.models import ContinuousThoughtModel, load
 from cot_attn.models.report import options_of
 from cot_attn.models.rollout import Rollout
 from cot_attn.report import write_report
-from cot_attn.study import Study, compare, run_study, storage
-from cot_attn.study.display import study_tables
-from cot_attn.study.export import write_summary
-from cot_attn.study.output import new_folder
-from cot_attn.study.packing import rounded
-from cot_attn.study.storage import read_folder, write_folder
+from cot_attn.study import Study, _storage, compare, run_study
+from cot_attn.study._display import study_tables
+from cot_attn.study._export import write_summary
+from cot_attn.study._output import new_folder
+from cot_attn.study._packing import rounded
+from cot_attn.study._storage import read_folder, write_folder
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 WEIGHTS = (1, 2, 8, 1, 3, 1)
@@ -95,7 +95,7 @@ def test_an_interrupted_save_leaves_the_old_study_whole(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(storage, "save_problems", interrupt)
+    monkeypatch.setattr(_storage, "save_problems", interrupt)
     with pytest.raises(KeyboardInterrupt):
         study.save(folder)
     assert Study.load(folder).settings == study.settings

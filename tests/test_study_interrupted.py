@@ -29,9 +29,9 @@ from cot_attn.cli import app
 from cot_attn.data import save_problems
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.report import page
-from cot_attn.report.drawing import Topic
-from cot_attn.study import Study, display, lineup, running
-from cot_attn.study.output import UNFINISHED
+from cot_attn.report._drawing import Topic
+from cot_attn.study import Study, _display, _lineup, running
+from cot_attn.study._output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 EVERY = 40
@@ -86,7 +86,7 @@ def killed_after(last: float) -> Iterator[Steps]:
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
     """Let one figure and one table stand for all, load a model once, and let clocks stand."""
-    monkeypatch, loaded = pytest.MonkeyPatch(), cache(lineup.load)
+    monkeypatch, loaded = pytest.MonkeyPatch(), cache(_lineup.load)
 
     def as_loaded(given: str, *, device: str) -> ContinuousThoughtModel:
         model = loaded(given, device=device)
@@ -101,9 +101,9 @@ def quick() -> Iterator[None]:
     side_by_side = [figure for figure in page.figures("files") if figure.scope == "models"]
     monkeypatch.setattr(page, "figures", lambda *places: side_by_side[-1:])
     monkeypatch.setattr(page, "topic", lambda drawn: Topic("", ()))
-    monkeypatch.setattr(display, "study_tables", lambda study: [])
+    monkeypatch.setattr(_display, "study_tables", lambda study: [])
     monkeypatch.setattr(Study, "tables", lambda study: [("table", study.table(study.layers[-1]))])
-    monkeypatch.setattr(lineup, "load", as_loaded)
+    monkeypatch.setattr(_lineup, "load", as_loaded)
     monkeypatch.setattr(running, "datetime", Still)
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
     yield
@@ -196,7 +196,7 @@ def test_finished_parts_and_studies_are_not_run_again(
         with pytest.raises(Killed):
             run(*inputs, "--out", str(out))
     assert len(list((out / UNFINISHED).rglob("*.npz"))) >= 2
-    monkeypatch.setattr(lineup, "run_study", stopped)
+    monkeypatch.setattr(_lineup, "run_study", stopped)
     code, shown = run(*inputs, "--out", str(out))
     assert code == 0, shown
     assert not (out / UNFINISHED).exists()

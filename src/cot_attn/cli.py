@@ -86,8 +86,8 @@ def _studied(
     from cot_attn._writing import probe
     from cot_attn.data import load_problems
     from cot_attn.report import write_report
-    from cot_attn.study import output
-    from cot_attn.study.lineup import line_up
+    from cot_attn.study import _output as output
+    from cot_attn.study._lineup import line_up
 
     if out is None:
         probe(output.STUDIES)
@@ -119,8 +119,8 @@ def _studied(
 def _show(studies: "list[Study]", folder: Path) -> None:
     """Print what was found, and where it is."""
     from cot_attn._screen import Screen
-    from cot_attn.study.display import comparison_table, study_tables
-    from cot_attn.study.naming import COMPARISON, PAGE, file_name
+    from cot_attn.study._display import comparison_table, study_tables
+    from cot_attn.study._naming import COMPARISON, PAGE, file_name
 
     screen = Screen()
     for study in studies:
@@ -142,7 +142,7 @@ def _show(studies: "list[Study]", folder: Path) -> None:
 def list_models() -> None:
     """List the models that can be loaded by name."""
     from cot_attn._screen import Screen
-    from cot_attn.study.display import models_table
+    from cot_attn.study._display import models_table
 
     Screen().show(models_table())
 

@@ -6,14 +6,14 @@ from os import PathLike
 from pathlib import Path
 
 from cot_attn._did_you_mean import did_you_mean
+from cot_attn.data._files import read_rows
+from cot_attn.data._hub import download_rows
+from cot_attn.data._rows import Row
 from cot_attn.data.dataset import DataSet
-from cot_attn.data.files import read_rows
-from cot_attn.data.hub import download_rows
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 from cot_attn.data.sampling import balanced_sample
 from cot_attn.data.sets import GSM8K, MATH500, OWN, PROSQA, STRATEGYQA
-from cot_attn.toy.problems import toy_problems
+from cot_attn.data.sets.toy import toy_problems
 
 DATASETS: dict[str, DataSet] = {
     known.name: known for known in (OWN, GSM8K, MATH500, STRATEGYQA, PROSQA)

@@ -8,6 +8,20 @@ from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from cot_attn.plots._headings import SLACK, SUBTITLE_SIZE, figure_heading, heading
+from cot_attn.plots._layers import chosen_layers
+from cot_attn.plots._paired_bars import Pair, Side, draw_pair, same_thoughts, write_pairs
+from cot_attn.plots._summaries import (
+    Values,
+    interval_of,
+    model_of,
+    n_of,
+    require_dims,
+    scalar_label,
+    summary,
+)
+from cot_attn.plots._text import wrapped
+from cot_attn.plots._units import percent_only, short
 from cot_attn.plots.canvas import (
     NARROW,
     PAGE,
@@ -18,20 +32,6 @@ from cot_attn.plots.canvas import (
     width_of,
 )
 from cot_attn.plots.colours import ATTENTION, IMPORTANCE
-from cot_attn.plots.headings import SLACK, SUBTITLE_SIZE, figure_heading, heading
-from cot_attn.plots.layers import chosen_layers
-from cot_attn.plots.paired_bars import Pair, Side, draw_pair, same_thoughts, write_pairs
-from cot_attn.plots.summaries import (
-    Values,
-    interval_of,
-    model_of,
-    n_of,
-    require_dims,
-    scalar_label,
-    summary,
-)
-from cot_attn.plots.text import wrapped
-from cot_attn.plots.units import percent_only, short
 
 
 @style()

@@ -7,11 +7,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._layers import layers_with_values
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import series
-from cot_attn.plots.headings import heading
-from cot_attn.plots.layers import layers_with_values
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
 
 
 class Measure(NamedTuple):

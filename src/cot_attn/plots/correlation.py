@@ -7,12 +7,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._summaries import interval_of, model_of, n_of, scalar_label, summary
+from cot_attn.plots._text import text_width
+from cot_attn.plots._units import signed
 from cot_attn.plots.canvas import FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import series, thought_colour, thought_marker
-from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import interval_of, model_of, n_of, scalar_label, summary
-from cot_attn.plots.text import text_width
-from cot_attn.plots.units import signed
 
 LEVEL = 0.05
 SMALLEST_REACH = 0.1  # the axis shows at least this much on both sides of zero

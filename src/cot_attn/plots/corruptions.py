@@ -5,11 +5,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
+from cot_attn.plots._units import unit_of
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import thought_colour, thought_marker
-from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
-from cot_attn.plots.units import unit_of
 
 ROW = 0.42  # inches from one corruption to the next
 SPREAD = 0.68  # of a row that its thoughts take up

@@ -3,12 +3,12 @@
 import xarray as xr
 from matplotlib.axes import Axes
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._paired_bars import Side, draw_pair, same_thoughts, write_pairs
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
+from cot_attn.plots._units import BROKEN, percent_only
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import DIRECT, IMPORTANCE
-from cot_attn.plots.headings import heading
-from cot_attn.plots.paired_bars import Side, draw_pair, same_thoughts, write_pairs
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
-from cot_attn.plots.units import BROKEN, percent_only
 
 
 @style()

@@ -5,11 +5,11 @@ import xarray as xr
 from jaxtyping import Shaped
 from matplotlib.figure import Figure, SubFigure
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._heatmap import draw_heatmap, write_cells
+from cot_attn.plots._summaries import Values, model_of, n_of, scalar_label, summary
 from cot_attn.plots.canvas import NARROW, PAGE, axes_on, figure, style, width_of
 from cot_attn.plots.colours import DIFFERENCES, SHARES
-from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import draw_heatmap, write_cells
-from cot_attn.plots.summaries import Values, model_of, n_of, scalar_label, summary
 from cot_attn.stats.flow import causal_baseline
 
 

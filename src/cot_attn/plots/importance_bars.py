@@ -4,12 +4,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from cot_attn.plots.bars import draw_bars, rotation_that_fits, write_numbers
+from cot_attn.plots._bars import draw_bars, rotation_that_fits, write_numbers
+from cot_attn.plots._headings import heading
+from cot_attn.plots._summaries import interval_of, model_of, n_of, scalar_label, summary
+from cot_attn.plots._units import unit_of
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import thought_colour
-from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import interval_of, model_of, n_of, scalar_label, summary
-from cot_attn.plots.units import unit_of
 
 WIDTH = 0.72
 

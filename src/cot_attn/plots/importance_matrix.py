@@ -4,11 +4,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._heatmap import add_scale, label_ticks
+from cot_attn.plots._summaries import model_of, require_dims
 from cot_attn.plots.canvas import INK, axes_or_new, style
 from cot_attn.plots.colours import IMPORTANCE_MAP
-from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import add_scale, label_ticks
-from cot_attn.plots.summaries import model_of, require_dims
 
 
 @style()

@@ -10,13 +10,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.patches import Rectangle
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._heatmap import DARK, LIGHTNESS, add_scale
+from cot_attn.plots._summaries import model_of, require_dims, scalar_label
+from cot_attn.plots._text import text_width
+from cot_attn.plots._units import short
 from cot_attn.plots.canvas import COLUMN, FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import SHARES, thought_colour
-from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import DARK, LIGHTNESS, add_scale
-from cot_attn.plots.summaries import model_of, require_dims, scalar_label
-from cot_attn.plots.text import text_width
-from cot_attn.plots.units import short
 from cot_attn.stats.labels import as_array
 
 SIZE = 6.5  # points: the words

@@ -9,19 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from cot_attn.plots.canvas import FAINT, INK, NARROW, PAGE, axes_on, figure, style, width_of
-from cot_attn.plots.colours import thought_colour, thought_marker
-from cot_attn.plots.correlation import ESTIMANDS
-from cot_attn.plots.headings import (
+from cot_attn.plots._headings import (
     SLACK,
     SUBTITLE_SIZE,
     by_rows,
     columns_that_fit,
     figure_heading,
 )
-from cot_attn.plots.layers import chosen_layers
-from cot_attn.plots.summaries import model_of, require_dims
-from cot_attn.plots.units import p_value, signed
+from cot_attn.plots._layers import chosen_layers
+from cot_attn.plots._summaries import model_of, require_dims
+from cot_attn.plots._units import p_value, signed
+from cot_attn.plots.canvas import FAINT, INK, NARROW, PAGE, axes_on, figure, style, width_of
+from cot_attn.plots.colours import thought_colour, thought_marker
+from cot_attn.plots.correlation import ESTIMANDS
 from cot_attn.stats.labels import join_by_label
 
 JITTER = 0.22  # of the distance between two possible outcomes

@@ -12,7 +12,7 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Prompt
-from cot_attn.recording.selection import Indices, selected
+from cot_attn.recording._selection import Indices, selected
 
 Kind = TypeVar("Kind", bound="Recorder")
 

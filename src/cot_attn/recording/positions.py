@@ -12,7 +12,7 @@ from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Role
 from cot_attn.recording._recorder import Recorder
-from cot_attn.recording.selection import Indices
+from cot_attn.recording._selection import Indices
 
 
 class PositionRecorder(Recorder):

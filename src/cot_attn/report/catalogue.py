@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 from cot_attn import plots, stats
-from cot_attn.report import alternatives
+from cot_attn.report import _alternatives as alternatives
 from cot_attn.report.figure import Figure, Place, Results
 from cot_attn.study.results import Study
 
@@ -86,7 +86,6 @@ def _by_corruption(results: Results, **where: Any) -> Any:
 
 
 def _one_problem(results: Results, **where: Any) -> Any:
-    assert results.other is not None
     # The last word is the answer's value; the one before predicts it.
     looker = int(results.other["query"][-2])
     return plots.one_problem(results.other.sel(layer=0), query=looker, **where)

@@ -33,7 +33,7 @@ class Results:
 
     studies: tuple[Study, ...]
     layer: int | None = None
-    other: xr.Dataset | None = None
+    other: Any = None
 
     @property
     def study(self) -> Study:
@@ -90,7 +90,7 @@ class Figure:
     shared: Literal["x", "y"] | None = None
 
     def of(
-        self, studies: Sequence[Study], others: Mapping[str, xr.Dataset] = MappingProxyType({})
+        self, studies: Sequence[Study], others: Mapping[str, Any] = MappingProxyType({})
     ) -> list[Results]:
         """Return what each figure of this kind is drawn from; nothing where it does not apply.
 

@@ -12,11 +12,11 @@ import xarray as xr
 
 from cot_attn import stats
 from cot_attn.data.problem import Problem
-from cot_attn.plots.layers import early_middle_last
+from cot_attn.plots._layers import early_middle_last
 from cot_attn.stats.estimands import Estimand
-from cot_attn.study.checksums import damaged
-from cot_attn.study.consistency import inconsistency
-from cot_attn.study.storage import read_folder, write_folder
+from cot_attn.study._checksums import damaged
+from cot_attn.study._consistency import inconsistency
+from cot_attn.study._storage import read_folder, write_folder
 
 ARRAYS = ("attention", "effects")
 
@@ -29,7 +29,7 @@ class Study:
     ----------
     attention
         The record of attention, `attention(problem, layer, head, query, key)`; see
-        `cot_attn.study.packing` for its precision.
+        `cot_attn.study._packing` for its precision.
     effects
         What corrupting each thought did, over (problem, thought, corruption).
     problems

@@ -19,7 +19,7 @@ from cot_attn.interventions.variants import check_interventions
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
-from cot_attn.study.packing import rounded
+from cot_attn.study._packing import rounded
 from cot_attn.study.results import Study
 
 CORRUPTION_SETS: dict[str, Sequence[Corruption]] = {"ccta": CCTA, "zero": (Zero(),)}

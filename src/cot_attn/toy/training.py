@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from cot_attn._writing import taking_the_place_of
+from cot_attn.data.sets.toy import MAX_STEPS
 from cot_attn.toy.architecture import ToyName, ToyNetwork
 from cot_attn.toy.curriculum import Curriculum
 from cot_attn.toy.losses import direct_losses, draw_batch, explicit_losses, latent_losses
-from cot_attn.toy.problems import MAX_STEPS
 from cot_attn.toy.tokenizer import toy_tokenizer
 
 # At 2e-3 the loss of the Llama model jumps up again and again.

@@ -7,11 +7,11 @@ they look like a misspelt one.
 import dataclasses
 
 from cot_attn._did_you_mean import did_you_mean
-from cot_attn.data import rows
+from cot_attn.data import _rows as rows
+from cot_attn.data._rows import Row
 from cot_attn.data.answers import answer_type
 from cot_attn.data.dataset import DataSet
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Problem))
 

@@ -16,8 +16,9 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
-from cot_attn.data import number, sentence
-from cot_attn.data.marker import Span, answer_start
+from cot_attn.data import _number as number
+from cot_attn.data import _sentence as sentence
+from cot_attn.data._marker import Span, answer_start
 
 LONGEST = 400  # characters; the longest answer of MATH-500 has under 100
 SECONDS = 5

@@ -7,7 +7,7 @@ same, because of what stands beside it ("x^2", "5π", "3 and a half"), `whole` s
 
 import re
 
-from cot_attn.data.marker import Span
+from cot_attn.data._marker import Span
 
 SPACE = "[ \u00a0\u2007\u2009\u202f]"  # no line break: what is on two lines is two numerals
 MINUS = "[-‐‑–−﹣－]"  # hyphens, the en dash and the signs proper; the em dash is punctuation

@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 from cot_attn import plots
 from cot_attn._writing import saying_what_failed
+from cot_attn.report._svg import figure_of, inline_svg
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Figure, Results
-from cot_attn.report.svg import figure_of, inline_svg
-from cot_attn.study.naming import COMPARISON, file_name
+from cot_attn.study._naming import COMPARISON, file_name
 from cot_attn.study.results import Study
 
 FOLDER = "figures"

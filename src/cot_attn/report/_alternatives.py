@@ -3,8 +3,7 @@
 import xarray as xr
 
 from cot_attn import stats
-from cot_attn.report.figure import Results
-from cot_attn.report.numbers import (
+from cot_attn.report._numbers import (
     correlation,
     correlation_interval,
     each,
@@ -12,6 +11,7 @@ from cot_attn.report.numbers import (
     percent,
     percent_interval,
 )
+from cot_attn.report.figure import Results
 from cot_attn.study.results import Study
 
 MOST_WORDS = 5
@@ -99,7 +99,6 @@ def heads(study: Study) -> str:
 
 def frozen(results: Results) -> str:
     """Say each thought's importance, and what of it does not travel through later thoughts."""
-    assert results.other is not None
     study = results.study
     return (
         f"{study.name}, percent of answers broken. Later thoughts recomputed: "
@@ -139,7 +138,6 @@ def beside_at_a_layer(results: Results) -> str:
 
 def one_problem(results: Results) -> str:
     """Say which positions of a problem get most attention from the one before the value."""
-    assert results.other is not None
     rows = results.other["attention"].sel(layer=0).mean("head")
     row = rows.isel(query=-2)
     most = row.isel(key=row.argsort().values[::-1][:MOST_WORDS])

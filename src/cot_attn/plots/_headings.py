@@ -9,8 +9,8 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import ScaledTranslation
 
+from cot_attn.plots._text import text_width, wrapped
 from cot_attn.plots.canvas import FAINT, axes_size, width_of
-from cot_attn.plots.text import text_width, wrapped
 
 LINE = 9.5  # points from one line of a subtitle to the next
 SUBTITLE_SIZE = 6.5  # points, as in the style sheet; so are these:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from cot_attn import stats
-from cot_attn.report.numbers import (
+from cot_attn.report._numbers import (
     correlation,
     correlation_interval,
     each,

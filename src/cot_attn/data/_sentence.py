@@ -8,7 +8,7 @@ quotation marks and the punctuation at their ends.
 import re
 import unicodedata
 
-from cot_attn.data.marker import Span, answer_start
+from cot_attn.data._marker import Span, answer_start
 
 EDGES = " .,;:!?=*\"'`“”‘’"
 LEADING_EDGES = re.compile(rf"^[\s{re.escape(EDGES)}]+")

@@ -6,7 +6,7 @@ marker, the word that opens the text ("Yes, because no fish ..."), or else the l
 
 import re
 
-from cot_attn.data.marker import Span, announced, answer_start
+from cot_attn.data._marker import Span, announced, answer_start
 
 MEANING = {"yes": True, "true": True, "no": False, "false": False}
 WORD = re.compile(rf"\b(?:{'|'.join(MEANING)})\b", re.IGNORECASE)

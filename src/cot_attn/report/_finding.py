@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cot_attn import stats
-from cot_attn.report.numbers import (
+from cot_attn.report._numbers import (
     correlation,
     correlation_interval,
     equals,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cot_attn._writing import saying_what_failed
+from cot_attn.study._storage import as_json
 from cot_attn.study.results import Study
-from cot_attn.study.storage import as_json
 
 
 def write_tables(study: Study, folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from cot_attn.data._rows import Row
 from cot_attn.data.dataset import Hub
-from cot_attn.data.rows import Row
 
 
 def download_rows(name: str, hub: Hub, split: str) -> Iterator[tuple[str, Row]]:

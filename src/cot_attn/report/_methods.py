@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cot_attn.interventions.corruption import label
 from cot_attn.interventions.outcomes import DEFAULT, OUTCOMES
-from cot_attn.report.numbers import listed
+from cot_attn.report._numbers import listed
 from cot_attn.study.results import Study
 from cot_attn.study.running import CORRUPTION_SETS
 

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 
-from cot_attn.plots.bars import draw_bars, rotation_that_fits, write_numbers
+from cot_attn.plots._bars import draw_bars, rotation_that_fits, write_numbers
 
 WIDTH = 0.44
 

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
 
+from cot_attn.plots._text import text_width
+from cot_attn.plots._units import short, signed
 from cot_attn.plots.canvas import INK, SMALL, axes_size, fix_ticks
 from cot_attn.plots.colours import Scale
-from cot_attn.plots.text import text_width
-from cot_attn.plots.units import short, signed
 
 MOST_TICKS = 16
 THICKNESS = 5.0  # points: of a scale

@@ -20,8 +20,8 @@ from cot_attn._writing import probe, saying_what_failed, sweep, taking_the_place
 from cot_attn.data.problem import Problem
 from cot_attn.data.sets.own import row_of
 from cot_attn.interventions.unfinished import Lasting
-from cot_attn.study.naming import ASKED, PAGE, file_name
-from cot_attn.study.storage import as_json
+from cot_attn.study._naming import ASKED, PAGE, file_name
+from cot_attn.study._storage import as_json
 
 STUDIES = Path("studies")
 UNFINISHED = ".unfinished"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cot_attn.data.rows import Row
+from cot_attn.data._rows import Row
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv")
 GZIP = b"\x1f\x8b"

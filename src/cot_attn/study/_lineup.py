@@ -10,8 +10,8 @@ from typing import Any
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.loading import bundled_models, load
-from cot_attn.study.export import write_summary
-from cot_attn.study.naming import distinct_names, file_name
+from cot_attn.study._export import write_summary
+from cot_attn.study._naming import distinct_names, file_name
 from cot_attn.study.results import Study
 from cot_attn.study.running import check_study, run_study
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import xarray as xr
 
-from cot_attn.plots.units import short, signed
+from cot_attn.plots._units import short, signed
 
 
 def each(result: xr.Dataset, dim: str) -> Iterator[tuple[object, xr.Dataset]]:

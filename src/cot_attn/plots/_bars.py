@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.patheffects import withStroke
 
+from cot_attn.plots._text import text_width
+from cot_attn.plots._units import short
 from cot_attn.plots.canvas import INK, SMALL, axes_size
-from cot_attn.plots.text import text_width
-from cot_attn.plots.units import short
 
 GAP = 2.0  # points between an interval and its number
 

@@ -23,8 +23,8 @@ from cot_attn._writing import probe, saying_what_failed, taking_the_place_of
 from cot_attn.data.loading import load_problems
 from cot_attn.data.problem import Problem
 from cot_attn.data.saving import save_problems
-from cot_attn.study.checksums import checked, checksums, damaged, parsed, read, sealed, unsealed
-from cot_attn.study.packing import encoding
+from cot_attn.study._checksums import checked, checksums, damaged, parsed, read, sealed, unsealed
+from cot_attn.study._packing import encoding
 
 FORMAT_VERSION = 2
 SETTINGS = "study.json"
@@ -108,6 +108,23 @@ def read_folder(
     if PROBLEMS not in contents:
         raise damaged(source / PROBLEMS, "is missing")
     return arrays, settings, load_problems(source / PROBLEMS)
+
+
+def holds(folder: Path, settings: Mapping[str, Any], problems: Sequence[Problem]) -> bool:
+    """Return whether a folder holds the study with these settings and problems; arrays unread."""
+    try:
+        there = parsed(folder / SETTINGS, read(folder / SETTINGS)).get("settings")
+        return there == json.loads(as_json(settings)) and same_problems(folder, problems)
+    except ValueError:  # it is damaged, or no study
+        return False
+
+
+def same_problems(folder: Path, problems: Sequence[Problem]) -> bool:
+    """Return whether a folder's file of problems has these."""
+    try:
+        return load_problems(folder / PROBLEMS) == list(problems)
+    except (ValueError, OSError):
+        return False
 
 
 def _opened(store: Path, contents: Mapping[str, bytes]) -> xr.Dataset:

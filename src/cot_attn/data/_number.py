@@ -29,8 +29,8 @@ import re
 import unicodedata
 from fractions import Fraction
 
-from cot_attn.data.marker import Span, announced, answer_start
-from cot_attn.data.numeral import (
+from cot_attn.data._marker import Span, announced, answer_start
+from cot_attn.data._numeral import (
     CURRENCY,
     MINUS,
     POWER,
