@@ -156,22 +156,22 @@ def main() -> None:
     app()
 
 
-def _layers(given: str | None) -> list[int] | None:
+def _layers(text: str | None) -> list[int] | None:
     """Read layers as in `0,4,-1`."""
-    if given is None:
+    if text is None:
         return None
     try:
-        return [int(part) for part in given.split(",")]
+        return [int(number) for number in text.split(",")]
     except ValueError:
         raise ValueError(
-            f"--layers is {given!r}; give numbers with commas between, as in 0,4,-1."
+            f"--layers is {text!r}; give numbers with commas between, as in 0,4,-1."
         ) from None
 
 
-def _seed(given: int) -> int:
-    if given < 0:
-        raise ValueError(f"--seed is {given}; give 0 or more.")
-    return given
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise ValueError(f"--seed is {seed}; give 0 or more.")
+    return seed
 
 
 @contextmanager

@@ -17,7 +17,7 @@ GAP = 2.0  # points between an interval and its number
 
 def draw_bars(
     ax: Axes,
-    at: Float[np.ndarray, " bar"],
+    positions: Float[np.ndarray, " bar"],
     estimate: Float[np.ndarray, " bar"],
     low: Float[np.ndarray, " bar"],
     high: Float[np.ndarray, " bar"],
@@ -29,11 +29,18 @@ def draw_bars(
 ) -> BarContainer:
     """Draw bars and, over each, a line from low to high."""
     bars = ax.bar(
-        at, estimate, width, color=list(colours), edgecolor=INK, hatch=hatch, label=label, zorder=2
+        positions,
+        estimate,
+        width,
+        color=list(colours),
+        edgecolor=INK,
+        hatch=hatch,
+        label=label,
+        zorder=2,
     )
     # The white edge keeps the line visible on a dark bar.
     edge = withStroke(linewidth=2.2, foreground="white")
-    ax.vlines(at, low, high, color=INK, linewidth=0.9, zorder=3, path_effects=[edge])
+    ax.vlines(positions, low, high, color=INK, linewidth=0.9, zorder=3, path_effects=[edge])
     return bars
 
 
@@ -58,7 +65,7 @@ def rotation_that_fits(ax: Axes, estimate: Float[np.ndarray, " bar"], width: flo
 
 def write_numbers(
     ax: Axes,
-    at: Float[np.ndarray, " bar"],
+    positions: Float[np.ndarray, " bar"],
     estimate: Float[np.ndarray, " bar"],
     high: Float[np.ndarray, " bar"],
     *,
@@ -77,7 +84,7 @@ def write_numbers(
     ax.set_ylim(0, max(top, ax.get_ylim()[1]) if reach.any() else 1)
     if rotation is None:
         return
-    for x, y, text in zip(at, reach, texts, strict=True):
+    for x, y, text in zip(positions, reach, texts, strict=True):
         ax.annotate(
             text,
             (x, y),

@@ -58,7 +58,7 @@ def heading(
         )
         rows = [broken[first : first + columns] for first in range(0, len(broken), columns)]
         height += sum(max(map(len, row)) for row in rows) * LINE + 1
-    lines = wrapped([part for part in subtitle if part], SUBTITLE_SIZE, width)
+    lines = wrapped([phrase for phrase in subtitle if phrase], SUBTITLE_SIZE, width)
     if lines:
         ax.annotate(
             "\n".join(lines),

@@ -69,9 +69,15 @@ def add_scale(
     fig = ax.get_figure()
     assert fig is not None
     across, up = axes_size(ax)
-    place, part, length = ("bottom", 0.6, 0.6 * across) if beneath else ("right", 1.0, up)
+    place, shrunk, length = ("bottom", 0.6, 0.6 * across) if beneath else ("right", 1.0, up)
     scale = fig.colorbar(
-        drawn, ax=ax, label=label, location=place, pad=0.02, shrink=part, aspect=length / THICKNESS
+        drawn,
+        ax=ax,
+        label=label,
+        location=place,
+        pad=0.02,
+        shrink=shrunk,
+        aspect=length / THICKNESS,
     )
     scale.set_ticks(list(ticks), labels=[signed(float(tick), digits=0) for tick in ticks])
     scale.ax.minorticks_off()

@@ -29,10 +29,10 @@ def layers_with_values(values: xr.DataArray) -> list[int]:
 
 def chosen_layers(values: xr.DataArray, layers: Sequence[int] | None) -> list[int]:
     """Check the asked layers against those there are; without any, choose three."""
-    known = layers_with_values(values)
+    present = layers_with_values(values)
     if layers is None:
-        return early_middle_last(known)
-    unknown = [layer for layer in layers if layer not in known]
+        return early_middle_last(present)
+    unknown = [layer for layer in layers if layer not in present]
     if unknown or not layers:
-        raise ValueError(f"layers={list(layers)} was asked for; there are {known}.")
+        raise ValueError(f"layers={list(layers)} was asked for; there are {present}.")
     return list(layers)

@@ -32,8 +32,10 @@ def draw_pair(ax: Axes, pair: Pair, y_label: str) -> list[BarContainer]:
     for side, shift in zip(pair, (-WIDTH / 2, WIDTH / 2), strict=True):
         numbers = [100 * side.result[name].values for name in ("estimate", "low", "high")]
         colours = [side.colour] * len(thoughts)
-        at = centres + shift
-        bars.append(draw_bars(ax, at, *numbers, width=WIDTH, colours=colours, label=side.label))
+        positions = centres + shift
+        bars.append(
+            draw_bars(ax, positions, *numbers, width=WIDTH, colours=colours, label=side.label)
+        )
     ax.set_xlim(-0.5, len(thoughts) - 0.5)
     ax.set_xticks(centres, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought")
@@ -44,7 +46,7 @@ def draw_pair(ax: Axes, pair: Pair, y_label: str) -> list[BarContainer]:
 def write_pairs(panels: Sequence[Axes], pairs: Sequence[Pair]) -> None:
     """Write the numbers on the bars of all panels in the same way, for they are compared."""
     centres = np.arange(pairs[0][0].result.sizes["thought"], dtype=float)
-    at = np.concatenate([centres - WIDTH / 2, centres + WIDTH / 2])
+    positions = np.concatenate([centres - WIDTH / 2, centres + WIDTH / 2])
     estimates, highs = (
         [100 * np.concatenate([side.result[name].values for side in pair]) for pair in pairs]
         for name in ("estimate", "high")
@@ -52,7 +54,7 @@ def write_pairs(panels: Sequence[Axes], pairs: Sequence[Pair]) -> None:
     rotations = [rotation_that_fits(ax, n, WIDTH) for ax, n in zip(panels, estimates, strict=True)]
     rotation = None if None in rotations else max(filter(None, rotations), default=0)
     for ax, estimate, high in zip(panels, estimates, highs, strict=True):
-        write_numbers(ax, at, estimate, high, rotation=rotation)
+        write_numbers(ax, positions, estimate, high, rotation=rotation)
 
 
 def same_thoughts(one: xr.Dataset, other: xr.Dataset, names: tuple[str, str]) -> xr.Dataset:

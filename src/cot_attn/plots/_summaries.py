@@ -69,8 +69,8 @@ def n_of(shown: xr.Dataset) -> str | None:
     """Write how many problems there were, where there is an estimate of anything."""
     if "n_problems" not in shown:
         return None
-    known = shown["n_problems"].where(shown["estimate"].notnull())
-    return count(known if known.notnull().any() else shown["n_problems"])
+    counts = shown["n_problems"].where(shown["estimate"].notnull())
+    return count(counts if counts.notnull().any() else shown["n_problems"])
 
 
 def interval_of(shown: xr.Dataset) -> str | None:

@@ -30,7 +30,7 @@ def text_width(text: str, size: float, weight: Weight = "normal") -> float:
 
 
 def wrapped(
-    parts: Sequence[str],
+    phrases: Sequence[str],
     size: float,
     width: float,
     joint: str = " · ",
@@ -50,21 +50,21 @@ def wrapped(
     ['internlm/SIM_COT-', 'LLaMA3-CODI-8B']
     """
     lines: list[str] = []
-    for part in parts:
-        longer = f"{lines[-1]}{joint}{part}" if lines else part
+    for phrase in phrases:
+        longer = f"{lines[-1]}{joint}{phrase}" if lines else phrase
         if lines and text_width(longer, size, weight) <= width:
             lines[-1] = longer
-        elif len(part) > 1 and text_width(part, size, weight) > width:
-            pieces, between = _pieces(part)
+        elif len(phrase) > 1 and text_width(phrase, size, weight) > width:
+            pieces, between = _pieces(phrase)
             lines += wrapped(pieces, size, width, between, weight)
         else:
-            lines.append(part)
+            lines.append(phrase)
     return lines
 
 
-def _pieces(part: str) -> tuple[list[str], str]:
+def _pieces(phrase: str) -> tuple[list[str], str]:
     """Take a part to pieces as coarsely as it allows, and give what stood between them."""
-    if " " in part:
-        return part.split(" "), " "
-    pieces = re.findall(r"[^-/_.]*[-/_.]|[^-/_.]+", part)
-    return (pieces if len(pieces) > 1 else list(part)), ""
+    if " " in phrase:
+        return phrase.split(" "), " "
+    pieces = re.findall(r"[^-/_.]*[-/_.]|[^-/_.]+", phrase)
+    return (pieces if len(pieces) > 1 else list(phrase)), ""

@@ -46,9 +46,9 @@ def attention_by_head(shares: Values, thought: int, *, ax: Axes | None = None) -
     ax
         Where to draw; by default, on a new figure of a column's width.
     """
-    known = [int(label) for label in shares["thought"].values]
-    if thought not in known:
-        raise ValueError(f"There is no thought {thought}; the shares are of thoughts {known}.")
+    thoughts = [int(label) for label in shares["thought"].values]
+    if thought not in thoughts:
+        raise ValueError(f"There is no thought {thought}; the shares are of thoughts {thoughts}.")
     shown = summary(shares.sel(thought=thought), ("layer", "head"), "shares")
     return _draw(shown, "head", f"Attention on thought {thought} by head", [], ax)
 

@@ -174,8 +174,8 @@ def _n_of(importance: xr.Dataset, model: Mapping[str, str]) -> str:
 def _on_thoughts(total: Values | None) -> str | None:
     if total is None:
         return None
-    part = summary(total, (), "total")
-    estimate, low, high = (100 * float(part[name]) for name in ("estimate", "low", "high"))
+    fraction = summary(total, (), "total")
+    estimate, low, high = (100 * float(fraction[name]) for name in ("estimate", "low", "high"))
     if np.isnan(estimate):
         return "attention on thoughts n/a"
     sure = "" if np.isnan(low) else f" ({short(low)} to {short(high)})"

@@ -58,11 +58,11 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
         last = max(layers_with_values(line["estimate"]), default=shown["layer"].values[-1])
         layers = shown["layer"].values[shown["layer"].values <= last]
         line = line.sel(layer=layers)  # one without a value in between leaves a gap
-        at = layers if model is None else _depth(line, layers)
+        positions = layers if model is None else _depth(line, layers)
         look = series(index)
         low, estimate, high = (factor * line[name] for name in ("low", "estimate", "high"))
-        ax.fill_between(at, low, high, color=look.color, alpha=0.18, linewidth=0)
-        ax.plot(at, estimate, color=look.color, linestyle=look.linestyle, marker=look.marker)
+        ax.fill_between(positions, low, high, color=look.color, alpha=0.18, linewidth=0)
+        ax.plot(positions, estimate, color=look.color, linestyle=look.linestyle, marker=look.marker)
         handles.append(Line2D([], [], **look._asdict(), label=str(model)))
     ax.set_xlabel("relative depth (0: first layer, 1: last)" if by_model else "layer")
     if not by_model:

@@ -34,14 +34,14 @@ def importance_by_corruption(importance: xr.Dataset, *, ax: Axes | None = None) 
     rows = np.arange(len(corruptions), dtype=float)
     handles = []
     for place, thought in enumerate(thoughts):
-        at = rows + SPREAD * ((place + 0.5) / len(thoughts) - 0.5)
+        heights = rows + SPREAD * ((place + 0.5) / len(thoughts) - 0.5)
         colour, marker = thought_colour(thought), thought_marker(thought)
         estimate, low, high = (
             unit.factor * shown[name].sel(thought=thought).values
             for name in ("estimate", "low", "high")
         )
-        ax.hlines(at, low, high, color=colour, linewidth=0.9, zorder=2)
-        ax.plot(estimate, at, marker, color=colour, markersize=3.4, zorder=3)
+        ax.hlines(heights, low, high, color=colour, linewidth=0.9, zorder=2)
+        ax.plot(estimate, heights, marker, color=colour, markersize=3.4, zorder=3)
         handles.append(
             Line2D(
                 [], [], linestyle="none", color=colour, marker=marker, label=f"thought {thought}"

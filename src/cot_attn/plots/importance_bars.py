@@ -39,16 +39,18 @@ def importance_by_thought(importance: xr.Dataset, *, ax: Axes | None = None) -> 
     unit = unit_of(shown)
     ax = axes_or_new(ax)
     thoughts = [int(thought) for thought in shown["thought"].values]
-    at = np.arange(len(thoughts), dtype=float)
+    positions = np.arange(len(thoughts), dtype=float)
     estimate, low, high = (unit.factor * shown[name].values for name in ("estimate", "low", "high"))
     colours = [thought_colour(thought) for thought in thoughts]
-    draw_bars(ax, at, estimate, low, high, width=WIDTH, colours=colours)
+    draw_bars(ax, positions, estimate, low, high, width=WIDTH, colours=colours)
     ax.set_xlim(-0.6, len(thoughts) - 0.4)
-    ax.set_xticks(at, [str(thought) for thought in thoughts])
+    ax.set_xticks(positions, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought corrupted")
     ax.set_ylabel(unit.label)
     selected = [scalar_label(shown, name) for name in ("corruption", "difficulty")]
-    parts = [model_of(shown), *selected, n_of(shown), interval_of(shown)]
-    heading(ax, "Importance by thought", parts)
-    write_numbers(ax, at, estimate, high, rotation=rotation_that_fits(ax, estimate, width=1.0))
+    subtitle = [model_of(shown), *selected, n_of(shown), interval_of(shown)]
+    heading(ax, "Importance by thought", subtitle)
+    write_numbers(
+        ax, positions, estimate, high, rotation=rotation_that_fits(ax, estimate, width=1.0)
+    )
     return ax

@@ -27,22 +27,22 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
         Where to draw; by default, on a new figure of a column's width.
     """
     require_dims(failure, ("problem", "thought"), "failure")
-    known = failure.transpose("problem", "thought").dropna("problem", how="all")
-    n_left_out = failure.sizes["problem"] - known.sizes["problem"]
-    if not known.sizes["problem"]:
+    failures = failure.transpose("problem", "thought").dropna("problem", how="all")
+    n_left_out = failure.sizes["problem"] - failures.sizes["problem"]
+    if not failures.sizes["problem"]:
         raise ValueError(
             "Every value of failure is missing: no problem was answered right before thoughts were "
             "corrupted, so there is nothing to break."
         )
-    difficulty = np.full(known.sizes["problem"], np.nan)
-    if "difficulty" in known.coords:
-        difficulty = known["difficulty"].values.astype(float)
-    order = np.lexsort((*(-known.values.T[::-1]), np.nan_to_num(difficulty, nan=np.inf)))
-    known, difficulty = known[order], difficulty[order]
+    difficulty = np.full(failures.sizes["problem"], np.nan)
+    if "difficulty" in failures.coords:
+        difficulty = failures["difficulty"].values.astype(float)
+    order = np.lexsort((*(-failures.values.T[::-1]), np.nan_to_num(difficulty, nan=np.inf)))
+    failures, difficulty = failures[order], difficulty[order]
     ax = axes_or_new(ax, height=1.9)
-    n_problems, n_thoughts = known.shape
+    n_problems, n_thoughts = failures.shape
     image = ax.imshow(
-        100 * known.values.T,
+        100 * failures.values.T,
         aspect="auto",
         origin="lower",
         cmap=IMPORTANCE_MAP,
@@ -50,7 +50,7 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
         vmax=100,
         extent=(0, n_problems, -0.5, n_thoughts - 0.5),
     )
-    label_ticks(ax, "y", list(known["thought"].values))
+    label_ticks(ax, "y", list(failures["thought"].values))
     ax.set_ylabel("thought corrupted")
     _label_difficulties(ax, difficulty)
     ax.spines[:].set_visible(False)

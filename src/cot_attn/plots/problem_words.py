@@ -97,15 +97,16 @@ def one_problem(
 
 
 def _position(rows: xr.DataArray, query: int | None) -> int:
-    known = [int(position) for position in rows["query"].values]
+    positions = [int(position) for position in rows["query"].values]
     if query is None:
         closing = rows["query"].values[rows["query_role"].values == "eot"]
         if not len(closing):
             raise ValueError("No position has the role 'eot'; say which one looks with query=.")
         return int(closing[-1])
-    if query not in known:
+    if query not in positions:
         raise ValueError(
-            f"query={query} is not a position of this problem; they are {known[0]} to {known[-1]}."
+            f"query={query} is not a position of this problem; they are {positions[0]} to "
+            f"{positions[-1]}."
         )
     return query
 

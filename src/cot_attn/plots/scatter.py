@@ -143,9 +143,9 @@ def _spread(percent: Float[np.ndarray, "problem thought"]) -> Float[np.ndarray, 
 
 
 def _draw_line(ax: Axes, line: xr.Dataset) -> None:
-    at, low, high = 100 * line["share"], 100 * line["low"], 100 * line["high"]
-    ax.fill_between(at, low, high, color=INK, alpha=0.18, linewidth=0, zorder=3)
-    ax.plot(at, 100 * line["estimate"], color=INK, linewidth=1.2, zorder=4)
+    percent, low, high = 100 * line["share"], 100 * line["low"], 100 * line["high"]
+    ax.fill_between(percent, low, high, color=INK, alpha=0.18, linewidth=0, zorder=3)
+    ax.plot(percent, 100 * line["estimate"], color=INK, linewidth=1.2, zorder=4)
 
 
 def _written(correlations: xr.Dataset) -> list[str]:
@@ -155,9 +155,9 @@ def _written(correlations: xr.Dataset) -> list[str]:
         correlations = correlations.drop_vars("estimand", errors="ignore")
         correlations = correlations.expand_dims(estimand=[estimand])
     require_dims(correlations["estimate"], ("estimand",), "correlations")
-    known = [str(estimand) for estimand in correlations["estimand"].values]
+    estimands = [str(estimand) for estimand in correlations["estimand"].values]
     lines = []
-    for estimand in sorted(known, key=lambda name: name != "within_problem"):
+    for estimand in sorted(estimands, key=lambda name: name != "within_problem"):
         result = correlations.sel(estimand=estimand)
         r, p = signed(float(result["estimate"])), p_value(float(result["p"]))
         lines.append(f"{ESTIMANDS.get(estimand, estimand)}: r = {r}, {p}")

@@ -126,8 +126,8 @@ class AttentionRecorder(Recorder):
                 f"The bridge of {self.model.name} shows no attention: none of its hooks "
                 "'blocks.*.attn.hook_pattern' was called. There is nothing to record."
             )
-        some = next(iter(rows.values()))
-        table = some.new_full((*some.shape[:3], len(queries), some.shape[3]), torch.nan)
+        recorded = next(iter(rows.values()))
+        table = recorded.new_full((*recorded.shape[:3], len(queries), recorded.shape[3]), torch.nan)
         for stage, row in rows.items():
             if not isinstance(stage, Answer) and _query(stage) in queries:
                 table[:, :, :, queries.index(_query(stage))] = row
@@ -139,7 +139,7 @@ class AttentionRecorder(Recorder):
                 if value is not None:
                     place = Answer(value.start - 1) if value.start else Close()
                     table[index, :, :, column] = rows[place][index]
-        known = [p.answer is not None for p in run.problems]
+        has_gold = [p.answer is not None for p in run.problems]
         self._seen.update(problem.id for problem in run.problems)
         self._batches.append(
             xr.Dataset(
@@ -156,7 +156,7 @@ class AttentionRecorder(Recorder):
                         "problem",
                         [
                             float(graded.correct) if gold else np.nan
-                            for graded, gold in zip(grades, known, strict=True)
+                            for graded, gold in zip(grades, has_gold, strict=True)
                         ],
                     ),
                 },

@@ -112,11 +112,11 @@ def command(studies: Sequence[Study], problems: str) -> str | None:
     """Return the command that makes the studies again, if the command line can ask for them."""
     made = studies[0].settings
     sources = [study.settings.get("source") or {} for study in studies]
-    known = all("name_or_path" in source and source.keys() <= OF_A_COMMAND for source in sources)
+    loadable = all("name_or_path" in source and source.keys() <= OF_A_COMMAND for source in sources)
     devices = {source.get("device", "cpu") for source in sources}
     layers, outcomes = ({str(of(study)) for study in studies} for of in (_layers, _outcomes))
     chosen = _corruption_set(made["corruptions"])
-    told = known and len(devices) == len(layers) == 1 and outcomes == {str(list(DEFAULT))}
+    told = loadable and len(devices) == len(layers) == 1 and outcomes == {str(list(DEFAULT))}
     if not told or chosen is None or made["site"] != "input":
         return None
     words: list[object] = ["cot-attn", "study"]

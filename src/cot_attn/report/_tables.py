@@ -120,8 +120,8 @@ def problems(study: Study) -> Table:
         broken = "left out: answered wrong"
         if bool(effects["baseline_correct"]):
             broken = ", ".join(map(percent, failure))
-        given = str(effects["baseline_answer"].values) if "baseline_answer" in effects else "n/a"
-        rows.append((problem.question, str(problem.answer), given, broken))
+        answered = str(effects["baseline_answer"].values) if "baseline_answer" in effects else "n/a"
+        rows.append((problem.question, str(problem.answer), answered, broken))
     return Table(
         f"{study.name}: the first {len(shown)} of {len(study.problems)} problems. Broken: by how "
         "many of the corruptions, in percent, for thoughts 0, 1, ..",

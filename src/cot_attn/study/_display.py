@@ -144,8 +144,8 @@ def models_table() -> Table:
     for name, folder in bundled_models().items():
         described = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         table.add_row(escape(name), "bundled", "", str(described["n_thoughts"]))
-    for name, known in known_checkpoints().items():
-        table.add_row(escape(name), known.family, escape(known.base), str(known.n_thoughts))
+    for name, info in known_checkpoints().items():
+        table.add_row(escape(name), info.family, escape(info.base), str(info.n_thoughts))
     return table
 
 

@@ -32,7 +32,7 @@ class Entrant:
         What its results depend on: weights, settings, and where they came from.
     """
 
-    given: str
+    name_or_path: str
     device: str
     name: str
     identity: dict[str, Any]
@@ -63,7 +63,7 @@ class Entrant:
 
     def model(self) -> ContinuousThoughtModel:
         """Return the model by its name; it is loaded unless it was at hand, and not kept here."""
-        model, self._loaded = self._loaded or load(self.given, device=self.device), None
+        model, self._loaded = self._loaded or load(self.name_or_path, device=self.device), None
         model.name = self.name
         return model
 
@@ -92,28 +92,28 @@ def line_up(
         Where a model is given twice, does not load, cannot be studied in this way, or thinks
         another number of thoughts than the others.
     """
-    places = [_place(given) for given in models]
+    places = [_place(name_or_path) for name_or_path in models]
     for index, place in enumerate(places):
         if place in places[:index]:
             other = models[places.index(place)]
             raise ValueError(f"{models[index]} is the same model as {other}. Give each once.")
     entrants: list[Entrant] = []
-    for given in reversed(models):
+    for name_or_path in reversed(models):
         for earlier in entrants:
             earlier._loaded = None
-        model = load(given, device=device)
+        model = load(name_or_path, device=device)
         check_study(model, problems, **how)
         source = model.source
         assert source is not None
         identity = {**model.provenance(), "source": source, "n_thoughts": model.n_thoughts}
-        entrants.insert(0, Entrant(given, device, model.name, identity, model))
+        entrants.insert(0, Entrant(name_or_path, device, model.name, identity, model))
     first = entrants[0]
     for entrant in entrants[1:]:
         here, there = first.identity["n_thoughts"], entrant.identity["n_thoughts"]
         if here != there:
             raise ValueError(
-                f"{first.given} thinks {here} thoughts and {entrant.given} {there}, so they cannot "
-                "stand side by side. Study each with a command of its own."
+                f"{first.name_or_path} thinks {here} thoughts and {entrant.name_or_path} {there}, so "
+                "they cannot stand side by side. Study each with a command of its own."
             )
     origins = [entrant.identity["source"]["name_or_path"] for entrant in entrants]
     names = distinct_names([entrant.name for entrant in entrants], origins)
@@ -130,7 +130,7 @@ def _written(folder: Path) -> Study | None:
         return None
 
 
-def _place(given: str) -> str:
+def _place(name_or_path: str) -> str:
     """Return what is the same for two ways of writing one model: its folder, or its hub id."""
-    path = bundled_models().get(given, Path(given).expanduser())
-    return os.path.realpath(path) if path.exists() else given
+    path = bundled_models().get(name_or_path, Path(name_or_path).expanduser())
+    return os.path.realpath(path) if path.exists() else name_or_path

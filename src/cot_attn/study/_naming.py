@@ -56,15 +56,15 @@ def distinct_names(names: Sequence[str], origins: Sequence[str]) -> list[str]:
     ['a/checkpoint', 'b/checkpoint', 'mine']
     """
     named = [_printable(name) for name in names]
-    parts = [[each for each in Path(origin).parts if each != os.sep] for origin in origins]
-    for depth in range(1, max(map(len, parts)) + 1):
+    components = [[each for each in Path(origin).parts if each != os.sep] for origin in origins]
+    for depth in range(1, max(map(len, components)) + 1):
         keys = [_key(name) for name in named]
         taken = [*keys, *map(_key, TAKEN)]
         if len(set(taken)) == len(taken):
             return named
         named = [
             _printable("/".join(end[-depth:])) if taken.count(key) > 1 else name
-            for name, key, end in zip(named, keys, parts, strict=True)
+            for name, key, end in zip(named, keys, components, strict=True)
         ]
     keys = [_key(name) for name in named]
     alike = len(set(keys) | set(TAKEN)) < len(keys) + len(TAKEN)

@@ -45,10 +45,10 @@ def compare(studies: Iterable[Study]) -> xr.Dataset:
         raise ValueError(f"The models are called {names}. Give every study another model.")
     for study in chosen[1:]:
         _check_alike(chosen[0], study)
-    parts = [_one(study, chosen[0]) for study in chosen]
+    datasets = [_one(study, chosen[0]) for study in chosen]
     by_model = pd.Index(names, name="model")
     joined = xr.concat(
-        parts, dim=by_model, join="outer", data_vars="all", coords=["depth", "baseline_correct"]
+        datasets, dim=by_model, join="outer", data_vars="all", coords=["depth", "baseline_correct"]
     )
     first = chosen[0].settings
     return joined.assign_attrs({name: first[name] for name in TREATMENT})
