@@ -26,6 +26,14 @@ def attention_by_layer(shares: Values, *, ax: Axes | None = None) -> Axes:
         head, `.sel(head=...)` first. Or a Dataset over (layer, thought) with the means.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> shares = xr.DataArray(np.full((9, 4, 6), 1 / 6), dims=("problem", "layer", "thought"))
+    >>> shares = shares.assign_coords(problem=range(9), layer=range(4), thought=range(6))
+    >>> attention_by_layer(shares).get_xlabel()
+    'thought'
     """
     shown = summary(shares, ("layer", "thought"), "shares")
     head = scalar_label(shown, "head") or "mean over heads"
@@ -45,6 +53,16 @@ def attention_by_head(shares: Values, thought: int, *, ax: Axes | None = None) -
         Which thought.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> dims = ("problem", "layer", "head", "thought")
+    >>> shares = xr.DataArray(np.full((9, 4, 2, 6), 1 / 6), dims=dims)
+    >>> labels = {"layer": range(4), "head": [0, 1], "thought": range(6)}
+    >>> shares = shares.assign_coords(problem=range(9), **labels)
+    >>> attention_by_head(shares, thought=0).get_xlabel()
+    'head'
     """
     thoughts = [int(label) for label in shares["thought"].values]
     if thought not in thoughts:

@@ -62,6 +62,16 @@ def importance_beside_attention(
     ------
     ValueError
         If the importance is not a part of a whole (a KL, say), or the thoughts differ.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> def rates(*estimate):
+    ...     values = {name: ("thought", list(estimate)) for name in ("estimate", "low", "high")}
+    ...     return xr.Dataset(values, coords={"thought": range(len(estimate))})
+    >>> ax = importance_beside_attention(rates(0.2, 0.5), rates(0.9, 0.1))
+    >>> [float(bar.get_height()) for bar in ax.patches]
+    [20.0, 50.0, 90.0, 10.0]
     """
     pair = _pair(importance, summary(shares, ("thought",), "shares"))
     broken, looked = (side.result for side in pair)

@@ -45,6 +45,14 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
         last that has a value.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> spread = {"estimate": [5.8, 2.1], "low": [5.7, 1.9], "high": [5.9, 2.4]}
+    >>> values = {name: ("layer", numbers) for name, numbers in spread.items()}
+    >>> concentration_by_layer(xr.Dataset(values, coords={"layer": [0, 1]})).get_ylabel()
+    'effective number of thoughts'
     """
     by_model = "model" in concentration.dims
     shown = summary(concentration, ("model", "layer")[not by_model :], "concentration")

@@ -38,6 +38,14 @@ def correlation_by_thought(correlation: xr.Dataset, *, ax: Axes | None = None) -
         Over (thought), from `stats.correlate(..., estimand="within_thought")` for one layer.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> found = {"estimate": [-0.1, 0.6], "low": [-0.4, 0.3], "high": [0.2, 0.8], "q": [0.7, 0.01]}
+    >>> values = {name: ("thought", numbers) for name, numbers in found.items()}
+    >>> correlation_by_thought(xr.Dataset(values, coords={"thought": [0, 1]})).get_xlabel()
+    'thought'
     """
     shown = summary(correlation, ("thought",), "correlation")
     ax = axes_or_new(ax)
@@ -75,6 +83,14 @@ def correlation_by_layer(correlation: xr.Dataset, *, ax: Axes | None = None) -> 
         gives a line for each of its labels.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> found = {"estimate": [-0.1, 0.6], "low": [-0.4, 0.3], "high": [0.2, 0.8], "q": [0.7, 0.01]}
+    >>> values = {name: ("layer", numbers) for name, numbers in found.items()}
+    >>> correlation_by_layer(xr.Dataset(values, coords={"layer": [0, 1]})).get_xlabel()
+    'layer'
     """
     further = [str(dim) for dim in correlation["estimate"].dims if dim != "layer"][:1]
     shown = summary(correlation, (*further, "layer"), "correlation")

@@ -25,6 +25,15 @@ def importance_by_corruption(importance: xr.Dataset, *, ax: Axes | None = None) 
         Over (corruption, thought), from `stats.importance(effects, by="corruption")`.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> values = {name: (("corruption", "thought"), [[0.2, 0.5], [0.1, 0.2]])
+    ...           for name in ("estimate", "low", "high")}
+    >>> rates = xr.Dataset(values, coords={"corruption": ["zero", "resample"], "thought": [0, 1]})
+    >>> [label.get_text() for label in importance_by_corruption(rates).get_yticklabels()]
+    ['zero', 'resample']
     """
     shown = summary(importance, ("corruption", "thought"), "importance")
     unit = unit_of(shown)

@@ -23,6 +23,16 @@ def recompute_against_frozen(
         Over (thought), from `stats.importance` of effects with this `downstream`.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> def rates(*estimate):
+    ...     values = {name: ("thought", list(estimate)) for name in ("estimate", "low", "high")}
+    ...     return xr.Dataset(values, coords={"thought": range(len(estimate))})
+    >>> ax = recompute_against_frozen(rates(0.9, 0.5), rates(0.25, 0.5))
+    >>> [float(bar.get_height()) for bar in ax.patches]
+    [90.0, 50.0, 25.0, 50.0]
     """
     for importance in (recompute, frozen):
         percent_only(importance)

@@ -35,6 +35,16 @@ def flow_between_thoughts(
     -------
     Array of Axes
         The attention, and its difference from the causal baseline in percentage points.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> even = np.tril(np.ones((3, 3))) / np.arange(1, 4)[:, None]
+    >>> flow = xr.DataArray(np.tile(even, (9, 1, 1)), dims=("problem", "from_thought", "thought"))
+    >>> flow = flow.assign_coords(problem=range(9), from_thought=range(3), thought=range(3))
+    >>> share, excess = flow_between_thoughts(flow)
+    >>> float(np.nanmax(np.abs(excess.collections[0].get_array().filled(np.nan))))
+    0.0
     """
     shown = summary(matrices, ("from_thought", "thought"), "matrices")
     attending, attended = shown["from_thought"].values, shown["thought"].values

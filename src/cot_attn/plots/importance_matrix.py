@@ -25,6 +25,14 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
         along the problems where it is known.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> failure = xr.DataArray([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]], dims=("problem", "thought"))
+    >>> ax = importance_by_problem(failure.assign_coords(problem=["a", "b", "c"], thought=[0, 1]))
+    >>> ax.images[0].get_array().shape  # a column a problem, a row a thought
+    (2, 3)
     """
     require_dims(failure, ("problem", "thought"), "failure")
     failures = failure.transpose("problem", "thought").dropna("problem", how="all")

@@ -62,6 +62,16 @@ def one_problem(
     ------
     ValueError
         If there is no such position, or the axes are too low for the text.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, PositionRecorder, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> with PositionRecorder(model, layers=[0]) as recorder:
+    ...     run = model.run(load_problems("toy", n=1), max_new_tokens=8)
+    >>> attention = recorder.dataset(recorder.problems[0]).sel(layer=0)
+    >>> one_problem(attention).axison
+    False
     """
     rows = as_array(attention, "attention")
     rows = rows.mean("head", keep_attrs=True) if "head" in rows.dims else rows

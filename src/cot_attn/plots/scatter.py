@@ -67,6 +67,17 @@ def attention_against_importance(
     -------
     Array of Axes
         One a layer.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> dims = ("problem", "layer", "thought")
+    >>> shares = xr.DataArray(np.random.default_rng(0).dirichlet(np.ones(6), (9, 4)), dims=dims)
+    >>> shares = shares.assign_coords(problem=range(9), layer=range(4), thought=range(6))
+    >>> failure = (shares.isel(layer=3, drop=True) > 0.2).astype(float)
+    >>> panels = attention_against_importance(shares, failure, layers=[0, 3])
+    >>> len(panels)
+    2
     """
     looked = shares.mean("head") if "head" in shares.dims else shares
     require_dims(looked, ("problem", "layer", "thought"), "shares")

@@ -29,6 +29,16 @@ class PositionRecorder(Recorder):
         Ids of the problems to record; by default every problem that is run.
     layers, heads
         Which ones; by default all. Negative numbers count from the end.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> with PositionRecorder(model, layers=[-1]) as recorder:
+    ...     run = model.run(load_problems("toy", n=2), max_new_tokens=8)
+    >>> attention = recorder.dataset(recorder.problems[0])
+    >>> attention["key_text"].values[attention["key_role"] == "thought"].tolist()[:2]
+    ['thought 0', 'thought 1']
     """
 
     def __init__(

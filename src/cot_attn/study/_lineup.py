@@ -112,8 +112,8 @@ def line_up(
         here, there = first.identity["n_thoughts"], entrant.identity["n_thoughts"]
         if here != there:
             raise ValueError(
-                f"{first.name_or_path} thinks {here} thoughts and {entrant.name_or_path} {there}, so "
-                "they cannot stand side by side. Study each with a command of its own."
+                f"{first.name_or_path} thinks {here} thoughts and {entrant.name_or_path} "
+                f"{there}, so they cannot stand side by side. Study each with a command of its own."
             )
     origins = [entrant.identity["source"]["name_or_path"] for entrant in entrants]
     names = distinct_names([entrant.name for entrant in entrants], origins)

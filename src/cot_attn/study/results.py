@@ -36,6 +36,19 @@ class Study:
         What was asked.
     settings
         How the study was made: model, checkpoint, query, seed, corruptions, versions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from cot_attn import ContinuousThoughtModel, load_problems, run_study
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> study = run_study(model, load_problems("toy", n=12), corruptions="zero")
+    >>> study.importance["estimate"].dims, study.shares.dims
+    (('thought',), ('problem', 'layer', 'thought'))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = Study.load(study.save(f"{folder}/study"))
+    >>> again.importance.identical(study.importance)
+    True
     """
 
     attention: xr.Dataset
