@@ -4,12 +4,15 @@ import json
 import re
 import shlex
 import shutil
+from collections import Counter
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +26,8 @@ from cot_attn.data import Problem, load_problems
 from cot_attn.interventions import GaussianNoise, Resample, Scale, Zero
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.report import _drawing, page
+from cot_attn.report.catalogue import CATALOGUE
+from cot_attn.report.figure import Figure, Results
 from cot_attn.study import Study, run_study
 from cot_attn.study._display import study_tables
 from cot_attn.study._export import write_summary
@@ -210,6 +215,34 @@ def test_checks_come_first_and_what_failed_before_what_passed(text: str, study: 
         status for status in ("fail", "warn", "pass") if status in places
     ]
     assert section.index("<details>") < places["pass"]
+
+
+def test_each_figure_is_drawn_once_for_page_and_files_and_few_are_open(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: Counter[str] = Counter()
+    most_open = 0
+
+    def counting(figure: Figure) -> Figure:
+        def draw(results: Results, **place: Any) -> Any:
+            nonlocal most_open
+            drawn[figure.file(results)] += 1
+            axes = figure.draw(results, **place)
+            most_open = max(most_open, len(plt.get_fignums()))
+            return axes
+
+        return replace(figure, draw=draw)
+
+    few = {"importance_by_thought", "attention_against_importance", "correlation_by_thought"}
+    chosen = [counting(figure) for figure in CATALOGUE if figure.name in few]
+    monkeypatch.setattr(page, "figures", lambda *places: chosen)
+    plt.close("all")
+    report.write_report([study], tmp_path, formats=["svg"])
+    assert drawn.pop("attention_against_importance") == 2  # for a phone too
+    assert set(drawn.values()) == {1}
+    assert {f"{name}.svg" for name in drawn} <= {file.name for file in tmp_path.rglob("*.svg")}
+    assert most_open == 2
+    assert not plt.get_fignums()
 
 
 def test_tables_and_problems_lie_beside_the_page(study: Study, tmp_path: Path) -> None:

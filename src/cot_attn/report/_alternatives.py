@@ -110,10 +110,11 @@ def frozen(results: Results) -> str:
 def flow(results: Results) -> str:
     """Say which share of each thought's attention each thought gets."""
     study, layer = results.study, results.layer
-    means = stats.mean_over_problems(stats.flow(study.attention).sel(layer=layer).mean("head"))
+    matrices = stats.flow(study.attention).sel(layer=layer).mean("head")
+    means = stats.mean_over_problems(matrices)["estimate"]
     phrases = [
-        f"Thought {thought} attends to: {_by_thought(here['estimate'].dropna('thought'))}."
-        for thought, here in each(means, "from_thought")
+        f"Thought {i} attends to: {_by_thought(means.sel(from_thought=i, thought=slice(i)))}."
+        for i in means["from_thought"].values
     ]
     return f"{study.name}, layer {layer}, percent. {' '.join(phrases)}"
 

@@ -28,8 +28,8 @@ class Study:
     Attributes
     ----------
     attention
-        The record of attention, `attention(problem, layer, head, query, key)`; see
-        `cot_attn.study._packing` for its precision.
+        The record of attention, `attention(problem, layer, head, query, key)`, to a relative
+        precision of 2**-14.
     effects
         What corrupting each thought did, over (problem, thought, corruption).
     problems
