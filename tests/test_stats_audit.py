@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from cot_attn.stats import Check, audit, audit_arrays, correlate
-from cot_attn.stats.audit import attention_is_not_one_over_length
+from cot_attn.stats._audit.tables import attention_is_not_one_over_length
 
 # "GPT-2 Attention Analysis Visualizations & Cross-Layer Comparison", 2025-10-25, in percent.
 GPT2 = {

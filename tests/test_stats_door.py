@@ -9,15 +9,15 @@ import xarray as xr
 
 from cot_attn.stats import (
     concentration,
-    concentration_of,
+    concentration_per_problem,
     contrasts,
     correlate,
     correlation_differences,
     evolution,
     fitted_line,
     importance,
+    importance_concentration,
     mean_over_problems,
-    profile_concentration,
     specialisation,
     trend,
     worst_thought,
@@ -51,9 +51,9 @@ EVERY: dict[str, Callable[..., object]] = {
     "contrasts": lambda **more: contrasts(F, **more),
     "mean_over_problems": lambda **more: mean_over_problems(A, **more),
     "concentration": lambda **more: concentration(A, **more),
-    "profile_concentration": lambda **more: profile_concentration(F, **more),
+    "importance_concentration": lambda **more: importance_concentration(F, **more),
     "evolution": lambda **more: evolution(layered(A), **more),
-    "trend": lambda **more: trend(concentration_of(layered(A)), **more),
+    "trend": lambda **more: trend(concentration_per_problem(layered(A)), **more),
     "specialisation": lambda **more: specialisation(A, **more),
     "correlation_differences": lambda **more: correlation_differences(*MODELS, **more),
     "fitted_line": lambda **more: fitted_line(layered(A), F, **more),
@@ -79,7 +79,7 @@ def test_too_few_resamples_are_refused(name: str) -> None:
     [
         mean_over_problems,
         concentration,
-        profile_concentration,
+        importance_concentration,
         contrasts,
         specialisation,
         lambda values: importance(values.to_dataset(name="failed")),
@@ -133,7 +133,7 @@ def test_one_failure_has_a_correlation_but_no_interval(estimand: str, method: st
 def test_a_profile_of_one_failure_has_no_interval_and_says_why() -> None:
     once = F * 0
     once[3, 2] = 1.0
-    found = profile_concentration(once)
+    found = importance_concentration(once)
     assert found.low.isnull().all()
     assert set(found.reason.values) == {"no interval: without one of the problems all values are 0"}
 
@@ -167,14 +167,14 @@ def test_even_attention_has_no_preference_and_no_trend() -> None:
     noise = 1 + 1e-8 * np.random.default_rng(0).normal(size=(N_PROBLEMS, 3, N_THOUGHTS))
     even = layered(A * 0 + 1 / N_THOUGHTS) * noise
     np.testing.assert_allclose(specialisation(even).certainty, 1 / N_THOUGHTS, atol=1e-9)
-    for found in (evolution(even), trend(concentration_of(even))):
+    for found in (evolution(even), trend(concentration_per_problem(even))):
         assert found.p.isnull().all()
         assert set(found.reason.values.ravel()) == {"the difference is the same in all problems"}
 
 
 def test_a_quantity_that_is_zero_or_one_in_every_layer_has_no_trend_either() -> None:
     alone = layered(xr.zeros_like(A).where(A.thought > 0, 1.0))
-    assert trend(concentration_of(alone)).p.isnull().all()
+    assert trend(concentration_per_problem(alone)).p.isnull().all()
 
 
 def test_a_trend_over_names_and_a_contrast_of_problems_are_refused() -> None:

@@ -14,15 +14,17 @@ costs no more than the estimate itself.
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 from scipy.stats import rankdata
+
+from cot_attn.stats._labelled.layout import Values
 
 Estimand = Literal["pooled", "between_thoughts", "within_problem", "within_thought"]
 Method = Literal["pearson", "spearman"]
 ESTIMANDS: tuple[Estimand, ...] = get_args(Estimand)
 METHODS: tuple[Method, ...] = get_args(Method)
 
-Values = Float[np.ndarray, "problem thought #series"]  # failure has one series, for all
 Means = Float[np.ndarray, "sample thought _"]
 Correlations = Float[np.ndarray, "sample thought_or_one series"]
 
@@ -46,7 +48,12 @@ def prepare(values: Values, estimand: Estimand, method: Method) -> Values:
     if axes == (0,):
         ranks: Values = rankdata(rounded, axis=0)
     else:
-        ranks = rankdata(rounded.reshape(-1, values.shape[2]), axis=0).reshape(values.shape)
+        points = rearrange(rounded, "problem thought series -> (problem thought) series")
+        ranks = rearrange(
+            rankdata(points, axis=0),
+            "(problem thought) series -> problem thought series",
+            problem=len(values),
+        )
     ranks -= ranks.mean(axis=axes, keepdims=True)
     return ranks
 
