@@ -13,12 +13,20 @@ from .concentration import concentration_per_problem as concentration_per_proble
 from .concentration import importance_concentration as importance_concentration
 from .contrasts import contrasts as contrasts
 from .correlate import correlate as correlate
+from .divergence import cosine_similarity as cosine_similarity
+from .divergence import js_divergence as js_divergence
+from .divergence import kl_divergence as kl_divergence
+from .divergence import l2_distance as l2_distance
+from .divergence import total_variation as total_variation
 from .evolution import evolution as evolution
 from .evolution import trend as trend
 from .flow import causal_baseline as causal_baseline
 from .flow import flow as flow
 from .flow import hub_scores as hub_scores
 from .flow import path_scores as path_scores
+from .geometry import effective_rank as effective_rank
+from .geometry import norms as norms
+from .geometry import successive_cosine as successive_cosine
 from .importance import importance as importance
 from .importance import worst_thought as worst_thought
 from .line import fitted_line as fitted_line
@@ -45,6 +53,8 @@ __all__ = [
     "contrasts",
     "correlate",
     "correlation_differences",
+    "cosine_similarity",
+    "effective_rank",
     "evolution",
     "fitted_line",
     "flow",
@@ -53,12 +63,18 @@ __all__ = [
     "importance",
     "importance_concentration",
     "join_by_label",
+    "js_divergence",
+    "kl_divergence",
+    "l2_distance",
     "mean_over_problems",
+    "norms",
     "path_scores",
     "run_checks",
     "sequence_attention",
     "share",
     "specialisation",
+    "successive_cosine",
+    "total_variation",
     "trend",
     "worst_thought",
 ]
