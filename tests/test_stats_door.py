@@ -17,6 +17,7 @@ from cot_attn.stats import (
     fitted_line,
     importance,
     importance_concentration,
+    join_by_label,
     mean_over_problems,
     specialisation,
     trend,
@@ -97,6 +98,29 @@ def test_ids_that_look_alike_but_are_of_another_type_are_told_apart() -> None:
     texts = A.assign_coords(problem=[str(i) for i in range(N_PROBLEMS)])
     with pytest.raises(ValueError, match="str and int64: give both the same type"):
         correlate(texts, numbers)
+
+
+def test_thoughts_that_differ_are_not_advised_a_join_that_would_not_help() -> None:
+    fewer = F.isel(thought=[0, 1, 2])
+    for join in ("exact", "inner"):
+        with pytest.raises(ValueError, match=r"2 only in attention \(3, 4\)") as error:
+            correlate(A, fewer, join=join)
+        assert "inner" not in str(error.value)
+        assert ".sel(thought=[...])" in str(error.value)
+    with pytest.raises(ValueError, match=r"0 only in attention , 2 only in failure \(3, 4\)"):
+        correlate(A.isel(thought=[0, 1, 2]), F)
+
+
+def test_problems_that_differ_on_either_side_are_counted_and_the_first_three_are_named() -> None:
+    ours, theirs = A.isel(problem=slice(5, None)), F.isel(problem=slice(None, -1))
+    told = r"5 only in failure \(p0, p1, p2, \.\.\.\)\. Pass join='inner'"
+    with pytest.raises(ValueError, match=rf"1 only in attention \(p39\), {told}"):
+        correlate(ours, theirs)
+    assert int(correlate(ours, theirs, join="inner", n_resamples=99).n_problems) == 34
+    with pytest.raises(ValueError, match="no problem in common"):
+        correlate(A[:20], F[20:], join="inner")
+    with pytest.raises(ValueError, match=r"join='outer' is not known.*\['exact', 'inner'\]"):
+        unwrap(join_by_label)(A, F, join="outer")
 
 
 def test_whole_numbers_booleans_and_single_precision_are_the_same_numbers() -> None:

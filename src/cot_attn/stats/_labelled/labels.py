@@ -11,7 +11,21 @@ JOINS: tuple[Join, ...] = get_args(Join)
 
 
 def as_array(data: xr.DataArray | xr.Dataset, name: str) -> xr.DataArray:
-    """Take the named variable out of a data set; an array is handed back as it is."""
+    """Take the named variable out of a data set; an array is handed back as it is.
+
+    Raises
+    ------
+    KeyError
+        If the data set has no such variable.
+    TypeError
+        If it is neither.
+
+    Examples
+    --------
+    >>> effects = xr.Dataset({"failed": ("problem", [1.0, 0.0])})
+    >>> as_array(effects, "failed").values
+    array([1., 0.])
+    """
     if isinstance(data, xr.DataArray):
         return data
     if isinstance(data, xr.Dataset):
@@ -72,14 +86,16 @@ def join_by_label(
         only_ours, only_theirs = ours.difference(theirs), theirs.difference(ours)
         differ = len(only_ours) > 0 or len(only_theirs) > 0
         if differ and not (join == "inner" and dim == "problem"):
-            advice = "Pass join='inner' to use those that both have." if dim == "problem" else ""
+            advice = f"Select those that both have: .sel({dim}=[...])."
+            if dim == "problem":
+                advice = "Pass join='inner' to use those that both have."
             if set(map(str, ours)) & set(map(str, only_theirs)):
                 kinds = f"{type(ours[0]).__name__} and {type(theirs[0]).__name__}"
                 advice = f"Some look alike, but are {kinds}: give both the same type."
             raise ValueError(
                 f"{names[0]} and {names[1]} do not have the same labels along {dim!r}: "
                 f"{len(only_ours)} only in {names[0]} {first_few(only_ours)}, "
-                f"{len(only_theirs)} only in {names[1]} {first_few(only_theirs)}. {advice}".strip()
+                f"{len(only_theirs)} only in {names[1]} {first_few(only_theirs)}. {advice}"
             )
         keep = [label for label in ours if label in theirs] if differ else list(ours)
         if not keep:
