@@ -8,18 +8,22 @@ import pytest
 import xarray as xr
 
 from cot_attn.stats import (
+    at_relative_depth,
     concentration,
     concentration_per_problem,
     contrasts,
     correlate,
     correlation_differences,
+    effective_rank,
     evolution,
     fitted_line,
     importance,
     importance_concentration,
     join_by_label,
     mean_over_problems,
+    norms,
     specialisation,
+    successive_cosine,
     trend,
     worst_thought,
 )
@@ -117,6 +121,8 @@ def test_problems_that_differ_on_either_side_are_counted_and_the_first_three_are
     with pytest.raises(ValueError, match=rf"1 only in attention \(p39\), {told}"):
         correlate(ours, theirs)
     assert int(correlate(ours, theirs, join="inner", n_resamples=99).n_problems) == 34
+    with pytest.raises(ValueError, match=r"3 only in failure \(p0, p1, p2\)\. Pass"):
+        correlate(A.isel(problem=slice(3, None)), F)
     with pytest.raises(ValueError, match="no problem in common"):
         correlate(A[:20], F[20:], join="inner")
     with pytest.raises(ValueError, match=r"join='outer' is not known.*\['exact', 'inner'\]"):
@@ -221,3 +227,37 @@ def test_what_is_no_labelled_array_is_told_what_is() -> None:
         unwrap(correlate)(A.values, F.values)
     with pytest.raises(ValueError, match=r"needs the dimensions.*'example'.*rename"):
         correlate(A.rename(problem="example"), F)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        concentration,
+        concentration_per_problem,
+        evolution,
+        importance_concentration,
+        mean_over_problems,
+        specialisation,
+        trend,
+        norms,
+        successive_cosine,
+        effective_rank,
+        at_relative_depth,
+        lambda values: unwrap(correlation_differences)(values, values),
+        lambda values: unwrap(fitted_line)(values, values),
+    ],
+)
+def test_every_function_says_what_it_takes_and_how_to_make_one(
+    function: Callable[..., object],
+) -> None:
+    with pytest.raises(
+        TypeError, match=r"must be an xarray DataArray over \(.*got list\. \w+"
+    ) as it:
+        unwrap(function)([0.2, 0.8])
+    assert str(it.value).startswith(("values", "shares", "states", "attention"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("estimand", "between"), ("method", "kendall")])
+def test_models_are_compared_by_a_correlation_that_there_is(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name}='{value}' is not known. Choose one of"):
+        unwrap(correlation_differences)(*MODELS, **{name: value})

@@ -174,12 +174,14 @@ def _reciprocals_without_each(
     / (n - 1), which changes the sums by what is in row i.
     """
     n = len(gram)
-    own = np.diag(gram)
+    squared_lengths = np.diag(gram)
     row = (gram**2).sum(axis=1)
-    trace = own.sum() - own - own / (n - 1)
-    squares = (gram**2).sum() - 2 * row + own**2 - 2 * (row - own**2) / (n - 1)
-    squares += (own / (n - 1)) ** 2
-    varies = trace > NEGLIGIBLE**2 * own.sum()
+    trace = squared_lengths.sum() - squared_lengths - squared_lengths / (n - 1)
+    squares = (
+        (gram**2).sum() - 2 * row + squared_lengths**2 - 2 * (row - squared_lengths**2) / (n - 1)
+    )
+    squares += (squared_lengths / (n - 1)) ** 2
+    varies = trace > NEGLIGIBLE**2 * squared_lengths.sum()
     nothing = np.full(n, np.nan)
     reciprocals: np.ndarray = np.divide(squares, trace**2, out=nothing, where=varies)
     return reciprocals

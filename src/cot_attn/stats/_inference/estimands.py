@@ -115,10 +115,10 @@ def correlations(moments: Moments, estimand: Estimand, method: Method) -> Correl
     if estimand == "pooled" or (estimand == "within_problem" and method == "spearman"):
         # One mean over all points. (The ranks of double-centred values are pooled.)
         a, f = a.mean(axis=1, keepdims=True), f.mean(axis=1, keepdims=True)
-    parts = moments.af - a * f, moments.aa - a**2, moments.ff - f**2
+    terms = moments.af - a * f, moments.aa - a**2, moments.ff - f**2
     if estimand == "within_thought":
-        return _ratio(*parts)
-    return _ratio(*(part.mean(axis=1, keepdims=True) for part in parts))
+        return _ratio(*terms)
+    return _ratio(*(term.mean(axis=1, keepdims=True) for term in terms))
 
 
 def centred_profile(means: Means, method: Method) -> Means:
