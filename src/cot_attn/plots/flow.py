@@ -10,7 +10,7 @@ from cot_attn.plots.colours import DIFFERENCES, SHARES
 from cot_attn.plots.headings import heading
 from cot_attn.plots.heatmap import draw_heatmap, write_cells
 from cot_attn.plots.summaries import Values, model_of, n_of, scalar_label, summary
-from cot_attn.stats.flow import causal_baseline
+from cot_attn.stats import causal_baseline
 
 
 @style()

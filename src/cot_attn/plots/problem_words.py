@@ -17,7 +17,7 @@ from cot_attn.plots.heatmap import DARK, LIGHTNESS, add_scale
 from cot_attn.plots.summaries import model_of, require_dims, scalar_label
 from cot_attn.plots.text import text_width
 from cot_attn.plots.units import short
-from cot_attn.stats.labels import as_array
+from cot_attn.stats import as_array
 
 SIZE = 6.5  # points: the words
 LINE = 12.5  # points from one line of words to the next

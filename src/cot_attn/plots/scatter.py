@@ -22,7 +22,7 @@ from cot_attn.plots.headings import (
 from cot_attn.plots.layers import chosen_layers
 from cot_attn.plots.summaries import model_of, require_dims
 from cot_attn.plots.units import p_value, signed
-from cot_attn.stats.labels import join_by_label
+from cot_attn.stats import join_by_label
 
 JITTER = 0.22  # of the distance between two possible outcomes
 MOST_JITTER = 8.0  # percentage points

@@ -13,7 +13,7 @@ import xarray as xr
 from cot_attn import report, stats
 from cot_attn.data.problem import Problem
 from cot_attn.plots.layers import early_middle_last
-from cot_attn.stats.estimands import Estimand
+from cot_attn.stats import Estimand
 from cot_attn.study.checksums import damaged
 from cot_attn.study.consistency import inconsistency
 from cot_attn.study.figures import draw, study_figures

@@ -14,15 +14,17 @@ costs no more than the estimate itself.
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 from scipy.stats import rankdata
+
+from cot_attn.stats._labelled.layout import Values
 
 Estimand = Literal["pooled", "between_thoughts", "within_problem", "within_thought"]
 Method = Literal["pearson", "spearman"]
 ESTIMANDS: tuple[Estimand, ...] = get_args(Estimand)
 METHODS: tuple[Method, ...] = get_args(Method)
 
-Values = Float[np.ndarray, "problem thought #series"]  # failure has one series, for all
 Means = Float[np.ndarray, "sample thought _"]
 Correlations = Float[np.ndarray, "sample thought_or_one series"]
 
@@ -46,7 +48,12 @@ def prepare(values: Values, estimand: Estimand, method: Method) -> Values:
     if axes == (0,):
         ranks: Values = rankdata(rounded, axis=0)
     else:
-        ranks = rankdata(rounded.reshape(-1, values.shape[2]), axis=0).reshape(values.shape)
+        points = rearrange(rounded, "problem thought series -> (problem thought) series")
+        ranks = rearrange(
+            rankdata(points, axis=0),
+            "(problem thought) series -> problem thought series",
+            problem=len(values),
+        )
     ranks -= ranks.mean(axis=axes, keepdims=True)
     return ranks
 
@@ -108,10 +115,10 @@ def correlations(moments: Moments, estimand: Estimand, method: Method) -> Correl
     if estimand == "pooled" or (estimand == "within_problem" and method == "spearman"):
         # One mean over all points. (The ranks of double-centred values are pooled.)
         a, f = a.mean(axis=1, keepdims=True), f.mean(axis=1, keepdims=True)
-    parts = moments.af - a * f, moments.aa - a**2, moments.ff - f**2
+    terms = moments.af - a * f, moments.aa - a**2, moments.ff - f**2
     if estimand == "within_thought":
-        return _ratio(*parts)
-    return _ratio(*(part.mean(axis=1, keepdims=True) for part in parts))
+        return _ratio(*terms)
+    return _ratio(*(term.mean(axis=1, keepdims=True) for term in terms))
 
 
 def centred_profile(means: Means, method: Method) -> Means:

@@ -4,9 +4,10 @@ import math
 from itertools import permutations
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float, Int
 
-from cot_attn.stats.estimands import NEGLIGIBLE
+from cot_attn.stats._inference.estimands import NEGLIGIBLE
 
 Weights = Float[np.ndarray, "resample problem"]
 Orders = Int[np.ndarray, "resample _"]
@@ -40,8 +41,8 @@ def how_often_largest(
     slack = NEGLIGIBLE * np.abs(means).max()
     largest = means >= means.max(axis=1, keepdims=True) - slack
     won = np.take_along_axis(largest, picked[None, None], axis=1)[:, 0]
-    part: np.ndarray = (won / largest.sum(axis=1)).mean(axis=0)
-    return part
+    frequency: np.ndarray = (won / largest.sum(axis=1)).mean(axis=0)
+    return frequency
 
 
 def random_orders(n_items: int, n_orders: int, seed: int) -> Orders:
@@ -58,7 +59,7 @@ def all_orders(n_items: int) -> Orders:
     >>> all_orders(3).shape
     (6, 3)
     """
-    return np.array(list(permutations(range(n_items))), dtype=np.int64).reshape(-1, n_items)
+    return np.array(list(permutations(range(n_items))), dtype=np.int64)
 
 
 def can_list_orders(n_items: int) -> bool:
@@ -72,7 +73,7 @@ def canonical_order(*arrays: Float[np.ndarray, "item ..."]) -> Int[np.ndarray, "
     Resamples are drawn for the items in this order. So neither the order in which problems,
     thoughts or layers are given nor their names change a result.
     """
-    flat = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays]
+    flat = [rearrange(array, "item ... -> item (...)") for array in arrays]
     ordered = np.concatenate([np.sort(rows, axis=1) for rows in flat], axis=1)
     in_order: np.ndarray = np.lexsort(ordered.T[::-1])
     if (ordered[in_order][1:] != ordered[in_order][:-1]).any(axis=1).all():

@@ -4,20 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Bool, Float
 
-from cot_attn.stats.estimands import (
+from cot_attn.stats._inference.estimands import (
     Estimand,
     Method,
-    Values,
     correlations,
     leave_one_out_moments,
     observed_moments,
     prepare,
     varies,
 )
-from cot_attn.stats.intervals import leave_one_out_interval
-from cot_attn.stats.permutation import p_values
+from cot_attn.stats._inference.intervals import leave_one_out_interval
+from cot_attn.stats._inference.permutation import p_values
+from cot_attn.stats._labelled.layout import Values
 
 SERIES_AT_ONCE = 256  # layers × heads whose leave-one-out means are held in memory at a time
 FEWEST_PROBLEMS = 4
@@ -30,8 +31,8 @@ Figures = Float[np.ndarray, "thought_or_one series"]
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of two arrays."""
+class CorrelationSpec:
+    """Which correlation of two arrays, and with what interval and test."""
 
     estimand: Estimand
     method: Method
@@ -41,8 +42,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The figures, NaN where `reason` says why; each (thought or 1, series)."""
+class CorrelationResult:
+    """Estimate, interval and p, NaN where `reason` says why; each (thought or 1, series)."""
 
     estimate: Figures
     low: Figures
@@ -51,23 +52,29 @@ class Answer:
     reason: np.ndarray
 
 
-def answer(attention: Values, failure: Values, question: Question) -> Answer:
-    """Correlate complete arrays: (problem, thought, series) and (problem, thought, 1)."""
+def correlate_complete(
+    attention: Values, failure: Values, spec: CorrelationSpec
+) -> CorrelationResult:
+    """Correlate arrays without missing values: (problem, thought, series) and (..., 1)."""
     n_problems, n_thoughts, n_series = attention.shape
-    n_rows = n_thoughts if question.estimand == "within_thought" else 1
+    n_rows = n_thoughts if spec.estimand == "within_thought" else 1
     nothing = np.full((n_rows, n_series), np.nan)
-    refusal = _why_not(n_problems, n_thoughts, question.estimand)
+    refusal = _why_not(n_problems, n_thoughts, spec.estimand)
     if refusal:
         no_reasons = np.full(nothing.shape, refusal, dtype=REASON_DTYPE)
-        return Answer(nothing, nothing, nothing, nothing, no_reasons)
+        return CorrelationResult(nothing, nothing, nothing, nothing, no_reasons)
     blocks = [
-        _answer_block(attention[:, :, start : start + SERIES_AT_ONCE], failure, question)
+        _correlate_block(attention[:, :, start : start + SERIES_AT_ONCE], failure, spec)
         for start in range(0, n_series, SERIES_AT_ONCE)
     ]
     names = ("estimate", "low", "high", "p", "reason")
     if not blocks:
-        return Answer(nothing, nothing, nothing, nothing, np.full((n_rows, 0), "", REASON_DTYPE))
-    return Answer(*(np.concatenate([getattr(b, name) for b in blocks], axis=1) for name in names))
+        return CorrelationResult(
+            nothing, nothing, nothing, nothing, np.full((n_rows, 0), "", REASON_DTYPE)
+        )
+    return CorrelationResult(
+        *(np.concatenate([getattr(b, name) for b in blocks], axis=1) for name in names)
+    )
 
 
 def _why_not(n_problems: int, n_thoughts: int, estimand: Estimand) -> str:
@@ -79,19 +86,21 @@ def _why_not(n_problems: int, n_thoughts: int, estimand: Estimand) -> str:
     return ""
 
 
-def _answer_block(attention: Values, failure: Values, question: Question) -> Answer:
-    estimand, method = question.estimand, question.method
+def _correlate_block(
+    attention: Values, failure: Values, spec: CorrelationSpec
+) -> CorrelationResult:
+    estimand, method = spec.estimand, spec.method
     a, f = prepare(attention, estimand, method), prepare(failure, estimand, method)
     estimate = correlations(observed_moments(a, f), estimand, method)[0]
     left_out = correlations(leave_one_out_moments(a, f), estimand, method)
-    low, high = leave_one_out_interval(_fisher(estimate), _fisher(left_out), question.confidence)
+    low, high = leave_one_out_interval(_fisher(estimate), _fisher(left_out), spec.confidence)
     p = p_values(
         attention,
         failure,
         estimand,
         method,
-        n_resamples=question.n_resamples,
-        seed=question.seed,
+        n_resamples=spec.n_resamples,
+        seed=spec.seed,
     )
     reason = np.full(estimate.shape, "", dtype=REASON_DTYPE)
     reason[~np.isfinite(low)] = NOTHING_VARIES
@@ -104,7 +113,7 @@ def _answer_block(attention: Values, failure: Values, question: Question) -> Ans
         estimate, low, high, p = (np.where(constant, np.nan, x) for x in (estimate, low, high, p))
         where = {"within_problem": " within problems", "between_thoughts": " between thoughts"}
         reason[constant] = f"{name} does not vary{where.get(estimand, '')}"
-    return Answer(estimate, np.tanh(low), np.tanh(high), p, reason)
+    return CorrelationResult(estimate, np.tanh(low), np.tanh(high), p, reason)
 
 
 def doubts(
@@ -134,9 +143,10 @@ def _fisher(correlation: np.ndarray) -> np.ndarray:
 
 def _largest_tie(values: Values) -> Float[np.ndarray, " series"]:
     """Give the part of the points that share the commonest value."""
-    columns = values.reshape(-1, values.shape[2]).T
+    columns = rearrange(values, "problem thought series -> series (problem thought)")
     commonest = [np.unique(column, return_counts=True)[1].max() for column in columns]
-    return np.array(commonest) / columns.shape[1]
+    frequency: np.ndarray = np.array(commonest) / columns.shape[1]
+    return frequency
 
 
 def profile_is_clear(values: Values) -> Bool[np.ndarray, " series"]:

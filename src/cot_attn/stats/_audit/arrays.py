@@ -6,59 +6,28 @@ import numpy as np
 import xarray as xr
 from scipy.stats import pearsonr
 
-from cot_attn.stats.audit import layers_differ, textbook_p
-from cot_attn.stats.check import Check
+from cot_attn.stats._audit.tables import layers_differ, textbook_p
+from cot_attn.stats._checks.check import Check
+from cot_attn.stats._labelled.labels import join_by_label
+from cot_attn.stats._labelled.layout import as_values, complete_problems, other_dims
 from cot_attn.stats.correlate import correlate
-from cot_attn.stats.labels import as_values, join_by_label, require_dims
 
 FEWEST_THOUGHTS = 4  # three points often lie on a line by chance
 UNEVEN = 0.1  # how far off the line a reciprocal may be, as a part of the step
 NEARLY_ALL = 0.9
 
 
-def audit_arrays(
-    attention: xr.DataArray, failure: xr.DataArray, reference: xr.DataArray | None = None
-) -> tuple[Check, ...]:
-    """Look for known mistakes in attention and failure by problem and thought.
-
-    Parameters
-    ----------
-    attention
-        (problem, thought[, layer]), fractions of the sequence or of the thoughts. With a coordinate
-        `question_length`, attention is compared with 1/length problem by problem.
-    failure
-        (problem, thought).
-    reference
-        Attention of the same thoughts recorded in a way that is trusted.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one of them is no such array.
-    """
-    named = {"attention": attention, "failure": failure}
-    if reference is not None:
-        named["reference"] = reference
-    for name, array in named.items():
-        if not isinstance(array, xr.DataArray):
-            raise TypeError(
-                f"{name} must be an xarray DataArray over (problem, thought), got "
-                f"{type(array).__name__}. Label it: xr.DataArray(values, coords, dims)."
-            )
-        require_dims(array, ("problem", "thought"), f"The audit of {name}")
-    return tuple(_audit_arrays(attention, failure, reference))
-
-
-def _audit_arrays(
+def array_checks(
     attention: xr.DataArray, failure: xr.DataArray, reference: xr.DataArray | None
 ) -> Iterator[Check]:
+    """Run every check that applies to arrays from elsewhere."""
     yield samples_match(attention, failure)
     try:
         attention, failure = join_by_label(attention, failure, join="inner")
     except ValueError:
         return  # nothing in common, or no labels: said already
     if "layer" in attention.dims:
-        means = attention.mean([d for d in attention.dims if d not in ("thought", "layer")])
+        means = attention.mean(other_dims(attention, "thought", "layer"))
         labels = means["layer"].values.tolist()
         by_layer = means.transpose("layer", "thought").values.tolist()
         yield layers_differ(dict(zip(labels, by_layer, strict=True)))
@@ -96,7 +65,7 @@ def attention_does_not_step_evenly(attention: xr.DataArray) -> Check:
     """
     name = "Attention does not step evenly"
     values = as_values(attention)
-    usable = np.isfinite(values).all(axis=(1, 2)) & (values > 0).all(axis=(1, 2))
+    usable = complete_problems(values) & (values > 0).all(axis=(1, 2))
     if not usable.any():
         return Check(name, "warn", "there is no problem in which all thoughts get attention.")
     reciprocals = 1 / values[usable]
@@ -104,14 +73,14 @@ def attention_does_not_step_evenly(attention: xr.DataArray) -> Check:
     slope = (index * reciprocals).sum(axis=1) / (index**2).sum()
     line = reciprocals.mean(axis=1, keepdims=True) + index * slope[:, None]
     evenly = np.abs(reciprocals - line).max(axis=1) <= UNEVEN * slope
-    part = float(evenly.mean(axis=0).max())
-    if part < NEARLY_ALL:
-        return Check(name, "pass", f"in {part:.0%} of the problems at most the reciprocals do.")
+    fraction = float(evenly.mean(axis=0).max())
+    if fraction < NEARLY_ALL:
+        return Check(name, "pass", f"in {fraction:.0%} of the problems at most the reciprocals do.")
     return Check(
         name,
         "fail",
-        f"in {part:.0%} of the problems the reciprocals of attention step evenly from thought to "
-        "thought: these are means of softmax rows, 1/length, and say nothing of attention.",
+        f"in {fraction:.0%} of the problems the reciprocals of attention step evenly from thought "
+        "to thought: these are means of softmax rows, 1/length, and say nothing of attention.",
     )
 
 
@@ -124,6 +93,8 @@ def attention_does_not_follow_length(attention: xr.DataArray) -> Check:
     values, length = values[usable], length[usable]
     if len(length) < 4 or np.ptp(length) == 0:
         return Check(name, "warn", "there are too few problems, or lengths, to see it.")
+    if (np.ptp(values, axis=0) == 0).any():
+        return Check(name, "pass", "in some thought it is the same whatever the length.")
     related = [pearsonr(1 / values[:, t], length).statistic for t in range(values.shape[1])]
     least = float(np.min(related))
     if least > 0.99:
@@ -140,14 +111,14 @@ def roles_are_not_shifted(attention: xr.DataArray, reference: xr.DataArray) -> C
     """Look whether thought i here is thought i+1 (or i-1) of a reference."""
     name = "Roles are not shifted"
     # What only one of them has, heads say, is averaged.
-    one = attention.mean([dim for dim in attention.dims if dim not in reference.dims])
-    other = reference.mean([dim for dim in reference.dims if dim not in attention.dims])
+    one = attention.mean(other_dims(attention, *reference.dims))
+    other = reference.mean(other_dims(reference, *attention.dims))
     try:
         ours, theirs = join_by_label(one, other, join="inner", names=("attention", "reference"))
     except ValueError as error:
         return Check(name, "warn", f"the two cannot be laid over each other. {error}")
     a, b = as_values(ours), as_values(theirs.transpose(*ours.dims))
-    complete = np.isfinite(a).all(axis=(1, 2)) & np.isfinite(b).all(axis=(1, 2))
+    complete = complete_problems(a, b)
     a, b = a[complete], b[complete]
     if len(a) == 0 or a.shape[1] < 3:
         return Check(name, "warn", "there are too few problems, or thoughts, to see it.")
@@ -168,8 +139,7 @@ def roles_are_not_shifted(attention: xr.DataArray, reference: xr.DataArray) -> C
 def pooled_p_recomputed(attention: xr.DataArray, failure: xr.DataArray) -> Check:
     """Set the textbook p of a pooled correlation beside tests that know what a problem is."""
     name = "The pooled p, recomputed"
-    rest = [dim for dim in attention.dims if dim not in ("problem", "thought")]
-    averaged = attention.mean(rest)
+    averaged = attention.mean(other_dims(attention, "problem", "thought"))
     pooled = correlate(averaged, failure, "pooled")
     within = correlate(averaged, failure, "within_problem")
     r = float(pooled.estimate)

@@ -24,13 +24,13 @@ def for_each_group(groups: xr.DataArray, compute: Callable[[Mask], xr.Dataset]) 
     xr.Dataset
         The groups' results along a new first dimension that bears the coordinate's name.
     """
-    known = np.asarray(groups.notnull().values, dtype=bool)
-    labels = np.unique(groups.values[known])
+    has_group = np.asarray(groups.notnull().values, dtype=bool)
+    labels = np.unique(groups.values[has_group])
     if len(labels) == 0:
         raise ValueError(
             f"No problem has a known {groups.name!r}, so there is nothing to group by."
         )
-    parts: list[xr.Dataset] = [compute(groups.values == label) for label in labels]
+    results = [compute(groups.values == label) for label in labels]
     name = str(groups.name)
-    result: xr.Dataset = xr.concat(parts, dim=xr.DataArray(labels, dims=name, name=name))
-    return result
+    beside: xr.Dataset = xr.concat(results, dim=xr.DataArray(labels, dims=name, name=name))
+    return beside

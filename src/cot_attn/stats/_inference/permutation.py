@@ -15,16 +15,18 @@ Every statistic is a sum of products, so that many shuffles of many series are a
 """
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Bool, Float
 
-from cot_attn.stats.estimands import Estimand, Method, Values, centred_profile, prepare
-from cot_attn.stats.resampling import (
+from cot_attn.stats._inference.estimands import Estimand, Method, centred_profile, prepare
+from cot_attn.stats._inference.resampling import (
     Orders,
     all_orders,
     can_list_orders,
     canonical_order,
     random_orders,
 )
+from cot_attn.stats._labelled.layout import Values
 
 PValues = Float[np.ndarray, "thought_or_one series"]
 Statistics = Float[np.ndarray, "#order series"]
@@ -61,7 +63,8 @@ def p_values(
     rows = random_orders(n_problems, n_resamples, seed)
     if estimand == "pooled":
         # Centred on the grand mean, the sum of products is the correlation but for a factor.
-        by_value = canonical_order(f.T, a.swapaxes(0, 1))
+        by_thought = rearrange(a, "problem thought series -> thought problem series")
+        by_value = canonical_order(f.T, by_thought)
         columns = random_orders(n_thoughts, n_resamples, seed + 1)
         a, f = a[:, by_value], f[:, by_value]
         observed = _sums(a, f, np.arange(n_problems)[None])
@@ -136,14 +139,14 @@ def _sums(
     columns: Orders | None = None,
 ) -> Statistics:
     """Sum a times the shuffled f over problems and thoughts, for each order."""
-    flat = a.reshape(f.size, -1)
+    flat = rearrange(a, "problem thought series -> (problem thought) series")
     step = max(1, NUMBERS_AT_ONCE // f.size)
     sums = []
     for start in range(0, len(rows), step):
         shuffled = f[rows[start : start + step]]
         if columns is not None:
             shuffled = np.take_along_axis(shuffled, columns[start : start + step, None, :], axis=2)
-        sums.append(shuffled.reshape(-1, f.size) @ flat)
+        sums.append(rearrange(shuffled, "order problem thought -> order (problem thought)") @ flat)
     return np.concatenate(sums)
 
 

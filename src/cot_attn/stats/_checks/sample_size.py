@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from cot_attn.stats.check import Check
+from cot_attn.stats._checks.check import Check
 
 ENOUGH_PROBLEMS = 100  # from here on, 95 % intervals cover 93 % or more in the calibration
 ENOUGH_FAILURES = 20

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from cot_attn.stats.settings import require_confidence
+from cot_attn.stats._arguments import require_confidence
 
 Bounds = tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]
 

@@ -18,6 +18,11 @@ class Check:
         "fail" where the numbers cannot mean what they seem to; "warn" where they may not.
     message
         What was found, and where it is wrong, what to do.
+
+    Examples
+    --------
+    >>> print(Check("Rows sum to 1", "fail", "They sum to 0.9."))
+    fail: Rows sum to 1. They sum to 0.9.
     """
 
     name: str
