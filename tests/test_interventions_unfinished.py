@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 
 from conftest import tiny_gpt2, wrap
+from cot_attn._writing import LOCK, MARK, NEW
 from cot_attn.data import Problem
 from cot_attn.interventions import (
     Attention,
@@ -400,9 +401,11 @@ def test_what_a_killed_process_was_writing_is_swept(
 ) -> None:
     interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
     kept = next(tmp_path.rglob("*.npz"))
-    half = kept.with_suffix(".part")
-    half.write_bytes(kept.read_bytes()[:99])
+    staged = kept.with_name(f".{kept.name}{MARK}anything")
+    staged.mkdir()
+    (staged / LOCK).touch()
+    (staged / NEW).write_bytes(kept.read_bytes()[:99])
     folder = Lasting(tmp_path)
     run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=folder)
     assert kept.exists()
-    assert not half.exists()
+    assert not staged.exists()

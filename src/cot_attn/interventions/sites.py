@@ -21,7 +21,7 @@ from cot_attn.interventions.masking import Part, unmasked
 from cot_attn.interventions.probe import Point, seen_on_thoughts, unheeded
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.stages import Layout, Thought
-from cot_attn.recording.selection import Indices, indices, selected
+from cot_attn.recording._selection import Indices, indices, selected
 
 NAMES = {"input": "feedback.hook_out", "hidden": "feedback.hook_in"}
 _OVER_KEYS = ("hook_pattern", "hook_attn_scores")

@@ -16,7 +16,7 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.finite import NotFiniteError
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Thought
-from cot_attn.recording.selection import selected
+from cot_attn.recording._selection import selected
 
 
 @contextmanager

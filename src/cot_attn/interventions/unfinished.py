@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cot_attn._lock import locked
+from cot_attn._writing import saying_what_failed, sweep_inside, taking_the_place_of
 from cot_attn.interventions.contents import digest
-from cot_attn.lock import locked
-from cot_attn.writing import saying_what_failed
 
 Part = Mapping[str, np.ndarray]
 LOCK = ".lock"
@@ -61,8 +61,7 @@ class Unfinished:
             "Wait for it, or give another folder as `unfinished`."
         )
         self._lock.enter_context(locked(self.folder / LOCK, sentence))
-        for left in self.folder.glob("*.part"):  # of a process that was killed
-            left.unlink()
+        sweep_inside(self.folder)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -77,17 +76,13 @@ class Unfinished:
                     yield dict(part)
 
     def keep(self, part: Part) -> None:
-        """Write a part under a temporary name, then rename it."""
+        """Write a part; it is whole or not there."""
         data = io.BytesIO()
         np.savez(data, allow_pickle=False, **part)
         name = f"{int(part['problems'].min()):08d}-{_checksum(data.getvalue())}.npz"
-        unfinished = self.folder / f"{name}.part"
-        try:
-            with saying_what_failed(self.folder / name, data.getbuffer().nbytes):
-                unfinished.write_bytes(data.getvalue())
-                unfinished.rename(self.folder / name)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        file, n_bytes = self.folder / name, data.getbuffer().nbytes
+        with saying_what_failed(file, n_bytes), taking_the_place_of(file) as new:
+            new.write_bytes(data.getvalue())
 
     def remove(self) -> None:
         """Remove the run's folder, once its results are handed on, and what is empty round it."""

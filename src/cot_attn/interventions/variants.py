@@ -7,6 +7,7 @@ from os import PathLike
 import torch
 import xarray as xr
 
+from cot_attn._progress import progress
 from cot_attn.data.problem import Problem, check_problems
 from cot_attn.interventions.batching import Batches, fitting
 from cot_attn.interventions.collecting import collect
@@ -18,7 +19,6 @@ from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.interventions.unfinished import Unfinished
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
-from cot_attn.progress import progress
 
 FLOOR_SHARE = 16
 """The noise floor is measured on one problem in this many, and on one at least."""

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import DynamicCache, PreTrainedTokenizerFast
 
+from cot_attn.data.sets.toy import draw_problem
 from cot_attn.toy.architecture import ToyNetwork
-from cot_attn.toy.problems import draw_problem
 from cot_attn.toy.tokenizer import ANSWER, BOT, EOS, EOT
 
 FRAME_WEIGHT = 0.1  # of each answer token that is not the value
