@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cot_attn.interventions import CCTA, GaussianNoise, Hook, Intervention, Replace, Scale, Zero
-from cot_attn.interventions.contents import digest
+from cot_attn.interventions._engine.contents import digest
 
 Pair = namedtuple("Pair", "a b")
 Other = namedtuple("Other", "a b")
@@ -307,7 +307,7 @@ def test_any_single_number_counts(numbers: list[float], data: st.DataObject) -> 
 def test_a_digest_is_the_same_in_every_process() -> None:
     program = (
         "import torch; from dataclasses import dataclass; from enum import Enum\n"
-        "from cot_attn.interventions.contents import digest\n"
+        "from cot_attn.interventions._engine.contents import digest\n"
         "texts = {f'{i}': {*'abcdefgh'} for i in range(50)}\n"
         "class Namer:\n"
         "    def __call__(self, a, place, of=frozenset('abcdefgh')):\n"

@@ -21,9 +21,9 @@ from cot_attn.interventions import (
     Resample,
     run_variants,
 )
-from cot_attn.interventions.baseline import Baseline
-from cot_attn.interventions.identity import identity
-from cot_attn.interventions.unfinished import Lasting, Part, Unfinished
+from cot_attn.interventions._engine.baseline import Baseline
+from cot_attn.interventions._engine.identity import identity
+from cot_attn.interventions.resume import Lasting, Part, Unfinished
 from cot_attn.models import ContinuousThoughtModel, Feedback, Identity
 
 PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(6)]

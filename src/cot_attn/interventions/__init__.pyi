@@ -1,5 +1,8 @@
 from .ablator import TokenAblator as TokenAblator
-from .collecting import collect as collect
+from .applying import treated as treated
+from .context import Place as Place
+from .context import Reference as Reference
+from .context import collect as collect
 from .corruption import CCTA as CCTA
 from .corruption import Corruption as Corruption
 from .corruption import GaussianNoise as GaussianNoise
@@ -15,16 +18,13 @@ from .corruption import Unchanged as Unchanged
 from .corruption import Zero as Zero
 from .intervention import Downstream as Downstream
 from .intervention import Intervention as Intervention
-from .noise import noise_floor as noise_floor
 from .outcomes import OUTCOMES as OUTCOMES
 from .outcomes import Outcome as Outcome
-from .place import Place as Place
-from .place import Reference as Reference
 from .sites import Attention as Attention
 from .sites import Hook as Hook
 from .sites import KeysValues as KeysValues
 from .sites import Site as Site
-from .treatment import treated as treated
+from .variants import noise_floor as noise_floor
 from .variants import run_variants as run_variants
 
 __all__ = [

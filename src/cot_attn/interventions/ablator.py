@@ -8,13 +8,13 @@ from os import PathLike
 import xarray as xr
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.collecting import collect
+from cot_attn.interventions.applying import treated
+from cot_attn.interventions.context import collect
 from cot_attn.interventions.corruption import CCTA, Corruption, ShuffleAll
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream, Intervention
 from cot_attn.interventions.outcomes import DEFAULT
 from cot_attn.interventions.sites import Site, as_site
-from cot_attn.interventions.treatment import treated
 from cot_attn.interventions.variants import check_interventions, run_variants
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.run import Run

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cot_attn.interventions.place import Place
+from cot_attn.interventions.context import Place
 
 Activation = Float[Tensor, "*site"]
 Activations = Float[Tensor, "n_problems *site"]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cot_attn.interventions.masking import Part, unmasked
-from cot_attn.interventions.probe import Point, seen_on_thoughts, unheeded
+from cot_attn.interventions._masking import Part, unmasked
+from cot_attn.interventions._probe import Point, seen_on_thoughts, unheeded
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.stages import Layout, Thought
 from cot_attn.recording.selection import Indices, indices, selected

@@ -17,7 +17,7 @@ from typing import Any
 
 from cot_attn.data.problem import Problem
 from cot_attn.data.sets.own import row_of
-from cot_attn.interventions.unfinished import Lasting
+from cot_attn.interventions.resume import Lasting
 from cot_attn.lock import locked
 from cot_attn.study.naming import ASKED, PAGE, file_name
 from cot_attn.study.storage import as_json

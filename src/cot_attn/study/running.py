@@ -9,8 +9,8 @@ from os import PathLike
 from time import perf_counter
 
 from cot_attn.data.problem import Problem, check_problems
+from cot_attn.interventions._engine.batches import Batches
 from cot_attn.interventions.ablator import TokenAblator
-from cot_attn.interventions.batching import Batches
 from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream

@@ -15,16 +15,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.baseline import Baseline
-from cot_attn.interventions.batching import Batches, keep_freed_memory, parts
+from cot_attn.interventions._engine.baseline import Baseline, Words
+from cot_attn.interventions._engine.batches import Batches, Pairs, keep_freed_memory, parts
+from cot_attn.interventions._engine.measuring import Reader
+from cot_attn.interventions._engine.results import Results
+from cot_attn.interventions.applying import treated
+from cot_attn.interventions.context import Reference
 from cot_attn.interventions.intervention import Intervention
-from cot_attn.interventions.pairs import Pairs
-from cot_attn.interventions.place import Reference
-from cot_attn.interventions.reading import Reader
-from cot_attn.interventions.results import Results
-from cot_attn.interventions.treatment import treated
-from cot_attn.interventions.unfinished import Unfinished
-from cot_attn.interventions.words import Words
+from cot_attn.interventions.resume import Unfinished
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import continued
 from cot_attn.models.rollout import Rollout

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cot_attn.data.grading import grade
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.baseline import Baseline
+from cot_attn.interventions._engine.baseline import Baseline
+from cot_attn.interventions._engine.measuring import Disruption
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.disruption import Disruption
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.outcomes import DISRUPTIONS
 from cot_attn.models.continuous import ContinuousThoughtModel

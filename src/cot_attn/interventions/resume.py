@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cot_attn.interventions.contents import digest
+from cot_attn.interventions._engine.contents import digest
 from cot_attn.lock import locked
 from cot_attn.writing import saying_what_failed
 

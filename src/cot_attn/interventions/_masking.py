@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cot_attn.interventions.probe import ROWS, After, after, memory, moved
+from cot_attn.interventions._probe import ROWS, After, after, memory, moved
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.models.rollout import Rollout

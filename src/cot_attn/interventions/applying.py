@@ -7,10 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from cot_attn.interventions._masking import Scores, scores_changed, whole
+from cot_attn.interventions.context import Place, Reference
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Intervention
-from cot_attn.interventions.masking import Scores, scores_changed, whole
-from cot_attn.interventions.place import Place, Reference
 from cot_attn.interventions.sites import Attention, Hook
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.finite import NotFiniteError

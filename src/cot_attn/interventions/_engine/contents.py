@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cot_attn.interventions.behaviour import behaviour, qualified
+from cot_attn.interventions._engine.behaviour import behaviour, qualified
 
 _SIMPLE: Mapping[type, Callable[[Any], bytes]] = {
     NoneType: lambda value: b"",

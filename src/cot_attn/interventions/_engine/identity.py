@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.behaviour import behaviour
+from cot_attn.interventions._engine.behaviour import behaviour
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.feedback import Feedback
