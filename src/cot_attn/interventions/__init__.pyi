@@ -1,7 +1,7 @@
 from .ablator import TokenAblator as TokenAblator
-from .applying import treated as treated
-from .context import Place as Place
-from .context import Reference as Reference
+from .applying import apply_interventions as apply_interventions
+from .context import CleanActivations as CleanActivations
+from .context import Context as Context
 from .context import collect as collect
 from .corruption import CCTA as CCTA
 from .corruption import Corruption as Corruption
@@ -27,10 +27,16 @@ from .sites import Site as Site
 from .variants import noise_floor as noise_floor
 from .variants import run_variants as run_variants
 
+Place = Context
+Reference = CleanActivations
+treated = apply_interventions
+
 __all__ = [
     "CCTA",
     "OUTCOMES",
     "Attention",
+    "CleanActivations",
+    "Context",
     "Corruption",
     "Downstream",
     "GaussianNoise",
@@ -40,8 +46,6 @@ __all__ = [
     "KnockOut",
     "Mean",
     "Outcome",
-    "Place",
-    "Reference",
     "Replace",
     "Resample",
     "Scale",
@@ -52,8 +56,8 @@ __all__ = [
     "TokenAblator",
     "Unchanged",
     "Zero",
+    "apply_interventions",
     "collect",
     "noise_floor",
     "run_variants",
-    "treated",
 ]

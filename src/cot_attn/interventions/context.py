@@ -1,13 +1,15 @@
-"""Where a corruption acts, and what it may draw on."""
+"""What a corruption may draw on: clean activations, and the context of the thought it changes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from cot_attn._former import former_arguments, warn
 from cot_attn.data.problem import Problem
 from cot_attn.interventions._seeds import generator, number
 from cot_attn.interventions.sites import INPUT, Attention, Hook, KeysValues, Site, as_site
@@ -19,8 +21,8 @@ Activations = Float[Tensor, "n_problems n_thoughts *site"]
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
-    """Activations of a set of problems in their unchanged runs.
+class CleanActivations:
+    """The activations of problems whose runs nothing changed.
 
     Parameters
     ----------
@@ -31,6 +33,17 @@ class Reference:
         dimensions of the hook.
     donors
         Which of the problems may donate.
+
+    Examples
+    --------
+    Two problems with two thoughts, of which the first alone may donate:
+
+    >>> import torch
+    >>> from cot_attn.interventions import CleanActivations, Hook
+    >>> thoughts = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])
+    >>> clean = CleanActivations(("a", "b"), {Hook("input"): thoughts}, frozenset({"a"}))
+    >>> clean["input"][:, 0].tolist()
+    [[1.0], [3.0]]
     """
 
     ids: tuple[str, ...]
@@ -41,68 +54,74 @@ class Reference:
         lengths = {len(each) for each in self.activations.values()} | {len(self.ids)}
         if len(lengths) > 1 or list(self.ids) != sorted(set(self.ids)):
             raise ValueError(
-                f"A reference has {len(self.ids)} ids and rows of activations {sorted(lengths)}. "
-                "Give one row for each of the sorted, different ids."
+                f"CleanActivations have {len(self.ids)} ids and rows of activations "
+                f"{sorted(lengths)}. Give one row for each of the sorted, different ids."
             )
+
+    def __getitem__(self, hook: Hook | str) -> Activations:
+        """Return the activations at a hook; raise where they were not collected."""
+        hook = Hook(hook) if isinstance(hook, str) else hook
+        if hook not in self.activations:
+            raise ValueError(
+                f"The clean activations at {hook.label!r} were not collected. A corruption that "
+                "says needs_baseline = False must not ask for them."
+            )
+        return self.activations[hook]
+
+    def at(self, hook: Hook | str) -> Activations:
+        """Return `clean[hook]`, under its former name."""
+        warn("CleanActivations.at(hook)", "clean[hook]")
+        return self[hook]
 
     def rows(self, ids: Sequence[str]) -> list[int]:
-        """Return the rows of problems; raise where one is not part of the reference."""
-        missing = [problem for problem in ids if problem not in self._index]
+        """Return the rows of problems; raise where one is not among them."""
+        missing = [problem for problem in ids if problem not in self._row_of]
         if missing:
             raise ValueError(
-                f"Problem {missing[0]!r} is not part of the reference set, so its baseline is not "
-                "known. Give the reference all problems that are run."
+                f"Problem {missing[0]!r} is not among the clean activations, so its baseline is "
+                "not known. Collect those of all problems that are run."
             )
-        return [self._index[problem] for problem in ids]
+        return [self._row_of[problem] for problem in ids]
 
-    def others(self, problem: str) -> int:
+    def n_donors(self, problem: str) -> int:
         """Return how many problems may donate to a problem; raise where there is none."""
         count = len(self._donor_rows) - (problem in self.donors)
         if not count:
             raise ValueError(
                 f"There is no other problem that could donate to {problem!r}. Resample and Mean "
-                "need at least two problems, or a reference set with others in it."
+                "need at least two problems, or donors= with others among them."
             )
         return count
 
-    def at(self, hook: Hook | str) -> Activations:
-        """Return the activations at a hook; raise where they were not collected."""
-        hook = Hook(hook) if isinstance(hook, str) else hook
-        if hook not in self.activations:
-            raise ValueError(
-                f"The baselines at {hook.label!r} were not collected. A corruption that says "
-                "needs_baseline = False must not ask for them."
-            )
-        return self.activations[hook]
-
     def donor(self, problem: str, choice: int) -> int:
         """Return the row of donor number `choice`, the problem itself not counted."""
-        own = self._donor_places.get(self._index[problem], len(self._donor_rows))
-        return self._donor_rows[choice + (choice >= own)]
+        skipped = self._donor_numbers.get(self._row_of[problem], len(self._donor_rows))
+        return self._donor_rows[choice + (choice >= skipped)]
 
-    def taken(
+    def select(
         self, hook: Hook, sources: Sequence[tuple[int, int]]
     ) -> Float[Tensor, "n_sources *site"]:
         """Return the activations of chosen rows and thoughts."""
         rows, thoughts = zip(*sources, strict=True)
-        return self.at(hook)[list(rows), list(thoughts)]
+        return self[hook][list(rows), list(thoughts)]
 
     def means(
         self, hook: Hook, problems: Sequence[str], thought: int
     ) -> Float[Tensor, "n_problems *site"]:
         """Return, as float64, the mean activation of a thought over all donors but each problem."""
-        counts = [self.others(problem) for problem in problems]
-        activations = self.at(hook)
-        if hook not in self._totals:
-            self._totals[hook] = activations[self._donor_rows].double().sum(dim=0)
-        own = activations[self.rows(problems), thought].double()
-        numbers = own.new_tensor([counts, [problem in self.donors for problem in problems]])
-        count, among = (each.view(-1, *[1] * (own.ndim - 1)) for each in numbers)
-        means: Tensor = (self._totals[hook][thought] - among * own) / count
-        return means
+        counts = [self.n_donors(problem) for problem in problems]
+        activations = self[hook]
+        if hook not in self._sums:
+            self._sums[hook] = activations[self._donor_rows].double().sum(dim=0)
+        total = self._sums[hook][thought]
+        # Problems last, so that one number a problem fits to activations of any shape.
+        each = rearrange(activations[self.rows(problems), thought].double(), "p ... -> ... p")
+        donates = each.new_tensor([problem in self.donors for problem in problems])
+        means = (total[..., None] - donates * each) / each.new_tensor(counts)
+        return rearrange(means, "... p -> p ...")
 
     @cached_property
-    def _index(self) -> dict[str, int]:
+    def _row_of(self) -> dict[str, int]:
         return {problem: row for row, problem in enumerate(self.ids)}
 
     @cached_property
@@ -110,17 +129,19 @@ class Reference:
         return [row for row, problem in enumerate(self.ids) if problem in self.donors]
 
     @cached_property
-    def _donor_places(self) -> dict[int, int]:
-        return {row: place for place, row in enumerate(self._donor_rows)}
+    def _donor_numbers(self) -> dict[int, int]:
+        return {row: number for number, row in enumerate(self._donor_rows)}
 
     @cached_property
-    def _totals(self) -> dict[Hook, Tensor]:
+    def _sums(self) -> dict[Hook, Tensor]:
         return {}
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """One thought of one problem at one hook, with what a corruption may draw on.
+class Context:
+    """The context of a thought: which thought of which problem, at which hook, in which runs.
+
+    A corruption gets it beside the activation that it replaces, and draws on it.
 
     Parameters
     ----------
@@ -130,32 +151,58 @@ class Place:
         The thought's index.
     seed
         The experiment's seed.
-    reference
-        Baseline activations of the problem and of possible donors.
+    clean
+        Clean activations of the problem and of possible donors.
     hook
         Where the activation was taken. A site of several hooks asks a corruption once for each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cot_attn.interventions import CleanActivations, Context, Hook, Resample
+    >>> thoughts = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])
+    >>> clean = CleanActivations(("a", "b"), {Hook("input"): thoughts}, frozenset({"a", "b"}))
+    >>> context = Context("a", thought=1, seed=0, clean=clean)
+    >>> context.baseline.tolist(), Resample()(torch.zeros(1), context).tolist()
+    ([[1.0], [2.0]], [4.0])
     """
 
     problem: str
     thought: int
     seed: int
-    reference: Reference
-    hook: Hook = INPUT
+    clean: CleanActivations
+    hook: Hook
+
+    @former_arguments(reference="clean")
+    def __init__(
+        self, problem: str, thought: int, seed: int, clean: CleanActivations, hook: Hook = INPUT
+    ) -> None:
+        object.__setattr__(self, "problem", problem)
+        object.__setattr__(self, "thought", thought)
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "clean", clean)
+        object.__setattr__(self, "hook", hook)
+
+    @property
+    def reference(self) -> CleanActivations:
+        """The clean activations, under their former name."""
+        warn("Context.reference", "Context.clean")
+        return self.clean
 
     @property
     def row(self) -> int:
-        """The problem's row in the reference."""
-        return self.reference.rows([self.problem])[0]
+        """The problem's row in the clean activations."""
+        return self.clean.rows([self.problem])[0]
 
     @property
     def n_thoughts(self) -> int:
-        """How many thoughts the problem's unchanged run has."""
-        return self.reference.at(self.hook).shape[1]
+        """How many thoughts the problem's clean run has."""
+        return self.clean[self.hook].shape[1]
 
     @property
     def baseline(self) -> Float[Tensor, "n_thoughts *site"]:
-        """The problem's own activations at the hook in its unchanged run."""
-        return self.reference.at(self.hook)[self.row]
+        """The problem's own clean activations at the hook."""
+        return self.clean[self.hook][self.row]
 
     def generator(self, label: str) -> torch.Generator:
         """Return random numbers that seed, problem, thought, hook and corruption decide."""
@@ -170,20 +217,19 @@ class Place:
         return number(self.seed, self.problem, self.thought, label) % count
 
     def donor_row(self, label: str) -> int:
-        """Return the row of another problem in the reference, chosen by hash."""
-        choice = self.choice(label, self.reference.others(self.problem))
-        return self.reference.donor(self.problem, choice)
+        """Return the row of another problem in the clean activations, chosen by hash."""
+        choice = self.choice(label, self.clean.n_donors(self.problem))
+        return self.clean.donor(self.problem, choice)
 
     def donor(self, label: str) -> Float[Tensor, "*site"]:
         """Return this thought's activation in another problem, chosen by hash."""
-        return self.reference.at(self.hook)[self.donor_row(label), self.thought]
+        return self.clean[self.hook][self.donor_row(label), self.thought]
 
     def mean(self) -> Float[Tensor, "*site"]:
         """Return the mean of this thought's activations over the other problems."""
-        return self.reference.means(self.hook, [self.problem], self.thought)[0]
+        return self.clean.means(self.hook, [self.problem], self.thought)[0]
 
 
-@on_its_own_account
 def collect(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
@@ -191,7 +237,7 @@ def collect(
     *,
     donors: Sequence[Problem] | None = None,
     batch_size: int = 64,
-) -> Reference:
+) -> CleanActivations:
     """Run problems unchanged and keep the activations at some hooks while they think.
 
     Parameters
@@ -220,52 +266,81 @@ def collect(
     >>> from cot_attn import ContinuousThoughtModel, load_problems
     >>> from cot_attn.interventions import collect
     >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
-    >>> known = collect(model, load_problems("toy", n=6), ["input", "blocks.1.hook_out"])
-    >>> tuple(known.at("input").shape)
+    >>> clean = collect(model, load_problems("toy", n=6), ["input", "blocks.1.hook_out"])
+    >>> tuple(clean["input"].shape)
     (6, 6, 96)
     """
-    donors = problems if donors is None else donors
-    everything = {problem.id: problem for problem in [*donors, *problems]}
-    ids = tuple(sorted(everything))
-    kept: dict[Hook, list[Tensor]] = {hook: [] for hook in _hooks(model, hooks)}
+    return collect_encoded(model, problems, None, hooks, donors=donors, batch_size=batch_size)
 
-    def keep(place: Hook, activation: Tensor, hook: object) -> None:
+
+@torch.no_grad()
+@on_its_own_account
+def collect_encoded(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    questions: Sequence[Sequence[int]] | None,
+    hooks: Iterable[Site | str],
+    *,
+    donors: Sequence[Problem] | None,
+    batch_size: int,
+) -> CleanActivations:
+    """Do what `collect` does, with the problems' questions as token ids where they are known."""
+    donors = problems if donors is None else donors
+    by_id = {problem.id: problem for problem in [*donors, *problems]}
+    ids = tuple(sorted(by_id))
+    kept: dict[Hook, list[Tensor]] = {hook: [] for hook in _hooks_of(model, hooks)}
+
+    def keep(target: Hook, activation: Tensor, hook: object) -> None:
         assert model.running is not None
         shape, n_rows = tuple(activation.shape), len(model.running.problems)
         if shape[0] != n_rows or not (len(shape) == 2 or shape[1] == 1):
             raise ValueError(
-                f"{place.name!r} has the shape {shape} for {n_rows} problems and one thought. "
+                f"{target.name!r} has the shape {shape} for {n_rows} problems and one thought. "
                 "Accepted are hooks of shape (batch, 1, ...), such as 'blocks.0.hook_out'."
             )
-        own = activation if activation.ndim == 2 else activation[:, 0]
-        own = own if place.heads is None else own[:, list(place.heads)]
-        kept[place].append(own.clone())
+        rows = activation if activation.ndim == 2 else activation[:, 0]
+        rows = rows if target.heads is None else rows[:, list(target.heads)]
+        kept[target].append(rows.clone())
 
-    n = model.n_thoughts
+    n_thoughts = model.n_thoughts
     if kept:
-        if not n:
+        if not n_thoughts:
             raise ValueError(f"{model.name} thinks 0 thoughts, so there is nothing to collect.")
-        watching = [(place.name, partial(keep, place)) for place in kept]
-        with model.hooks(watching, stages=[Thought(index) for index in range(n)]):
-            model.think([everything[problem] for problem in ids], batch_size=batch_size)
+        tokens = dict(zip((problem.id for problem in problems), questions or (), strict=False))
+        if others := [problem for name, problem in by_id.items() if name not in tokens]:
+            encoded = model.encode(others)[1]
+            tokens |= zip((problem.id for problem in others), encoded, strict=True)
+        watching = [(hook.name, partial(keep, hook)) for hook in kept]
+        with model.hooks(watching, stages=[Thought(index) for index in range(n_thoughts)]):
+            for start in range(0, len(ids), batch_size):
+                batch = ids[start : start + batch_size]
+                rollout = model.rollout(
+                    [by_id[name] for name in batch],
+                    [tokens[name] for name in batch],
+                    n_thoughts,
+                )
+                rollout.read()
+                for index in range(n_thoughts):
+                    rollout.think(index)
     activations = {}
-    for place, steps in kept.items():
+    for hook, steps in kept.items():
         if not steps:
             raise ValueError(
-                f"{place.name!r} never fires on a thought. Use 'input', 'hidden', 'kv' or a hook "
+                f"{hook.name!r} never fires on a thought. Use 'input', 'hidden', 'kv' or a hook "
                 "such as 'blocks.0.hook_out'."
             )
         # Thought by thought of one batch, then of the next.
-        batches = [torch.stack(steps[i : i + n], dim=1) for i in range(0, len(steps), n)]
-        activations[place] = torch.cat(batches)
-    return Reference(ids, activations, frozenset(problem.id for problem in donors))
+        starts = range(0, len(steps), n_thoughts)
+        batches = [torch.stack(steps[start : start + n_thoughts], dim=1) for start in starts]
+        activations[hook] = torch.cat(batches)
+    return CleanActivations(ids, activations, frozenset(problem.id for problem in donors))
 
 
-def _hooks(model: ContinuousThoughtModel, sites: Iterable[Site | str]) -> list[Hook]:
+def _hooks_of(model: ContinuousThoughtModel, sites: Iterable[Site | str]) -> list[Hook]:
     """Return the hooks that sites consist of; raise where one has no activations to keep."""
-    given: object = sites
-    if isinstance(given, str | Hook | KeysValues | Attention):
-        raise TypeError(f"hooks is {given!r}; give a list, as in [{given!r}].")
+    argument: object = sites
+    if isinstance(argument, str | Hook | KeysValues | Attention):
+        raise TypeError(f"hooks is {argument!r}; give a list, as in [{argument!r}].")
     found: dict[Hook, None] = {}
     for site in map(as_site, sites):
         if not site.hooks(model):

@@ -1,4 +1,4 @@
-"""The unchanged run of a batch of problems, kept so that variants can branch off it."""
+"""The clean run of a batch of problems: variants branch off it, and are forced to its answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,88 @@ from cot_attn.models.stages import Prompt, Stage, Thought
 from cot_attn.models.template import Template
 
 
+@dataclass(frozen=True, eq=False)
+class ForcedAnswers:
+    """The answers of a batch of baselines, which every variant is forced to.
+
+    Attributes
+    ----------
+    tokens
+        Answer tokens, with EOS behind them where the answer ended; padded on the right.
+    length
+        Number of answer tokens, EOS not counted.
+    real
+        Where a token belongs to an answer, its EOS included, and not to the padding.
+    value
+        For each row the tokens [start, stop) of the value, or (-1, -1) where there is none.
+    """
+
+    tokens: Int[Tensor, "batch n_tokens"]
+    length: Int[Tensor, " batch"]
+    real: Bool[Tensor, "batch n_tokens"]
+    value: Int[Tensor, "batch 2"]
+
+    @classmethod
+    def of(
+        cls,
+        answers: Sequence[Sequence[int]],
+        values: Sequence[range | None],
+        max_new_tokens: int,
+        template: Template,
+        device: torch.device,
+    ) -> "ForcedAnswers":
+        """Return answers, which come without EOS, and whose values stand at known tokens."""
+        eos = template.eos
+        ended = [
+            [*tokens, eos] if len(tokens) < max_new_tokens else list(tokens) for tokens in answers
+        ]
+        width = max(len(tokens) for tokens in ended)
+        padded = [tokens + [eos] * (width - len(tokens)) for tokens in ended]
+        lengths = torch.tensor([len(tokens) for tokens in ended], device=device)
+        return cls(
+            tokens=torch.tensor(padded, device=device),
+            length=torch.tensor([len(tokens) for tokens in answers], device=device),
+            real=torch.arange(width, device=device) < lengths[:, None],
+            value=torch.tensor(
+                [(-1, -1) if value is None else (value.start, value.stop) for value in values],
+                device=device,
+            ),
+        )
+
+    def rows(self, rows: Int[Tensor, " rows"] | slice) -> "ForcedAnswers":
+        """Return the answers of chosen rows, repeats allowed."""
+        return ForcedAnswers(
+            self.tokens[rows], self.length[rows], self.real[rows], self.value[rows]
+        )
+
+    def truncate(self, n_tokens: int) -> "ForcedAnswers":
+        """Return the first tokens of every answer."""
+        tokens, real = self.tokens[:, :n_tokens], self.real[:, :n_tokens]
+        return ForcedAnswers(tokens, self.length, real, self.value)
+
+    @property
+    def in_value(self) -> Bool[Tensor, "batch n_tokens"]:
+        """Where a token belongs to the value."""
+        columns = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        return (columns >= self.value[:, :1]) & (columns < self.value[:, 1:])
+
+    def teacher_force(self, rollout: Rollout) -> Float[Tensor, "batch n_tokens d_model"]:
+        """Feed the answers to a rollout and return the hidden states that predict each token."""
+        columns = torch.arange(self.tokens.shape[1] - 1, device=self.tokens.device)
+        return rollout.recite(self.tokens[:, :-1], columns < self.length[:, None])
+
+    def departures(self, best: Int[Tensor, "batch n_tokens"]) -> Int[Tensor, " batch"]:
+        """Return at which token another one was likelier first, and -1 where at none.
+
+        As long as each most likely token is the one that is forced, nothing was forced at all.
+        """
+        differs = (best != self.tokens) & self.real
+        # The first True of each row.
+        return differs.long().argmax(dim=1).masked_fill(~differs.any(dim=1), -1)
+
+
 class Baseline:
-    """The unchanged run of one batch.
+    """The clean run of one batch.
 
     Attributes
     ----------
@@ -29,8 +109,8 @@ class Baseline:
         What it answered, as text.
     correct
         Whether each answer is right.
-    words
-        Its words, as they are forced on variants.
+    forced
+        The same answers, as they are forced on variants.
     """
 
     def __init__(
@@ -40,12 +120,11 @@ class Baseline:
         questions: Sequence[Sequence[int]],
         max_new_tokens: int,
     ) -> None:
-        self.max_new_tokens = max_new_tokens
         self.rollout = model.rollout(problems, questions, model.n_thoughts)
         self.rollout.read()
         fed = [self.rollout.think(index) for index in range(model.n_thoughts)]
         self.thoughts: Float[Tensor, "batch n_thoughts d_model"] = torch.stack(fed, dim=1)
-        closed = self.everything()
+        closed = self.after_thoughts()
         tokens = greedy(closed, closed.close(), max_new_tokens)
         self.answers = [model.decode(each) for each in tokens]
         grades = [grade(text, p) for text, p in zip(self.answers, problems, strict=True)]
@@ -54,7 +133,7 @@ class Baseline:
             model.value_tokens(each, graded.span)
             for each, graded in zip(tokens, grades, strict=True)
         ]
-        self.words = Words.of(tokens, values, max_new_tokens, model.template, model.device)
+        self.forced = ForcedAnswers.of(tokens, values, max_new_tokens, model.template, model.device)
 
     def branch(
         self,
@@ -66,91 +145,14 @@ class Baseline:
     ) -> Rollout:
         """Return chosen rows as they were when `n_thoughts` thoughts had been fed.
 
-        There is room for `n_rows` rows and for all that the baselines say.
+        There is room for `n_rows` rows and for all the tokens of the forced answers.
         """
         after: Stage = Thought(n_thoughts - 1) if n_thoughts else Prompt()
-        n_columns = self.rollout.layout.eot.stop + self.words.tokens.shape[1]
+        n_columns = self.rollout.layout.eot.stop + self.forced.tokens.shape[1]
         return self.rollout.branch(
             rows, after=after, n_rows=n_rows, n_columns=n_columns, spare=spare
         )
 
-    def everything(self) -> Rollout:
+    def after_thoughts(self) -> Rollout:
         """Return all rows as they were when all thoughts had been fed."""
         return self.rollout.branch(torch.arange(len(self.thoughts), device=self.thoughts.device))
-
-
-@dataclass(frozen=True, eq=False)
-class Words:
-    """The words that a batch of baselines said.
-
-    Attributes
-    ----------
-    tokens
-        Answer tokens, with EOS behind them where the answer ended; padded on the right.
-    length
-        Number of answer tokens, EOS not counted.
-    said
-        Where a token belongs to an answer, its EOS included.
-    value
-        For each row the tokens [start, stop) of the value, or (-1, -1) where there is none.
-    """
-
-    tokens: Int[Tensor, "batch n_tokens"]
-    length: Int[Tensor, " batch"]
-    said: Bool[Tensor, "batch n_tokens"]
-    value: Int[Tensor, "batch 2"]
-
-    @classmethod
-    def of(
-        cls,
-        answers: Sequence[Sequence[int]],
-        values: Sequence[range | None],
-        max_new_tokens: int,
-        template: Template,
-        device: torch.device,
-    ) -> "Words":
-        """Return the words of answers without EOS, whose values stand at given tokens."""
-        eos = template.eos
-        spoken = [
-            [*tokens, eos] if len(tokens) < max_new_tokens else list(tokens) for tokens in answers
-        ]
-        width = max(len(tokens) for tokens in spoken)
-        padded = [tokens + [eos] * (width - len(tokens)) for tokens in spoken]
-        lengths = torch.tensor([len(tokens) for tokens in spoken], device=device)
-        return cls(
-            tokens=torch.tensor(padded, device=device),
-            length=torch.tensor([len(tokens) for tokens in answers], device=device),
-            said=torch.arange(width, device=device) < lengths[:, None],
-            value=torch.tensor(
-                [(-1, -1) if value is None else (value.start, value.stop) for value in values],
-                device=device,
-            ),
-        )
-
-    def rows(self, rows: Int[Tensor, " rows"] | slice) -> "Words":
-        """Return the words of chosen rows, repeats allowed."""
-        return Words(self.tokens[rows], self.length[rows], self.said[rows], self.value[rows])
-
-    def up_to(self, n_tokens: int) -> "Words":
-        """Return the first words of every row."""
-        return Words(self.tokens[:, :n_tokens], self.length, self.said[:, :n_tokens], self.value)
-
-    @property
-    def in_value(self) -> Bool[Tensor, "batch n_tokens"]:
-        """Where a token belongs to the value."""
-        columns = torch.arange(self.tokens.shape[1], device=self.tokens.device)
-        return (columns >= self.value[:, :1]) & (columns < self.value[:, 1:])
-
-    def say(self, rollout: Rollout) -> Float[Tensor, "batch n_tokens d_model"]:
-        """Make a rollout say the words and return the hidden states that predict each of them."""
-        columns = torch.arange(self.tokens.shape[1] - 1, device=self.tokens.device)
-        return rollout.recite(self.tokens[:, :-1], columns < self.length[:, None])
-
-    def departures(self, best: Int[Tensor, "batch n_tokens"]) -> Int[Tensor, " batch"]:
-        """Return before which word another token was likelier first, and -1 where before none.
-
-        As long as each most likely token is the word that is forced, nothing was forced at all.
-        """
-        differs = (best != self.tokens) & self.said
-        # The first True of each row.
-        return differs.long().argmax(dim=1).masked_fill(~differs.any(dim=1), -1)

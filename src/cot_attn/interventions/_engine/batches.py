@@ -1,4 +1,4 @@
-"""How many rows run at once."""
+"""Which rows run at once: as many as fit into memory, and what each of them is."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -64,8 +64,8 @@ class Batches:
                 torch.cuda.empty_cache()
 
 
-def parts(n_rows: int, n_tokens: int, device: torch.device) -> Iterator[slice]:
-    """Yield rows that are fed that many tokens each in one pass."""
+def passes(n_rows: int, n_tokens: int, device: torch.device) -> Iterator[slice]:
+    """Yield the rows of each pass, where every row is fed that many tokens."""
     most = TOKENS_AT_ONCE.get(device.type, TOKENS_AT_ONCE["cpu"])
     size = max(1, most // n_tokens)
     for start in range(0, n_rows, size):
@@ -110,22 +110,22 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """Variants of problems, those first that change the earliest thoughts.
+class VariantRows:
+    """Variants of problems as the rows of one batch, those first that change the earliest thoughts.
 
     Attributes
     ----------
-    at
-        Which row of the baseline each belongs to.
-    places
+    baseline_rows
+        Which row of the baseline each branches off.
+    cells
         Where the results of each go: numbers of the problems and of the interventions.
-    changes
-        What is done to each.
+    interventions
+        What is applied to each.
     """
 
-    at: Int[Tensor, " rows"]
-    places: tuple[list[int], list[int]]
-    changes: list[Intervention]
+    baseline_rows: Int[Tensor, " rows"]
+    cells: tuple[list[int], list[int]]
+    interventions: list[Intervention]
 
     @classmethod
     def of(
@@ -134,8 +134,8 @@ class Pairs:
         interventions: Sequence[Intervention],
         problems: Sequence[int],
         device: torch.device,
-    ) -> "Pairs":
-        """Return pairs of a baseline's row and an intervention's number.
+    ) -> "VariantRows":
+        """Return the rows of pairs of a baseline's row and an intervention's number.
 
         Parameters
         ----------
@@ -151,24 +151,25 @@ class Pairs:
         ordered = sorted(pairs, key=lambda pair: interventions[pair[1]].thoughts[0])
         rows, variants = [row for row, _ in ordered], [variant for _, variant in ordered]
         return cls(
-            at=torch.tensor(rows, device=device),
-            places=([problems[row] for row in rows], variants),
-            changes=[interventions[variant] for variant in variants],
+            baseline_rows=torch.tensor(rows, device=device),
+            cells=([problems[row] for row in rows], variants),
+            interventions=[interventions[variant] for variant in variants],
         )
 
     def __len__(self) -> int:
-        return len(self.changes)
+        return len(self.interventions)
 
     @property
-    def first(self) -> int:
+    def first_thought(self) -> int:
         """The earliest thought that one of them changes."""
-        return self.changes[0].thoughts[0]
+        return self.interventions[0].thoughts[0]
 
-    def begun(self, thought: int) -> int:
+    def n_begun(self, thought: int) -> int:
         """Return how many change this thought or an earlier one."""
-        return sum(1 for _ in takewhile(lambda c: c.thoughts[0] <= thought, self.changes))
+        return sum(1 for _ in takewhile(lambda c: c.thoughts[0] <= thought, self.interventions))
 
-    def rows(self, rows: slice) -> "Pairs":
+    def rows(self, rows: slice) -> "VariantRows":
         """Return some of them."""
-        problems, variants = self.places
-        return Pairs(self.at[rows], (problems[rows], variants[rows]), self.changes[rows])
+        problems, variants = self.cells
+        cells = (problems[rows], variants[rows])
+        return VariantRows(self.baseline_rows[rows], cells, self.interventions[rows])

@@ -55,10 +55,10 @@ def identity(
 
 def _feedback(feedback: Feedback) -> dict[str, object]:
     """Return what a feedback is made of, beside the machinery of every module."""
-    own: dict[str, Any] = vars(feedback)
+    state: dict[str, Any] = vars(feedback)
     return {
         "class": behaviour(type(feedback)),
         "modules": repr(feedback),
         "tensors": dict(feedback.state_dict()),
-        "attributes": {name: own[name] for name in own.keys() - vars(nn.Module()).keys()},
+        "attributes": {name: state[name] for name in state.keys() - vars(nn.Module()).keys()},
     }

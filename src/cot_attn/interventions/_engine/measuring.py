@@ -1,4 +1,7 @@
-"""What the logits behind forced words say, a few rows at a time so that they are never all kept."""
+"""What teacher-forced variants are measured by: their logits, and their attention.
+
+Logits are read a few rows at a time, so that they are never all kept.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,16 +13,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cot_attn.interventions._engine.baseline import Words
+from cot_attn.interventions._engine.baseline import ForcedAnswers
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import next_tokens
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.unembedding import MANY, Workspace
 
+QUERIES = ("eot", "answer_value")
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What the logits behind the words of a batch said.
+    """What the logits behind the forced answers of a batch said.
 
     Attributes
     ----------
@@ -33,7 +38,7 @@ class Reading:
     measured: dict[str, Float[Tensor, " batch"]]
 
 
-class Reader:
+class LogitReader:
     """Reads from logits what some outcomes need, and nothing else.
 
     Divergences and log-probabilities are in nats: `kl_first` and `kl_value` are KL(baseline ||
@@ -54,99 +59,86 @@ class Reader:
             name for name in ("logprob_gold", "logprob_baseline") if name in outcomes
         ]
         self._workspace = Workspace()
-        self._at_value = {"kl_value", "disruption_l2", "disruption_tv"} & set(outcomes)
+        self._of_value = {"kl_value", "disruption_l2", "disruption_tv"} & set(outcomes)
 
-    def needed(self, words: Words) -> Words:
-        """Return the words as far as the outcomes depend on them."""
+    def needed(self, forced: ForcedAnswers) -> ForcedAnswers:
+        """Return the answers as far as the outcomes depend on them."""
         if self.answers or "logprob_baseline" in self.likelihoods:
-            return words
+            return forced
         n_tokens = 1
-        if self._at_value:
-            n_tokens = max(n_tokens, int(words.value[:, 0].max()) + 1)
+        if self._of_value:
+            n_tokens = max(n_tokens, int(forced.value[:, 0].max()) + 1)
         if self.likelihoods:
-            n_tokens = max(n_tokens, int(words.value[:, 1].max()))
-        return words.up_to(n_tokens)
+            n_tokens = max(n_tokens, int(forced.value[:, 1].max()))
+        return forced.truncate(n_tokens)
 
     def baseline(
-        self, rollout: Rollout, words: Words, hidden: Float[Tensor, "batch n_tokens d_model"]
+        self,
+        rollout: Rollout,
+        forced: ForcedAnswers,
+        hidden: Float[Tensor, "batch n_tokens d_model"],
     ) -> dict[str, Float[Tensor, "batch d_vocab"]]:
         """Return the baselines' log-probabilities where divergences are measured."""
         rows = torch.arange(len(hidden), device=hidden.device)
-        kept = {}
+        log_p = {}
         for name in self.divergences:
-            states = hidden[rows, _column(name, words).clamp(min=0)]
-            some = [rollout.logits(few).log_softmax(dim=-1) for few in torch.split(states, MANY)]
-            kept[name] = torch.cat(some)
-        return kept
+            states = hidden[rows, _column(name, forced).clamp(min=0)]
+            few_by_few = [
+                rollout.logits(few).log_softmax(dim=-1) for few in torch.split(states, MANY)
+            ]
+            log_p[name] = torch.cat(few_by_few)
+        return log_p
 
     def read(
         self,
         rollout: Rollout,
-        words: Words,
+        forced: ForcedAnswers,
         hidden: Float[Tensor, "batch n_tokens d_model"],
         baseline: dict[str, Float[Tensor, "n_baselines d_vocab"]],
-        at: Int[Tensor, " batch"],
+        baseline_rows: Int[Tensor, " batch"],
     ) -> Reading:
-        """Measure variants, each against the row of the baselines that `at` names."""
-        best = torch.zeros_like(words.tokens)
-        spoken = torch.zeros(words.tokens.shape, device=hidden.device)
-        columns = torch.arange(words.tokens.shape[1], device=hidden.device)
-        places = {name: columns == _column(name, words)[:, None] for name in self.divergences}
-        measured = {name: spoken.new_full((len(at),), torch.nan) for name in self.divergences}
-        wanted = torch.zeros_like(words.said)
+        """Measure variants, each against its row of the baselines."""
+        best = torch.zeros_like(forced.tokens)
+        logprobs = torch.zeros(forced.tokens.shape, device=hidden.device)
+        columns = torch.arange(forced.tokens.shape[1], device=hidden.device)
+        compared = {name: columns == _column(name, forced)[:, None] for name in self.divergences}
+        measured = {
+            name: logprobs.new_full((len(baseline_rows),), torch.nan) for name in self.divergences
+        }
+        wanted = torch.zeros_like(forced.real)
         if self.answers or "logprob_baseline" in self.likelihoods:
-            wanted |= words.said
+            wanted |= forced.real
         if self.likelihoods:
-            wanted |= words.in_value
-        for place in places.values():
-            wanted |= place
-        for some in torch.split(wanted.nonzero(), MANY):
-            row, column = some.unbind(dim=1)
+            wanted |= forced.in_value
+        for mask in compared.values():
+            wanted |= mask
+        for few in torch.split(wanted.nonzero(), MANY):
+            row, column = few.unbind(dim=1)
             logits = rollout.logits(hidden[row, column], self._workspace)
             if self.answers:
                 best[row, column] = next_tokens(logits, rollout.model.template)
-            for name, place in places.items():
-                chosen = place[row, column]
-                here = row[chosen]
-                measured[name][here] = _divergence(baseline[name][at[here]], logits[chosen])
+            for name, mask in compared.items():
+                chosen = mask[row, column]
+                rows = row[chosen]
+                measured[name][rows] = kl_divergence(
+                    baseline[name][baseline_rows[rows]], logits[chosen]
+                )
             if self.likelihoods:
-                said = logits.gather(-1, words.tokens[row, column, None])[:, 0]
-                spoken[row, column] = said - _log_sum_exp_(logits)
+                of_token = logits.gather(-1, forced.tokens[row, column, None])[:, 0]
+                logprobs[row, column] = of_token - _log_sum_exp_(logits)
         if "logprob_baseline" in self.likelihoods:
-            measured["logprob_baseline"] = (spoken * words.said).sum(dim=1)
+            measured["logprob_baseline"] = (logprobs * forced.real).sum(dim=1)
         if "logprob_gold" in self.likelihoods:
-            value = (spoken * words.in_value).sum(dim=1)
-            measured["logprob_gold"] = value.masked_fill(words.value[:, 0] < 0, torch.nan)
+            of_value = (logprobs * forced.in_value).sum(dim=1)
+            measured["logprob_gold"] = of_value.masked_fill(forced.value[:, 0] < 0, torch.nan)
         return Reading(best, measured)
 
 
-def _column(name: str, words: Words) -> Int[Tensor, " batch"]:
-    """Return which word a divergence is about; -1 where there is none."""
-    value = words.value[:, 0]
-    return torch.zeros_like(value) if name == "kl_first" else value
+class AttentionDisruption:
+    """How far variants move attention, from the queries that read the answer.
 
-
-def _divergence(
-    log_p: Float[Tensor, "batch d_vocab"], logits: Float[Tensor, "batch d_vocab"]
-) -> Float[Tensor, " batch"]:
-    log_q = logits.log_softmax(dim=-1)
-    # Rounding can leave a divergence of nothing slightly below zero.
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1).clamp(min=0)
-
-
-def _log_sum_exp_(logits: Float[Tensor, "batch d_vocab"]) -> Float[Tensor, " batch"]:
-    """Return the logarithm of the sum of exponentials; the logits are used up."""
-    greatest = logits.amax(dim=-1, keepdim=True)
-    return logits.sub_(greatest).exp_().sum(dim=-1).log() + greatest[:, 0]
-
-
-QUERIES = ("eot", "answer_value")
-
-
-class Disruption:
-    """Distances between attention rows of baselines and variants that say the same words.
-
-    Rows go over positions and are compared head by head; the result is the mean over heads.
+    Rows go over positions and are compared head by head with those of the baseline, which was
+    forced to the same answer; the result is the mean over heads.
 
     Parameters
     ----------
@@ -167,23 +159,26 @@ class Disruption:
         self._baseline: list[Tensor] = []
 
     @contextmanager
-    def baseline(self, words: Words) -> Iterator[None]:
-        """Keep the rows of baselines that say their words while the context lasts."""
-        with self._recorded(words) as rows:
+    def baseline(self, forced: ForcedAnswers) -> Iterator[None]:
+        """Keep the rows of baselines that are forced to answers while the context lasts."""
+        with self._recorded(forced) as rows:
             yield
         self._baseline = rows
 
     @contextmanager
     def variant(
-        self, at: Int[Tensor, " rows"], words: Words, here: tuple[list[int], list[int]]
+        self,
+        baseline_rows: Int[Tensor, " rows"],
+        forced: ForcedAnswers,
+        cells: tuple[list[int], list[int]],
     ) -> Iterator[None]:
-        """Compare the rows of variants with the baselines' rows `at`, and keep it `here`."""
-        with self._recorded(words) as rows:
+        """Compare the rows of variants with those of their baselines, and keep it in cells."""
+        with self._recorded(forced) as rows:
             yield
         for query, (baseline, variant) in enumerate(zip(self._baseline, rows, strict=True)):
             for name, values in self.arrays.items():
-                distance = _distance(name, baseline[at], variant).mean(dim=-1)
-                values[*here, :, query] = distance.cpu().numpy()
+                distance = DISTANCES[name](baseline[baseline_rows], variant).mean(dim=-1)
+                values[*cells, :, query] = distance.cpu().numpy()
 
     def variables(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
         """Return the results with their dimensions."""
@@ -195,20 +190,20 @@ class Disruption:
         return {"layer": range(self.model.n_layers), "query": list(QUERIES)} if self.arrays else {}
 
     @contextmanager
-    def _recorded(self, words: Words) -> Iterator[list[Tensor]]:
+    def _recorded(self, forced: ForcedAnswers) -> Iterator[list[Tensor]]:
         """Collect rows (batch, layer, head, key), one tensor a query, while the context lasts."""
         collected: list[Tensor] = []
         if not self.arrays:
             yield collected
             return
-        model, first = self.model, words.value[:, 0]
+        model, first = self.model, forced.value[:, 0]
         batch = torch.arange(len(first), device=first.device)
-        n_tokens = words.tokens.shape[1]
+        n_tokens = forced.tokens.shape[1]
         closing: list[Tensor] = []
         valuing: list[Tensor] = []
 
         def record(pattern: Float[Tensor, "batch head query key"], hook: object) -> None:
-            # One pass over EOT and the words: its last `n_tokens` queries predict one word each.
+            # One pass over EOT and the answer: its last `n_tokens` queries predict a token each.
             predicting = pattern[:, :, -n_tokens:]
             closing.append(predicting[:, :, 0].float())
             valuing.append(predicting[batch, :, first.clamp(min=0)].float())
@@ -221,10 +216,35 @@ class Disruption:
         collected.extend([torch.stack(closing, dim=1), answering])
 
 
-def _distance(
-    name: str, baseline: Float[Tensor, "*batch key"], variant: Float[Tensor, "*batch key"]
-) -> Float[Tensor, "*batch"]:
-    difference = variant - baseline
-    if name == "disruption_l2":
-        return difference.square().sum(dim=-1).sqrt()
-    return difference.abs().sum(dim=-1) / 2
+def kl_divergence(
+    log_p: Float[Tensor, "batch d_vocab"], logits: Float[Tensor, "batch d_vocab"]
+) -> Float[Tensor, " batch"]:
+    """Return KL(p || q) = sum p (log p - log q) in nats, where q is the softmax of logits."""
+    log_q = logits.log_softmax(dim=-1)
+    # Rounding can leave a divergence of nothing slightly below zero.
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1).clamp(min=0)
+
+
+def euclidean(p: Float[Tensor, "*batch key"], q: Float[Tensor, "*batch key"]) -> Tensor:
+    """Return sqrt(sum (p - q)^2)."""
+    return (q - p).square().sum(dim=-1).sqrt()
+
+
+def total_variation(p: Float[Tensor, "*batch key"], q: Float[Tensor, "*batch key"]) -> Tensor:
+    """Return sum |p - q| / 2, which is 0 for equal distributions and 1 for disjoint ones."""
+    return (q - p).abs().sum(dim=-1) / 2
+
+
+DISTANCES = {"disruption_l2": euclidean, "disruption_tv": total_variation}
+
+
+def _column(name: str, forced: ForcedAnswers) -> Int[Tensor, " batch"]:
+    """Return which token a divergence is about; -1 where there is none."""
+    value = forced.value[:, 0]
+    return torch.zeros_like(value) if name == "kl_first" else value
+
+
+def _log_sum_exp_(logits: Float[Tensor, "batch d_vocab"]) -> Float[Tensor, " batch"]:
+    """Return the logarithm of the sum of exponentials; the logits are used up."""
+    greatest = logits.amax(dim=-1, keepdim=True)
+    return logits.sub_(greatest).exp_().sum(dim=-1).log() + greatest[:, 0]
