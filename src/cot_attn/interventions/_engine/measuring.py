@@ -225,12 +225,16 @@ def kl_divergence(
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1).clamp(min=0)
 
 
-def euclidean(p: Float[Tensor, "*batch key"], q: Float[Tensor, "*batch key"]) -> Tensor:
+def euclidean(
+    p: Float[Tensor, "*batch key"], q: Float[Tensor, "*batch key"]
+) -> Float[Tensor, "*batch"]:
     """Return sqrt(sum (p - q)^2)."""
     return (q - p).square().sum(dim=-1).sqrt()
 
 
-def total_variation(p: Float[Tensor, "*batch key"], q: Float[Tensor, "*batch key"]) -> Tensor:
+def total_variation(
+    p: Float[Tensor, "*batch key"], q: Float[Tensor, "*batch key"]
+) -> Float[Tensor, "*batch"]:
     """Return sum |p - q| / 2, which is 0 for equal distributions and 1 for disjoint ones."""
     return (q - p).abs().sum(dim=-1) / 2
 
