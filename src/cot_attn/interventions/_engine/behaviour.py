@@ -82,8 +82,8 @@ def _function(function: FunctionType, within: tuple[FunctionType, ...]) -> objec
     if function in within or _named(function):
         return qualified(function)
     within = (*within, function)
-    module, known = function.__module__, function.__globals__
-    around = {name: known[name] for name in _globals(function.__code__) if name in known}
+    module, scope = function.__module__, function.__globals__
+    around = {name: scope[name] for name in _globals(function.__code__) if name in scope}
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     for name, cell in cells:
         with contextlib.suppress(ValueError):  # nothing is in it yet
@@ -119,6 +119,6 @@ def _code(code: CodeType) -> list[object]:
 
 
 def _globals(code: CodeType) -> set[str]:
-    own = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    names = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
     nested = [_globals(each) for each in code.co_consts if isinstance(each, CodeType)]
-    return own.union(*nested)
+    return names.union(*nested)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.behaviour import behaviour
+from cot_attn.interventions._engine.behaviour import behaviour
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.feedback import Feedback
@@ -55,10 +55,10 @@ def identity(
 
 def _feedback(feedback: Feedback) -> dict[str, object]:
     """Return what a feedback is made of, beside the machinery of every module."""
-    own: dict[str, Any] = vars(feedback)
+    state: dict[str, Any] = vars(feedback)
     return {
         "class": behaviour(type(feedback)),
         "modules": repr(feedback),
         "tensors": dict(feedback.state_dict()),
-        "attributes": {name: own[name] for name in own.keys() - vars(nn.Module()).keys()},
+        "attributes": {name: state[name] for name in state.keys() - vars(nn.Module()).keys()},
     }

@@ -1,4 +1,4 @@
-"""What an interrupted run had finished, kept on disk until the run is complete."""
+"""The problems that an interrupted run had finished, kept in a folder from which it resumes."""
 
 import contextlib
 import hashlib
@@ -12,16 +12,15 @@ import numpy as np
 
 from cot_attn._lock import locked
 from cot_attn._writing import saying_what_failed, sweep_inside, taking_the_place_of
-from cot_attn.interventions.contents import digest
 
-Part = Mapping[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]
 LOCK = ".lock"
 
 
 class Lasting(PathLike[str]):
-    """A folder of finished parts that outlast their run: who made it removes it.
+    """A folder to resume from whose contents outlast their run: who made it removes it.
 
-    Parts in any other folder are removed as soon as their run is complete.
+    What is in any other folder is removed as soon as its run is complete.
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
@@ -31,7 +30,7 @@ class Lasting(PathLike[str]):
         return str(self.folder)
 
 
-class Unfinished:
+class FinishedProblems:
     """A folder with the results of those problems that are done.
 
     One run at a time may use it, inside a `with` block.
@@ -39,26 +38,21 @@ class Unfinished:
     Parameters
     ----------
     folder
-        Where such folders are; each run has one of its own, called as its identity.
-    identity
-        Everything that the results depend on. Another identity finds nothing of this one's.
-
-    Raises
-    ------
-    ValueError
-        Where something in the identity cannot be told from others by its contents.
+        Where such folders are; each run has one of its own.
+    name
+        What the run's own folder is called. Runs with different results need different names.
     """
 
-    def __init__(self, folder: str | PathLike[str], *identity: object) -> None:
-        self.folder = Path(folder) / digest(identity)[:32]
+    def __init__(self, folder: str | PathLike[str], name: str) -> None:
+        self.folder = Path(folder) / name
         self._lasting = isinstance(folder, Lasting)
         self._lock = contextlib.ExitStack()
 
-    def __enter__(self) -> "Unfinished":
+    def __enter__(self) -> "FinishedProblems":
         self.folder.mkdir(parents=True, exist_ok=True)
         sentence = (
-            f"Another process is at the same run, and keeps its finished parts in {self.folder}. "
-            "Wait for it, or give another folder as `unfinished`."
+            f"Another process is at the same run, and keeps what it finished in {self.folder}. "
+            "Wait for it, or give another folder as `resume`."
         )
         self._lock.enter_context(locked(self.folder / LOCK, sentence))
         sweep_inside(self.folder)
@@ -67,19 +61,22 @@ class Unfinished:
     def __exit__(self, *error: object) -> None:
         self._lock.close()
 
-    def parts(self) -> Iterator[Part]:
-        """Read what was kept; what does not fit to its name was not finished, or is damaged."""
+    def read(self) -> Iterator[Arrays]:
+        """Read what was kept, batch by batch, leaving out files that are damaged or unfinished.
+
+        These do not fit to their names.
+        """
         for file in sorted(self.folder.glob("*.npz")):
             data = file.read_bytes()
             if file.stem.endswith(_checksum(data)):
-                with np.load(io.BytesIO(data), allow_pickle=False) as part:
-                    yield dict(part)
+                with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                    yield dict(arrays)
 
-    def keep(self, part: Part) -> None:
-        """Write a part; it is whole or not there."""
+    def keep(self, arrays: Arrays) -> None:
+        """Write the results of a batch; they are whole or not there."""
         data = io.BytesIO()
-        np.savez(data, allow_pickle=False, **part)
-        name = f"{int(part['problems'].min()):08d}-{_checksum(data.getvalue())}.npz"
+        np.savez(data, allow_pickle=False, **arrays)
+        name = f"{int(arrays['problems'].min()):08d}-{_checksum(data.getvalue())}.npz"
         file, n_bytes = self.folder / name, data.getbuffer().nbytes
         with saying_what_failed(file, n_bytes), taking_the_place_of(file) as new:
             new.write_bytes(data.getvalue())

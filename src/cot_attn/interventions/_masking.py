@@ -2,7 +2,7 @@
 
 Most bridges of TransformerLens compute attention themselves: what a hook makes of the scores is
 what they go on with. Others keep Hugging Face's own attention, which has used its scores before a
-hook sees them. There the attention mask is changed in their place, which is added to them.
+hook sees them. There the attention mask is changed instead, which is added to them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cot_attn.interventions.probe import ROWS, After, after, memory, moved
+from cot_attn.interventions._probe import ROWS, After, after, memory, moved
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.models.rollout import Rollout
@@ -23,7 +23,7 @@ from cot_attn.models.stages import Close, Stage, Thought
 Scores = Float[Tensor, "#rows #heads query key"]
 Attended = dict[int, list[Float[Tensor, "rows head query"]]]
 Change = Callable[[int, Scores], Scores]
-Part = tuple[int, int | None]
+Heads = tuple[int, int | None]
 """A layer, and one of its heads or all of them."""
 Route = Literal["scores", "mask"]
 
@@ -38,7 +38,7 @@ def scores_changed(
 ) -> Iterator[None]:
     """Let `change(layer, scores)` return other attention scores for as long as the context lasts.
 
-    Where the mask is changed in the scores' place, it may stand for all heads at once; see `whole`.
+    Where the mask is changed instead, it may stand for all heads at once; see `whole`.
     """
     ways = {layer: routes(model)[layer] for layer in layers}
     with _along(ways, model, change):
@@ -51,62 +51,64 @@ def routes(model: ContinuousThoughtModel) -> dict[int, Route]:
 
     It is the scores themselves where the attention pattern follows from what a hook makes of them.
     """
-    known = memory(model)
-    if "routes" not in known:
-        layers: list[Part] = [(layer, None) for layer in range(model.n_layers)]
+    found = memory(model)
+    if "routes" not in found:
+        layers: list[Heads] = [(layer, None) for layer in range(model.n_layers)]
         tried = _tried(model, layers, dict.fromkeys(range(model.n_layers), "scores"))
-        known["routes"] = {
+        found["routes"] = {
             layer: "scores" if taken else "mask"
             for (layer, _), (taken, _) in zip(layers, tried, strict=True)
         }
-    ways: dict[int, Route] = known["routes"]
+    ways: dict[int, Route] = found["routes"]
     return ways
 
 
 @on_its_own_account
-def unmasked(model: ContinuousThoughtModel, parts: Sequence[Part]) -> list[Part]:
-    """Return the parts of which attention to a thought cannot be taken away.
+def unmasked(model: ContinuousThoughtModel, heads: Sequence[Heads]) -> list[Heads]:
+    """Return the heads of which attention to a thought cannot be taken away.
 
     Taken away it is where the pattern is zero at the thought, for the chosen heads and no others,
     and where something that comes later moves when attention to the thought is changed.
     """
-    known = memory(model)
-    new = [part for part in dict.fromkeys(parts) if part not in known]
-    for part, (taken, moves) in zip(new, _tried(model, new, routes(model)), strict=True):
+    maskable = memory(model)
+    new = [each for each in dict.fromkeys(heads) if each not in maskable]
+    for each, (taken, moves) in zip(new, _tried(model, new, routes(model)), strict=True):
         if taken and moves:
-            known[part] = True
-    return [part for part in new if part not in known]
+            maskable[each] = True
+    return [each for each in new if each not in maskable]
 
 
 def _tried(
-    model: ContinuousThoughtModel, parts: Sequence[Part], ways: Mapping[int, Route]
+    model: ContinuousThoughtModel, heads: Sequence[Heads], ways: Mapping[int, Route]
 ) -> list[tuple[bool, bool]]:
-    """Return whether each part's attention to a thought can be taken away, and moves anything."""
+    """Return whether attention to a thought can be taken away, and moves anything, one by one."""
     found = []
-    for start in range(0, len(parts), ROWS):
-        some = parts[start : start + ROWS]
-        before, attended = _changed(model, some, {})
+    for start in range(0, len(heads), ROWS):
+        batch = heads[start : start + ROWS]
+        before, attended = _changed(model, batch, {})
         try:
-            without, masked = _changed(model, some, ways, by=-torch.inf)
-            more, _ = _changed(model, some, ways, by=30.0)
+            without, masked = _changed(model, batch, ways, by=-torch.inf)
+            more, _ = _changed(model, batch, ways, by=30.0)
         except _REFUSALS:
-            if len(some) == 1:
+            if len(batch) == 1:
                 found.append((False, False))
             else:
-                found += [each for part in some for each in _tried(model, [part], ways)]
+                found += [tried for each in batch for tried in _tried(model, [each], ways)]
             continue
         moves = [any(row) for row in zip(moved(before, without), moved(before, more), strict=True)]
-        taken = [_taken_away(part, row, attended, masked) for row, part in enumerate(some, start=1)]
+        taken = [
+            _taken_away(each, row, attended, masked) for row, each in enumerate(batch, start=1)
+        ]
         found += zip(taken, moves, strict=True)
     return found
 
 
-def _taken_away(part: Part, row: int, before: Attended, after: Attended) -> bool:
-    """Whether a part attends to the thought no more, and the layer's other heads as they did.
+def _taken_away(heads: Heads, row: int, before: Attended, after: Attended) -> bool:
+    """Whether heads attend to the thought no more, and the layer's other heads as they did.
 
     Others are compared at the first query; later ones see what the first has changed.
     """
-    layer, head = part
+    layer, head = heads
     if len(before.get(layer, ())) < len(_LATER):
         return False
     gone = all(not each[row, slice(None) if head is None else head].any() for each in after[layer])
@@ -116,9 +118,12 @@ def _taken_away(part: Part, row: int, before: Attended, after: Attended) -> bool
 
 
 def _changed(
-    model: ContinuousThoughtModel, parts: Sequence[Part], ways: Mapping[int, Route], by: float = 0.0
+    model: ContinuousThoughtModel,
+    heads: Sequence[Heads],
+    ways: Mapping[int, Route],
+    by: float = 0.0,
 ) -> tuple[After, Attended]:
-    """Change the scores of a thought, each row those of its own part.
+    """Change the scores of a thought, each row those of its own heads.
 
     Returns
     -------
@@ -127,7 +132,7 @@ def _changed(
     """
     attended: Attended = {}
     rows: dict[int, list[tuple[int, int | None]]] = {}
-    for row, (layer, head) in enumerate(parts, start=1):
+    for row, (layer, head) in enumerate(heads, start=1):
         rows.setdefault(layer, []).append((row, head))
 
     def change(layer: int, scores: Scores) -> Scores:
@@ -137,8 +142,8 @@ def _changed(
         by_head = any(head is not None for _, head in rows[layer])
         result = whole(scores, model, by_head).clone()
         for row, head in rows[layer]:
-            own = result[row, slice(None) if head is None else head]
-            column = own[..., rollout.layout.columns(Thought(0)).start]
+            row_scores = result[row, slice(None) if head is None else head]
+            column = row_scores[..., rollout.layout.columns(Thought(0)).start]
             column.copy_((column + by).clamp(min=torch.finfo(scores.dtype).min))
         return result
 
@@ -155,7 +160,7 @@ def _changed(
         if name in model.bridge.hook_dict
     ]
     with _along({layer: ways[layer] for layer in rows if ways}, model, change):
-        return after(model, len(parts) + 2, seen), attended
+        return after(model, len(heads) + 2, seen), attended
 
 
 def whole(scores: Scores, model: ContinuousThoughtModel, by_head: bool) -> Scores:

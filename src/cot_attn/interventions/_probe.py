@@ -73,26 +73,26 @@ def unheeded(model: ContinuousThoughtModel, points: Sequence[Point]) -> list[Poi
     ValueError
         Where putting an activation back as it was moves something.
     """
-    known = memory(model)
-    new = [point for point in dict.fromkeys(points) if point not in known]
+    heeded = memory(model)
+    new = [point for point in dict.fromkeys(points) if point not in heeded]
     silent = []
     for start in range(0, len(new), ROWS):
-        some = new[start : start + ROWS]
+        batch = new[start : start + ROWS]
         before, put_back, changed = (
-            after(model, len(some) + 2, hooks, stages=[Thought(0)])
-            for hooks in ((), _noisy(some, 0.0), _noisy(some, 1.0))
+            after(model, len(batch) + 2, hooks, stages=[Thought(0)])
+            for hooks in ((), _noisy(batch, 0.0), _noisy(batch, 1.0))
         )
         by = (put_back - before).abs().amax(dim=1)
         tolerance = 1e-4 if model.dtype in (torch.float32, torch.float64) else 2e-2
-        for point, much in zip(some, by[1:-1].tolist(), strict=True):
+        for point, much in zip(batch, by[1:-1].tolist(), strict=True):
             if not much <= tolerance * float(before.abs().max()):
                 raise ValueError(
                     f"Putting back what was at {point} moves {model.name} by {much:.2g}: an effect "
                     "that is measured there would not be that of a change. Choose another site."
                 )
-        for point, moves in zip(some, moved(before, changed), strict=True):
+        for point, moves in zip(batch, moved(before, changed), strict=True):
             if moves:
-                known[point] = True
+                heeded[point] = True
             else:
                 silent.append(point)
     return silent
@@ -160,13 +160,13 @@ def _noisy(points: Sequence[Point], amount: float) -> Hooks:
     for row, point in enumerate(points, start=1):
         rows.setdefault(point.name, []).append((row, point.head))
 
-    def add(activation: Tensor, hook: object, own: Sequence[tuple[int, int | None]]) -> Tensor:
+    def add(activation: Tensor, hook: object, heads: Sequence[tuple[int, int | None]]) -> Tensor:
         result = activation.clone()
-        for row, head in own:
-            place = result[row] if head is None else result[row, 0, head]
-            noise = torch.randn(place.shape, generator=torch.Generator().manual_seed(row))
-            size = place.float().square().mean().sqrt().clamp(min=1e-3)
-            place += (amount * size * noise.to(size)).to(place)
+        for row, head in heads:
+            target = result[row] if head is None else result[row, 0, head]
+            noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(row))
+            size = target.float().square().mean().sqrt().clamp(min=1e-3)
+            target += (amount * size * noise.to(size)).to(target)
         return result
 
-    return [(name, partial(add, own=own)) for name, own in rows.items()]
+    return [(name, partial(add, heads=heads)) for name, heads in rows.items()]

@@ -22,9 +22,10 @@ from cot_attn.interventions import (
     Resample,
     run_variants,
 )
-from cot_attn.interventions.baseline import Baseline
-from cot_attn.interventions.identity import identity
-from cot_attn.interventions.unfinished import Lasting, Part, Unfinished
+from cot_attn.interventions._engine.baseline import Baseline
+from cot_attn.interventions._engine.contents import digest
+from cot_attn.interventions._engine.identity import identity
+from cot_attn.interventions.resume import Arrays, FinishedProblems, Lasting
 from cot_attn.models import ContinuousThoughtModel, Feedback, Identity
 
 PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(6)]
@@ -62,7 +63,7 @@ def interrupted(
     stopped_at(
         monkeypatch,
         after,
-        lambda: run_variants(model, PROBLEMS, CHANGES, **OPTIONS, unfinished=folder),
+        lambda: run_variants(model, PROBLEMS, CHANGES, **OPTIONS, resume=folder),
     )
 
 
@@ -83,7 +84,7 @@ def stopped_at(monkeypatch: pytest.MonkeyPatch, after: int, run: Callable[[], ob
             run()
 
 
-def test_an_interrupted_run_goes_on_and_gives_the_same_result(
+def test_an_interrupted_run_resumes_and_gives_the_same_result(
     tiny_gpt2_model: ContinuousThoughtModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -94,7 +95,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_result(
     interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
     assert len(list(tmp_path.rglob("*.npz"))) == 2
     n_read.clear()
-    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=tmp_path)
+    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=tmp_path)
     assert sum(n_read) == n_all - 4
     xr.testing.assert_equal(result["answer"], expected["answer"])
     xr.testing.assert_allclose(result, expected, atol=1e-5)
@@ -123,42 +124,38 @@ def test_another_run_takes_nothing_of_it(
     kept = sorted(tmp_path.rglob("*.npz"))
     asked = {"problems": PROBLEMS, "interventions": CHANGES, **OPTIONS, **other}
     n_read.clear()
-    run_variants(tiny_gpt2_model, **asked, unfinished=tmp_path)
+    run_variants(tiny_gpt2_model, **asked, resume=tmp_path)
     assert sum(n_read) >= len(asked["problems"])
     assert sorted(tmp_path.rglob("*.npz")) == kept
 
 
-def test_corruptions_of_one_label_are_told_apart_by_their_values(
-    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
-) -> None:
+def test_corruptions_of_one_label_are_told_apart_by_their_values() -> None:
     ones, twos = (Replace(torch.full((32,), value)) for value in (1.0, 2.0))
     assert ones.label == twos.label
-    assert Unfinished(tmp_path, ones).folder == Unfinished(tmp_path, Replace(torch.ones(32))).folder
-    assert Unfinished(tmp_path, ones).folder != Unfinished(tmp_path, twos).folder
-    assert Unfinished(tmp_path, ones).folder != Unfinished(tmp_path, 1).folder
+    assert digest(ones) == digest(Replace(torch.ones(32)))
+    assert digest(ones) != digest(twos)
+    assert digest(ones) != digest(1)
 
 
 def test_what_cannot_be_told_apart_is_not_kept(
     tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
 ) -> None:
-    def double(activation: torch.Tensor, place: object) -> torch.Tensor:
+    def double(activation: torch.Tensor, context: object) -> torch.Tensor:
         return 2 * activation
 
     with pytest.raises(ValueError, match="double is no dataclass"):
         run_variants(
-            tiny_gpt2_model, PROBLEMS, [Intervention(0, double)], **OPTIONS, unfinished=tmp_path
+            tiny_gpt2_model, PROBLEMS, [Intervention(0, double)], **OPTIONS, resume=tmp_path
         )
 
     @dataclass(frozen=True)
     class Double:
         label: str = "double"
 
-        def __call__(self, activation: torch.Tensor, place: object) -> torch.Tensor:
+        def __call__(self, activation: torch.Tensor, context: object) -> torch.Tensor:
             return 2 * activation
 
-    run_variants(
-        tiny_gpt2_model, PROBLEMS, [Intervention(0, Double())], **OPTIONS, unfinished=tmp_path
-    )
+    run_variants(tiny_gpt2_model, PROBLEMS, [Intervention(0, Double())], **OPTIONS, resume=tmp_path)
 
 
 LONG = np.zeros(5000, dtype=np.float32)
@@ -171,7 +168,7 @@ class Shifted:
     by: np.ndarray
     label: str = "shifted"
 
-    def __call__(self, activation: torch.Tensor, place: object) -> torch.Tensor:
+    def __call__(self, activation: torch.Tensor, context: object) -> torch.Tensor:
         return activation.roll(int(self.by.sum()))  # what is added to all goes in the norm
 
 
@@ -182,7 +179,7 @@ def test_a_change_in_the_middle_of_a_long_array_is_another_run(
     other[2500] = 9
     assert repr(Shifted(LONG)) == repr(Shifted(other))
     run = partial_run(tiny_gpt2_model, tmp_path)
-    expected = run([Intervention(0, Shifted(other))], unfinished=None)
+    expected = run([Intervention(0, Shifted(other))], resume=None)
     assert (expected["kl_first"] > 1e-3).all()
     stopped_at(monkeypatch, 2, lambda: run([Intervention(0, Shifted(LONG))]))
     result = run([Intervention(0, Shifted(other))])
@@ -192,7 +189,7 @@ def test_a_change_in_the_middle_of_a_long_array_is_another_run(
 def partial_run(model: ContinuousThoughtModel, folder: Path) -> Callable[..., xr.Dataset]:
     def run(changes: list[Intervention], **options: Any) -> xr.Dataset:
         return run_variants(
-            model, PROBLEMS, changes, **{**OPTIONS, "batch_size": 2, "unfinished": folder} | options
+            model, PROBLEMS, changes, **{**OPTIONS, "batch_size": 2, "resume": folder} | options
         )
 
     return run
@@ -217,7 +214,7 @@ def built(
 
 
 def names(model: ContinuousThoughtModel, **changed: Any) -> str:
-    """Return the name of the folder that a run would have."""
+    """Return what a run would be known by."""
     asked: dict[str, Any] = {
         "problems": PROBLEMS,
         "interventions": CHANGES,
@@ -229,7 +226,7 @@ def names(model: ContinuousThoughtModel, **changed: Any) -> str:
         **changed,
     }
     _, questions = model.encode(asked["problems"])
-    return Unfinished("unused", identity(model, questions=questions, **asked)).folder.name
+    return digest(identity(model, questions=questions, **asked))
 
 
 @pytest.fixture(autouse=True)
@@ -282,7 +279,7 @@ def test_what_a_result_does_not_depend_on_is_not_told_apart(
     assert names(tiny_gpt2_model, problems=described, donors=described[::-1]) == same
 
 
-def test_places_of_one_label_are_told_apart(tiny_gpt2_model: ContinuousThoughtModel) -> None:
+def test_sites_of_one_label_are_told_apart(tiny_gpt2_model: ContinuousThoughtModel) -> None:
     @dataclass(frozen=True)
     class Named(KnockOut):
         label: str = "mine"
@@ -317,7 +314,7 @@ def test_models_that_differ_in_anything_are_told_apart() -> None:
     assert found["plain"] == names(built())
 
 
-def test_a_run_that_goes_on_inside_a_hook_is_the_same(
+def test_a_run_that_resumes_inside_a_hook_is_the_same(
     tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library's own runs set hooks aside, so a hook is no part of what a run is known by."""
@@ -328,7 +325,7 @@ def test_a_run_that_goes_on_inside_a_hook_is_the_same(
         return 2 * activation
 
     with tiny_gpt2_model.hooks([("feedback.hook_out", double), ("blocks.1.hook_out", double)]):
-        result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=tmp_path)
+        result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=tmp_path)
     xr.testing.assert_identical(result, expected)
 
 
@@ -342,12 +339,12 @@ def test_a_damaged_part_is_computed_again(
     whole = bytearray(second.read_bytes())
     whole[len(whole) // 2] ^= 1
     second.write_bytes(whole)
-    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=tmp_path)
+    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=tmp_path)
     xr.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_no_flipped_byte_of_a_part_is_read(tmp_path: Path) -> None:
-    kept = Unfinished(tmp_path, 1)
+    kept = FinishedProblems(tmp_path, "one")
     part = {"problems": np.arange(3), "failed": np.ones((3, 2)), "answers": np.array(["a", "b"])}
     with kept:
         kept.keep(part)
@@ -355,23 +352,19 @@ def test_no_flipped_byte_of_a_part_is_read(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for place in range(0, len(whole), 3):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
-        for found in kept.parts():
+        for found in kept.read():
             assert found.keys() == part.keys()
             for name, array in part.items():
                 np.testing.assert_array_equal(found[name], array)
 
 
-def test_parts_in_a_lasting_folder_stay_until_their_owner_removes_them(
+def test_problems_in_a_lasting_folder_stay_until_their_owner_removes_them(
     tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, n_read: list[int]
 ) -> None:
-    first = run_variants(
-        tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=Lasting(tmp_path)
-    )
+    first = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=Lasting(tmp_path))
     assert len(list(tmp_path.rglob("*.npz"))) == 3
     n_read.clear()
-    again = run_variants(
-        tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=Lasting(tmp_path)
-    )
+    again = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=Lasting(tmp_path))
     assert sum(n_read) < len(PROBLEMS)  # the noise floor alone
     xr.testing.assert_identical(again, first)
 
@@ -380,17 +373,17 @@ def test_two_runs_of_the_same_are_told_of_each_other(
     tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
 ) -> None:
     def run() -> xr.Dataset:
-        return run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=tmp_path)
+        return run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=tmp_path)
 
-    keep = Unfinished.keep
+    keep = FinishedProblems.keep
 
-    def meanwhile(self: Unfinished, part: Part) -> None:
+    def meanwhile(self: FinishedProblems, arrays: Arrays) -> None:
         with pytest.raises(BlockingIOError, match="Another process is at the same run"):
             run()
-        keep(self, part)
+        keep(self, arrays)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Unfinished, "keep", meanwhile)
+        patch.setattr(FinishedProblems, "keep", meanwhile)
         result = run()
     xr.testing.assert_allclose(result, run())
     assert list(tmp_path.rglob("*")) == []
@@ -406,6 +399,6 @@ def test_what_a_killed_process_was_writing_is_swept(
     (staged / LOCK).touch()
     (staged / NEW).write_bytes(kept.read_bytes()[:99])
     folder = Lasting(tmp_path)
-    run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, unfinished=folder)
+    run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=folder)
     assert kept.exists()
     assert not staged.exists()

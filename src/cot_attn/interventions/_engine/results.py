@@ -10,16 +10,16 @@ from torch import Tensor
 
 from cot_attn.data.grading import grade
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.baseline import Baseline
+from cot_attn.interventions._engine.baseline import Baseline
+from cot_attn.interventions._engine.measuring import AttentionDisruption
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.disruption import Disruption
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.outcomes import DISRUPTIONS
 from cot_attn.models.continuous import ContinuousThoughtModel
 
 WITH_OWN_DIMENSIONS = (*DISRUPTIONS, "answer", "thought_change")
 OF_RIGHT_BASELINES = {"failed", "logprob_gold"}
-"""A wrong baseline has no right answer to break, and its words hold no gold value."""
+"""A wrong baseline has no right answer to break, and holds no gold value."""
 
 
 class Results:
@@ -47,7 +47,7 @@ class Results:
         shape = (len(problems), len(interventions))
         plain = [name for name in outcomes if name not in WITH_OWN_DIMENSIONS]
         self.arrays = {name: np.full(shape, np.nan) for name in plain}
-        self.disruption = Disruption(model, set(outcomes) & set(DISRUPTIONS), shape)
+        self.disruption = AttentionDisruption(model, set(outcomes) & set(DISRUPTIONS), shape)
         self.answers = np.full(shape, "", dtype=object)
         n_thoughts = model.n_thoughts if "thought_change" in outcomes else 0
         self.thought_change = np.full((*shape, n_thoughts), np.nan)
@@ -56,19 +56,19 @@ class Results:
         self.lengths = np.zeros(len(problems), dtype=np.int64)
         self.mean_square = np.zeros(len(problems))
 
-    def part(self, problems: Sequence[int]) -> dict[str, np.ndarray]:
-        """Return what is known of some problems, as plain arrays with their numbers."""
-        at = list(problems)
-        chosen = {name: array[at] for name, array in self._everything().items()}
+    def of_problems(self, problems: Sequence[int]) -> dict[str, np.ndarray]:
+        """Return the results of problems, as plain arrays with their numbers."""
+        rows = list(problems)
+        chosen = {name: array[rows] for name, array in self._everything().items()}
         text = {n: each.astype(str) for n, each in chosen.items() if each.dtype == object}
-        return {**chosen, **text, "problems": np.array(at)}
+        return {**chosen, **text, "problems": np.array(rows)}
 
-    def restore(self, part: Mapping[str, np.ndarray]) -> list[int]:
-        """Take over what `part` returned once, and return the numbers of its problems."""
-        at: list[int] = part["problems"].tolist()
+    def restore(self, finished: Mapping[str, np.ndarray]) -> list[int]:
+        """Take over what `of_problems` returned once, and return the numbers of its problems."""
+        rows: list[int] = finished["problems"].tolist()
         for name, array in self._everything().items():
-            array[at] = part[name]
-        return at
+            array[rows] = finished[name]
+        return rows
 
     def _everything(self) -> dict[str, np.ndarray]:
         """Return all arrays, problems first."""
@@ -84,12 +84,12 @@ class Results:
         }
 
     def keep_baseline(self, problems: Sequence[int], baseline: Baseline) -> None:
-        """Keep what is known of unchanged runs."""
-        at = list(problems)
-        self.correct[at] = baseline.correct
-        self.baseline_answers[at] = baseline.answers
-        self.lengths[at] = baseline.rollout.layout.question_lengths
-        self.mean_square[at] = baseline.thoughts.float().square().mean(dim=(1, 2)).cpu().numpy()
+        """Keep what the clean runs say."""
+        rows = list(problems)
+        self.correct[rows] = baseline.correct
+        self.baseline_answers[rows] = baseline.answers
+        self.lengths[rows] = baseline.rollout.layout.question_lengths
+        self.mean_square[rows] = baseline.thoughts.float().square().mean(dim=(1, 2)).cpu().numpy()
 
     def keep_measured(
         self, problems: list[int], variants: list[int], measured: dict[str, Float[Tensor, " batch"]]
@@ -140,7 +140,8 @@ class Results:
             variables["thought_change"] = ((*dims, "later_thought"), self.thought_change)
             coordinates["later_thought"] = range(self.model.n_thoughts)
         variables |= self.disruption.variables()
-        changes = self.interventions
+        changes, n_thoughts = self.interventions, self.model.n_thoughts
+        changed = [[i in change.thoughts for i in range(n_thoughts)] for change in changes]
         difficulty = [np.nan if p.difficulty is None else p.difficulty for p in self.problems]
         return xr.Dataset(
             variables,
@@ -151,7 +152,8 @@ class Results:
                 "baseline_correct": ("problem", self.correct),
                 "baseline_answer": ("problem", self.baseline_answers),
                 "variant": [change.label for change in changes],
-                "thoughts": ("variant", [" ".join(map(str, c.thoughts)) for c in changes]),
+                "thought": range(n_thoughts),
+                "thoughts": (("variant", "thought"), np.array(changed)),
                 "corruption": ("variant", [label_of(change.corruption) for change in changes]),
                 "site": ("variant", [change.site.label for change in changes]),
                 "downstream": ("variant", [change.downstream for change in changes]),
@@ -159,7 +161,7 @@ class Results:
             },
             attrs={
                 **self.model.provenance(),
-                "n_thoughts": self.model.n_thoughts,
+                "n_thoughts": n_thoughts,
                 "n_baseline_wrong": int((~self.correct).sum()),
                 "thought_rms": float(np.sqrt(self.mean_square.mean())),
             },

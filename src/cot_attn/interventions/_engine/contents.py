@@ -1,6 +1,6 @@
 """What a value holds, as a digest: equal contents have the same one, other contents another.
 
-A value is written as its kind and its parts, each with its length before it, and a part that is a
+A value is written as its kind and its pieces, each with its length before it, and a piece that is a
 value itself is written as its digest: no two values are written alike. Nothing is abbreviated, and
 nothing depends on the process, as `repr` and `hash` do.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cot_attn.interventions.behaviour import behaviour, qualified
+from cot_attn.interventions._engine.behaviour import behaviour, qualified
 
 _SIMPLE: Mapping[type, Callable[[Any], bytes]] = {
     NoneType: lambda value: b"",
@@ -69,42 +69,44 @@ def digest(value: object) -> str:
         ) from error
 
 
-def _digest(value: object, at: str) -> bytes:
-    kind, parts = _written(value, at)
+def _digest(value: object, path: str) -> bytes:
+    kind, pieces = _written(value, path)
     whole = hashlib.sha256()
-    for part in (kind.encode("utf-8", "surrogatepass"), *parts):
-        whole.update(len(part).to_bytes(8, "big"))
-        whole.update(part)
+    for piece in (kind.encode("utf-8", "surrogatepass"), *pieces):
+        whole.update(len(piece).to_bytes(8, "big"))
+        whole.update(piece)
     return whole.digest()
 
 
-def _written(value: Any, at: str) -> tuple[str, Iterable[bytes]]:
-    """Return a value's kind and its parts."""
+def _written(value: Any, path: str) -> tuple[str, Iterable[bytes]]:
+    """Return a value's kind and its pieces."""
     exactly = type(value)
     kind = qualified(exactly)
     if exactly in _SIMPLE:
         return kind, [_SIMPLE[exactly](value)]
     if exactly in _SEQUENCES or _is_named_tuple(value):
-        return kind, [_digest(each, f"{at}[{i}]") for i, each in enumerate(value)]
+        return kind, [_digest(each, f"{path}[{i}]") for i, each in enumerate(value)]
     if exactly in _SETS:
-        return kind, sorted(_digest(each, f"{at}{{..}}") for each in value)
+        return kind, sorted(_digest(each, f"{path}{{..}}") for each in value)
     if exactly is dict:
-        pairs = [_digest(key, f"{at} key") + _digest(value[key], f"{at}[{key!r}]") for key in value]
-        return kind, sorted(pairs)
+        return kind, sorted(
+            _digest(key, f"{path} key") + _digest(held, f"{path}[{key!r}]")
+            for key, held in value.items()
+        )
     if exactly in _ARRAYS or isinstance(value, np.generic):
-        return kind, _array(np.asarray(value), at)
+        return kind, _array(np.asarray(value), path)
     if exactly in _TENSORS:
-        return kind, _tensor(value, at)
+        return kind, _tensor(value, path)
     if isinstance(value, Enum):
-        return kind, [_digest(value.name, at), _digest(value.value, f"{at}.value")]
+        return kind, [_digest(value.name, path), _digest(value.value, f"{path}.value")]
     if isinstance(value, PurePath):
         return kind, [os.fsencode(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, (type, *_BUILT_IN)):
-        parts = [_digest(behaviour(exactly), f"{at} (what {exactly.__name__} does)")]
-        for name, part in sorted(_state(value).items()):
-            parts += [name.encode(), _digest(part, f"{at}.{name}")]
-        return kind, parts
-    raise _no_contents(value, at)
+        pieces = [_digest(behaviour(exactly), f"{path} (what {exactly.__name__} does)")]
+        for name, piece in sorted(_state(value).items()):
+            pieces += [name.encode(), _digest(piece, f"{path}.{name}")]
+        return kind, pieces
+    raise _no_contents(value, path)
 
 
 def _is_named_tuple(value: object) -> bool:
@@ -123,28 +125,28 @@ def _state(value: Any) -> dict[str, object]:
     }
 
 
-def _array(array: np.ndarray, at: str) -> list[bytes]:
+def _array(array: np.ndarray, path: str) -> list[bytes]:
     dtype = array.dtype
-    shape = _digest(array.shape, at)
+    shape = _digest(array.shape, path)
     if not dtype.hasobject:
         described = repr(np.lib.format.dtype_to_descr(dtype)).encode()
         return [described, shape, array.tobytes()]
     if dtype.names is not None:
-        raise _no_contents(array, at)
+        raise _no_contents(array, path)
     # Objects and texts of any length: the array's own bytes are addresses.
-    return [dtype.kind.encode(), shape, _digest(array.ravel().tolist(), at)]
+    return [dtype.kind.encode(), shape, _digest(array.ravel().tolist(), path)]
 
 
-def _tensor(tensor: Tensor, at: str) -> list[bytes]:
+def _tensor(tensor: Tensor, path: str) -> list[bytes]:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-        raise _no_contents(tensor, at)
+        raise _no_contents(tensor, path)
     values = tensor.detach().resolve_conj().resolve_neg().cpu().reshape(-1).contiguous()
     numbers = values.view(torch.uint8).numpy().tobytes()
-    return [str(tensor.dtype).encode(), _digest(tuple(tensor.shape), at), numbers]
+    return [str(tensor.dtype).encode(), _digest(tuple(tensor.shape), path), numbers]
 
 
-def _no_contents(value: object, at: str) -> ValueError:
-    where = f"At {at.strip().removeprefix('.')}, " if at else ""
+def _no_contents(value: object, path: str) -> ValueError:
+    where = f"At {path.strip().removeprefix('.')}, " if path else ""
     if isinstance(value, FunctionType):
         what = f"{value.__name__} is no dataclass, and a function's name does not say what it does"
     else:

@@ -1,12 +1,17 @@
-"""How many rows run at once."""
+"""Which rows run at once: as many as fit into memory, and what each of them is."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from math import ceil
 from typing import TypeVar
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
+from cot_attn.interventions.intervention import Intervention
 from cot_attn.models.continuous import ContinuousThoughtModel
 
 Item = TypeVar("Item")
@@ -59,8 +64,8 @@ class Batches:
                 torch.cuda.empty_cache()
 
 
-def parts(n_rows: int, n_tokens: int, device: torch.device) -> Iterator[slice]:
-    """Yield rows that are fed that many tokens each in one pass."""
+def passes(n_rows: int, n_tokens: int, device: torch.device) -> Iterator[slice]:
+    """Yield the rows of each pass, where every row is fed that many tokens."""
     most = TOKENS_AT_ONCE.get(device.type, TOKENS_AT_ONCE["cpu"])
     size = max(1, most // n_tokens)
     for start in range(0, n_rows, size):
@@ -102,3 +107,69 @@ def _out_of_memory(error: BaseException) -> bool:
     return not isinstance(error, RuntimeError) or (
         isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class VariantRows:
+    """Variants of problems as the rows of one batch, those first that change the earliest thoughts.
+
+    Attributes
+    ----------
+    baseline_rows
+        Which row of the baseline each branches off.
+    cells
+        Where the results of each go: numbers of the problems and of the interventions.
+    interventions
+        What is applied to each.
+    """
+
+    baseline_rows: Int[Tensor, " rows"]
+    cells: tuple[list[int], list[int]]
+    interventions: list[Intervention]
+
+    @classmethod
+    def of(
+        cls,
+        pairs: Sequence[tuple[int, int]],
+        interventions: Sequence[Intervention],
+        problems: Sequence[int],
+        device: torch.device,
+    ) -> "VariantRows":
+        """Return the rows of pairs of a baseline's row and an intervention's number.
+
+        Parameters
+        ----------
+        pairs
+            Rows and numbers.
+        interventions
+            All interventions.
+        problems
+            The number of the problem in each row of the baseline.
+        device
+            Where the rows are looked up.
+        """
+        ordered = sorted(pairs, key=lambda pair: interventions[pair[1]].thoughts[0])
+        rows, variants = [row for row, _ in ordered], [variant for _, variant in ordered]
+        return cls(
+            baseline_rows=torch.tensor(rows, device=device),
+            cells=([problems[row] for row in rows], variants),
+            interventions=[interventions[variant] for variant in variants],
+        )
+
+    def __len__(self) -> int:
+        return len(self.interventions)
+
+    @property
+    def first_thought(self) -> int:
+        """The earliest thought that one of them changes."""
+        return self.interventions[0].thoughts[0]
+
+    def n_begun(self, thought: int) -> int:
+        """Return how many change this thought or an earlier one."""
+        return sum(1 for _ in takewhile(lambda c: c.thoughts[0] <= thought, self.interventions))
+
+    def rows(self, rows: slice) -> "VariantRows":
+        """Return some of them."""
+        problems, variants = self.cells
+        cells = (problems[rows], variants[rows])
+        return VariantRows(self.baseline_rows[rows], cells, self.interventions[rows])
