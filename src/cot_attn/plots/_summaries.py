@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import xarray as xr
 
 from cot_attn.plots._units import count
-from cot_attn.stats.averages import mean_over_problems
+from cot_attn.stats import mean_over_problems
 
 Values = xr.DataArray | xr.Dataset
 

@@ -10,7 +10,7 @@ from cot_attn.plots._heatmap import draw_heatmap, write_cells
 from cot_attn.plots._summaries import Values, model_of, n_of, scalar_label, summary
 from cot_attn.plots.canvas import NARROW, PAGE, axes_on, figure, style, width_of
 from cot_attn.plots.colours import DIFFERENCES, SHARES
-from cot_attn.stats.flow import causal_baseline
+from cot_attn.stats import causal_baseline
 
 
 @style()

@@ -17,7 +17,7 @@ from cot_attn.plots._text import text_width
 from cot_attn.plots._units import short
 from cot_attn.plots.canvas import COLUMN, FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import SHARES, thought_colour
-from cot_attn.stats.labels import as_array
+from cot_attn.stats import as_array
 
 SIZE = 6.5  # points: the words
 LINE = 12.5  # points from one line of words to the next

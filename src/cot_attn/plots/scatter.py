@@ -22,7 +22,7 @@ from cot_attn.plots._units import p_value, signed
 from cot_attn.plots.canvas import FAINT, INK, NARROW, PAGE, axes_on, figure, style, width_of
 from cot_attn.plots.colours import thought_colour, thought_marker
 from cot_attn.plots.correlation import ESTIMANDS
-from cot_attn.stats.labels import join_by_label
+from cot_attn.stats import join_by_label
 
 JITTER = 0.22  # of the distance between two possible outcomes
 MOST_JITTER = 8.0  # percentage points

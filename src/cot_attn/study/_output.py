@@ -19,7 +19,7 @@ from cot_attn._lock import locked
 from cot_attn._writing import probe, saying_what_failed, sweep, taking_the_place_of
 from cot_attn.data.problem import Problem
 from cot_attn.data.sets.own import row_of
-from cot_attn.interventions.unfinished import Lasting
+from cot_attn.interventions.resume import Lasting
 from cot_attn.study._naming import ASKED, PAGE, file_name
 from cot_attn.study._storage import as_json
 

@@ -13,7 +13,7 @@ import xarray as xr
 from cot_attn import stats
 from cot_attn.data.problem import Problem
 from cot_attn.plots._layers import early_middle_last
-from cot_attn.stats.estimands import Estimand
+from cot_attn.stats import Estimand
 from cot_attn.study._checksums import damaged
 from cot_attn.study._consistency import inconsistency
 from cot_attn.study._storage import read_folder, write_folder

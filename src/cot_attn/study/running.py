@@ -9,13 +9,12 @@ from os import PathLike
 from time import perf_counter
 
 from cot_attn.data.problem import Problem, check_problems
+from cot_attn.interventions._engine.batches import Batches
 from cot_attn.interventions.ablator import TokenAblator
-from cot_attn.interventions.batching import Batches
 from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.intervention import Downstream
+from cot_attn.interventions.intervention import Downstream, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
-from cot_attn.interventions.variants import check_interventions
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
@@ -120,7 +119,7 @@ def run_study(
         outcomes,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        unfinished=unfinished,
+        resume=unfinished,
     )
     settings = {
         **model.provenance(),
