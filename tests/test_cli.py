@@ -13,9 +13,9 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from cot_attn._screen import Screen
+from cot_attn.checkpoints import bundled_models
 from cot_attn.cli import app
 from cot_attn.data import save_problems
-from cot_attn.models import bundled_models
 from cot_attn.report import page
 from cot_attn.study import Study, _display, _lineup
 from cot_attn.study._naming import distinct_names, folder_names

@@ -10,10 +10,11 @@ import pytest
 import torch
 import xarray as xr
 
+from cot_attn.checkpoints import load
+from cot_attn.checkpoints.report import options_of
 from cot_attn.data import Problem
 from cot_attn.interventions import Resample, Zero
-from cot_attn.models import ContinuousThoughtModel, load
-from cot_attn.models.report import options_of
+from cot_attn.models import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.report import write_report
 from cot_attn.study import Study, _storage, compare, run_study

@@ -11,12 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cot_attn.checkpoints import bundled_models
 from cot_attn.data.problem import Problem
 from cot_attn.data.sets.toy import toy_problems
 from cot_attn.interventions.ablator import TokenAblator
 from cot_attn.interventions.corruption import Resample
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.loading import bundled_models
 from cot_attn.toy.measuring import accuracy
 from cot_attn.toy.tokenizer import toy_template, toy_tokenizer
 from cot_attn.toy.training import Progress, Recipe, train

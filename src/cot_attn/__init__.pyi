@@ -1,3 +1,4 @@
+from . import checkpoints as checkpoints
 from . import data as data
 from . import interventions as interventions
 from . import models as models
@@ -5,6 +6,7 @@ from . import plots as plots
 from . import recording as recording
 from . import stats as stats
 from . import toy as toy
+from .checkpoints import bundled_models as bundled_models
 from .data import Problem as Problem
 from .data import grade as grade
 from .data import load_problems as load_problems
@@ -21,7 +23,6 @@ from .models import Prompt as Prompt
 from .models import Run as Run
 from .models import Template as Template
 from .models import Thought as Thought
-from .models import bundled_models as bundled_models
 from .recording import AttentionRecorder as AttentionRecorder
 from .recording import PositionRecorder as PositionRecorder
 from .study import Study as Study
@@ -44,6 +45,7 @@ __all__ = [
     "Thought",
     "TokenAblator",
     "bundled_models",
+    "checkpoints",
     "compare",
     "data",
     "grade",

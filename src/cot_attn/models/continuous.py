@@ -1,41 +1,36 @@
 """A language model that thinks in vectors: question, thoughts, answer."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
 from cot_attn._progress import progress
+from cot_attn.checkpoints.loading import load
+from cot_attn.checkpoints.parts import ModelParts
+from cot_attn.checkpoints.pretrained import save
+from cot_attn.checkpoints.registry import Family
+from cot_attn.checkpoints.report import LoadReport
 from cot_attn.data.problem import Problem
 from cot_attn.data.spans import value_token
+from cot_attn.models import validation
+from cot_attn.models._weight_hash import WeightHash
+from cot_attn.models.bridge import bridged, check_unprocessed
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback
-from cot_attn.models.hooks import (
-    HookFunction,
-    HookName,
-    attached,
-    checked,
-    none_in_vain,
-    set_aside,
-)
-from cot_attn.models.integrity import WeightHash, check_unprocessed
-from cot_attn.models.questions import Question, check_adds_nothing, encode
-from cot_attn.models.registry import Family
-from cot_attn.models.report import LoadReport
+from cot_attn.models.hooks import HookedModel
+from cot_attn.models.questions import Question, check_adds_nothing, check_room, encode
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
-from cot_attn.models.stages import Stage
 from cot_attn.models.template import Template
 
 
-class ContinuousThoughtModel:
+class ContinuousThoughtModel(HookedModel):
     """A TransformerLens bridge that reads a question, feeds itself thoughts, and answers.
 
     Parameters
@@ -73,73 +68,22 @@ class ContinuousThoughtModel:
         load_report: LoadReport | None = None,
     ) -> None:
         _check_count("n_thoughts", n_thoughts)
-        check_unprocessed(bridge)
-        self.bridge = bridge
-        self.feedback = feedback.to(device=self.device, dtype=self.dtype)
-        self.template = template
+        super().__init__(bridge, feedback, template, name or str(bridge.cfg.model_name))
         self.n_thoughts = n_thoughts
         if tokenizer is None:
             check_adds_nothing(bridge.tokenizer)
         self.tokenizer: PreTrainedTokenizerBase = tokenizer or bridge.tokenizer
-        self.name = name or str(bridge.cfg.model_name)
-        self.running: Rollout | None = None
         self.load_report = load_report
-        self._weight_hash = WeightHash(self, checkpoint)
-        self._watchers: list[Callable[[Run], None]] = []
-        self._isolated = False
-        self.hooks_set_aside: tuple[str, ...] = ()
+        self._weight_hash = WeightHash()
+        if checkpoint is not None:
+            self._weight_hash.remember(self.bridge, self.feedback, checkpoint)
 
     # What it is -------------------------------------------------------------------------------
 
     @property
-    def device(self) -> torch.device:
-        """Where the input embeddings live."""
-        device: torch.device = self._embedding_weight.device
-        return device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The floating-point type of the input embeddings."""
-        dtype: torch.dtype = self._embedding_weight.dtype
-        return dtype
-
-    @property
-    def _embedding_weight(self) -> Tensor:
-        weight: Tensor = self.bridge.original_model.get_input_embeddings().weight
-        return weight
-
-    @property
-    def n_layers(self) -> int:
-        """Number of transformer blocks."""
-        return int(self.bridge.cfg.n_layers)
-
-    @property
-    def n_heads(self) -> int:
-        """Number of attention (query) heads in a block."""
-        return int(self.bridge.cfg.n_heads)
-
-    @property
-    def d_model(self) -> int:
-        """Width of the residual stream."""
-        return int(self.bridge.cfg.d_model)
-
-    @property
-    def d_kv(self) -> int:
-        """Width of a layer's keys, all key-value heads together."""
-        cfg = self.bridge.cfg
-        n_heads = getattr(cfg, "n_key_value_heads", None) or cfg.n_heads
-        return int(n_heads * cfg.d_head)
-
-    @property
-    def n_context(self) -> int:
-        """The greatest number of positions, or a number out of reach where there is no limit."""
-        limit = getattr(self.bridge.original_model.config, "max_position_embeddings", None)
-        return int(limit) if limit else 2**31
-
-    @property
     def checkpoint(self) -> str:
         """First twelve hex digits of the SHA-256 of the weights, as they are now."""
-        return self._weight_hash()
+        return self._weight_hash(self.bridge, self.feedback)
 
     @property
     def source(self) -> dict[str, Any] | None:
@@ -226,15 +170,6 @@ class ContinuousThoughtModel:
         """Run until EOT has been fed and stop before the answer, whose texts are empty."""
         return self.run(questions, max_new_tokens=0, n_thoughts=n_thoughts, batch_size=batch_size)
 
-    def rollout(
-        self, problems: Sequence[Problem], questions: Sequence[Sequence[int]], n_thoughts: int
-    ) -> Rollout:
-        """Return one batch at its start, to be driven step by step."""
-        check_unprocessed(self.bridge)
-        self.bridge.eval()
-        self.feedback.eval()
-        return Rollout(self, problems, questions, n_thoughts)
-
     def _finish(self, rollout: Rollout, questions: list[list[int]], max_new_tokens: int) -> Run:
         rollout.read()
         thoughts = [rollout.think(index) for index in range(rollout.layout.n_thoughts)]
@@ -276,16 +211,7 @@ class ContinuousThoughtModel:
         _check_count("max_new_tokens", max_new_tokens)
         vocabulary = len(self._embedding_weight)
         problems, tokens = encode(questions, self.tokenizer, self.template, vocabulary)
-        closing = len(self.template.bot) + len(self.template.eot)
-        room = self.n_context - closing - n_thoughts - max_new_tokens
-        for problem, ids in zip(problems, tokens, strict=True):
-            if len(ids) > room:
-                raise ValueError(
-                    f"The question of problem {problem.id!r} has {len(ids)} tokens; at most "
-                    f"{max(room, 0)} fit into a context of {self.n_context} with {n_thoughts} "
-                    f"thoughts, {closing} tokens round them and {max_new_tokens} answer tokens. "
-                    "Leave it out, or lower max_new_tokens or n_thoughts."
-                )
+        check_room(problems, tokens, self.template, self.n_context, n_thoughts, max_new_tokens)
         return problems, tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -303,94 +229,21 @@ class ContinuousThoughtModel:
         last = value_token(self.tokenizer, tokens, (span[1] - 1, span[1]))
         return range(first, first + 1 if last is None else last + 1)
 
-    # Hooks ------------------------------------------------------------------------------------
-
-    @contextmanager
-    def hooks(
-        self,
-        fwd_hooks: Iterable[tuple[HookName, HookFunction]],
-        *,
-        stages: Iterable[Stage] | None = None,
-    ) -> Iterator["ContinuousThoughtModel"]:
-        """Add TransformerLens hooks for as long as the context lasts.
-
-        Parameters
-        ----------
-        fwd_hooks
-            Pairs of a hook name (or a function that chooses names) and a function
-            `fn(activation, hook)` that returns a new activation or None. Besides the bridge's
-            names there are `feedback.hook_in` and `feedback.hook_out`. At one hook they are called
-            in the order in which they were added, recorders included.
-        stages
-            The stages in which the functions are called; by default all. While a function runs,
-            `model.running` says which problems, stage and columns it sees.
-
-        What the library runs on its own account is left alone; see `isolated`.
-
-        Raises
-        ------
-        KeyError
-            Where a name is not a hook of this model; near names are suggested. Where a function
-            chooses no name.
-        TypeError
-            Where `stages` are anything else than stages.
-        ValueError
-            Where a stage cannot be. At the end of the context, where the model has run and a
-            function was never called, because no stage was reached or the hook is not passed there.
-
-        Examples
-        --------
-        Remove the third thought of every question:
-
-        >>> from cot_attn import ContinuousThoughtModel, Thought
-        >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
-        >>> remove = lambda fed, hook: 0 * fed
-        >>> with model.hooks([("feedback.hook_out", remove)], stages=[Thought(2)]):
-        ...     run = model.think(["any question"])  # doctest: +SKIP
-        """
-        chosen = None if stages is None else checked(stages)
-        with ExitStack() as stack:
-            silent = stack.enter_context(attached(self, fwd_hooks, chosen))
-            if not self._isolated:
-                stack.enter_context(none_in_vain(self, silent, chosen))
-            yield self
-
-    @contextmanager
-    def watch(self, watcher: Callable[[Run], None]) -> Iterator[None]:
-        """Call a function with the `Run` of every batch that ends while the context lasts.
-
-        What the library runs on its own account is left out; see `isolated`.
-        """
-        self._watchers.append(watcher)
-        try:
-            yield
-        finally:
-            self._watchers.remove(watcher)
-
-    @contextmanager
-    def isolated(self) -> Iterator["ContinuousThoughtModel"]:
-        """Set every hook and watcher aside for as long as the context lasts, then put all back.
-
-        What the library runs on its own account (checks of sites, validation, baselines, variants
-        and noise floors) runs in here: no recorder sees it, and no hook sees or changes it. A
-        result says which weights it came from, and hooks are not part of them. Hooks that are
-        added inside the context work.
-        """
-        outer = self._watchers, self._isolated, self.hooks_set_aside
-        self._watchers, self._isolated = [], True
-        try:
-            with set_aside([*self.bridge.hook_points(), *self.feedback_points]) as names:
-                self.hooks_set_aside += tuple(names)
-                yield self
-        finally:
-            self._watchers, self._isolated, self.hooks_set_aside = outer
+    # Files ------------------------------------------------------------------------------------
 
     @property
-    def feedback_points(self) -> tuple[HookPoint, HookPoint]:
-        """The hook points of the feedback; all others are the bridge's."""
-        return (self.feedback.hook_in, self.feedback.hook_out)
-
-    # Files ------------------------------------------------------------------------------------
+    def parts(self) -> ModelParts:
+        """What the model is made of, as `cot_attn.checkpoints.save` writes it."""
+        check_unprocessed(self.bridge)
+        return ModelParts(
+            self.bridge.original_model,
+            self.tokenizer,
+            self.feedback,
+            self.template,
+            self.n_thoughts,
+            self.name,
+            self.load_report,
+        )
 
     @classmethod
     def from_pretrained(
@@ -414,11 +267,14 @@ class ContinuousThoughtModel:
     ) -> "ContinuousThoughtModel":
         """Load a bundled model, a hub id, a local folder or a weight file.
 
-        The parameters are those of `cot_attn.models.load`.
-        """
-        from cot_attn.models.loading import load
+        All parameters but one are those of `cot_attn.checkpoints.load`.
 
-        return load(
+        Parameters
+        ----------
+        validate
+            Whether the model checks itself once; see `cot_attn.models.validate`.
+        """
+        parts = load(
             name_or_path,
             family=family,
             base=base,
@@ -433,14 +289,27 @@ class ContinuousThoughtModel:
             revision=revision,
             dtype=dtype,
             device=device,
-            validate=validate,
         )
+        report = parts.report
+        assert report is not None
+        model = cls(
+            bridged(parts.language_model, parts.tokenizer, parts.name),
+            parts.feedback,
+            parts.template,
+            parts.n_thoughts,
+            tokenizer=parts.tokenizer,
+            name=parts.name,
+            checkpoint=parts.checkpoint,
+        )
+        if validate:
+            model.load_report = replace(report, checks=validation.validate(model))
+        else:
+            model.load_report = replace(report, options={**report.options, "validate": False})
+        return model
 
     def save_pretrained(self, folder: str | PathLike[str], *, dtype: Any = None) -> None:
-        """Write the model as one folder that needs nothing else; see `cot_attn.models.save`."""
-        from cot_attn.models.pretrained import save
-
-        save(self, folder, dtype=dtype)
+        """Write the model as one folder that needs nothing else, as `cot_attn.checkpoints.save`."""
+        save(self.parts, folder, dtype=dtype)
 
 
 def _check_count(name: str, value: int) -> None:

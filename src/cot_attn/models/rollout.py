@@ -3,20 +3,40 @@
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
 from cot_attn.data.problem import Problem
-from cot_attn.models import cache
+from cot_attn.models import _cache as cache
+from cot_attn.models.feedback import Feedback
 from cot_attn.models.finite import check_finite, finite_scores
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
+from cot_attn.models.template import Template
 from cot_attn.models.unembedding import Workspace, unembed
 
-if TYPE_CHECKING:
-    from cot_attn.models.continuous import ContinuousThoughtModel
+
+@runtime_checkable
+class Runnable(Protocol):
+    """What a rollout needs of a model, which tells hooks by `running` where it stands."""
+
+    bridge: TransformerBridge
+    feedback: Feedback
+    template: Template
+    running: "Rollout | None"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings live."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the input embeddings."""
+        ...
 
 
 class Rollout:
@@ -49,7 +69,7 @@ class Rollout:
 
     def __init__(
         self,
-        model: "ContinuousThoughtModel",
+        model: Runnable,
         problems: Sequence[Problem],
         questions: Sequence[Sequence[int]],
         n_thoughts: int,

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cot_attn import stats
-from cot_attn.models.loading import bundled_models
-from cot_attn.models.pretrained import SETTINGS
-from cot_attn.models.registry import known_checkpoints
+from cot_attn.checkpoints.loading import bundled_models
+from cot_attn.checkpoints.pretrained import SETTINGS
+from cot_attn.checkpoints.registry import known_checkpoints
 from cot_attn.study.results import Study
 
 

@@ -7,13 +7,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from cot_attn.checkpoints.loading import bundled_models
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.loading import bundled_models, load
 from cot_attn.study._export import write_summary
 from cot_attn.study._naming import distinct_names, file_name
 from cot_attn.study.results import Study
 from cot_attn.study.running import check_study, run_study
+
+load = ContinuousThoughtModel.from_pretrained
 
 
 @dataclass

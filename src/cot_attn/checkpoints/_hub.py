@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import DryRunError, GatedRepoError, RepositoryNotFoundError
 
-from cot_attn.models.weights import FileSet, chosen_sets
+from cot_attn.checkpoints._weights import FileSet, chosen_sets
 
 _DESCRIPTIONS = ["*.json", "*.txt", "*.model", "*.jinja", "*.md"]
 

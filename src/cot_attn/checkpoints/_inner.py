@@ -1,55 +1,46 @@
 """The language model inside a checkpoint's state dict: LoRA merged, vocabulary grown."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from transformers import PretrainedConfig, PreTrainedModel
 
-from cot_attn.models.adapter_config import (
+from cot_attn.checkpoints._adapter_config import (
     NAME,
     Strength,
     check_no_adapter,
     find_strength,
     read_adapter_config,
 )
-from cot_attn.models.base import Base
-from cot_attn.models.build import blank_model, embedding_name, language_model, tied_names
-from cot_attn.models.causes import likely_cause
-from cot_attn.models.converted import Setting
-from cot_attn.models.keys import Shape, check_finite, compare, take_known, take_repeats
-from cot_attn.models.lora import Lora, find_lora
-from cot_attn.models.registry import CheckpointInfo
-from cot_attn.models.tokens import AddedTokens, Vocabulary, grown_vocabulary
-from cot_attn.models.weights import Weights
+from cot_attn.checkpoints._base import Base
+from cot_attn.checkpoints._build import blank_model, embedding_name, language_model, tied_names
+from cot_attn.checkpoints._fit import check_finite, compare, take_known, take_repeats
+from cot_attn.checkpoints._lora import Lora, find_lora
+from cot_attn.checkpoints._mismatch_hint import likely_cause
+from cot_attn.checkpoints._vocabulary import Vocabulary, grown_vocabulary
+from cot_attn.checkpoints._weights import Weights
+from cot_attn.checkpoints.formats import Format
+from cot_attn.checkpoints.registry import CheckpointInfo
+from cot_attn.checkpoints.report import Setting
 
 _WRAPPED = "base_model.model."  # what peft puts before every name
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a family keeps its language model.
+class Inner:
+    """The language model of a checkpoint.
 
     Attributes
     ----------
-    family
-        What the family is called in errors.
-    prefix
-        How the keys of the language model begin.
-    copy
-        How the keys of a second copy of its input embedding begin, if there is one.
-    added
-        The tokens that the family adds to the vocabulary.
+    language_model
+        The Hugging Face model in float32, LoRA merged, vocabulary grown.
+    vocabulary
+        Its token ids.
+    n_tensors
+        How many tensors it was made from, those of the feedback among them.
+    repeated, unused, settings, notes
+        As in `LoadReport`.
     """
-
-    family: str
-    prefix: str
-    copy: str | None
-    added: AddedTokens
-
-
-@dataclass(frozen=True)
-class Inner:
-    """The language model of a checkpoint; the other attributes are those of `Converted`."""
 
     language_model: PreTrainedModel
     vocabulary: Vocabulary
@@ -64,8 +55,7 @@ def read_inner(
     weights: Weights,
     base: Base,
     info: CheckpointInfo,
-    place: Place,
-    beside: Mapping[str, Shape],
+    form: Format,
 ) -> Inner:
     """Read the language model of a checkpoint, and check that the checkpoint has all and no more.
 
@@ -77,10 +67,8 @@ def read_inner(
         The model that it was trained from.
     info
         What its files do not say.
-    place
-        Where the language model is.
-    beside
-        The keys and shapes that the checkpoint has besides.
+    form
+        The format of the checkpoint.
 
     Raises
     ------
@@ -89,9 +77,10 @@ def read_inner(
         copies of a tied tensor differ, or LoRA's strength or a token's id is not known.
     """
     given = dict(weights.tensors)
+    of_feedback = form.feedback_shapes(given, base.config.hidden_size)
     unused = take_known(given, info.unused)
-    wrapped = place.prefix + _WRAPPED
-    prefix = wrapped if any(key.startswith(wrapped) for key in given) else place.prefix
+    wrapped = form.prefix + _WRAPPED
+    prefix = wrapped if any(key.startswith(wrapped) for key in given) else form.prefix
     inner = {
         key.removeprefix(prefix): tensor for key, tensor in given.items() if key.startswith(prefix)
     }
@@ -100,28 +89,28 @@ def read_inner(
     keys = {name: prefix + (lora.key(name) if lora else name) for name in blank.state_dict()}
     ties, embedding = tied_names(blank), embedding_name(blank)
     repeats = {keys[name]: keys[first] for name, first in ties.items()}
-    if place.copy is not None:
+    if form.duplicate is not None:
         module = f"{prefix}{embedding.rpartition('.')[0]}."
         repeats |= {
-            key: module + key.removeprefix(place.copy)
+            key: module + key.removeprefix(form.duplicate)
             for key in given
-            if key.startswith(place.copy)
+            if key.startswith(form.duplicate)
         }
     repeated = take_repeats(given, repeats, weights.where)
 
     table = given.get(keys[embedding])
     n_rows = len(table) if table is not None and table.ndim == 2 else None
     said = {"bot": info.bot, "eot": info.eot}
-    vocabulary = grown_vocabulary(base, place.added, n_rows, weights.folder, said)
+    vocabulary = grown_vocabulary(base, form.added, n_rows, weights.folder, said)
     blank = blank_model(vocabulary.base.config)
     untied = {name: key for name, key in keys.items() if name not in ties}
     wanted = {key: tuple(blank.state_dict()[name].shape) for name, key in untied.items()}
     halves = lora.shapes(blank) if lora else {}
-    wanted |= {prefix + name: shape for name, shape in halves.items()} | dict(beside)
+    wanted |= {prefix + name: shape for name, shape in halves.items()} | of_feedback
     if misfit := compare(wanted, given):
-        n_added = len(place.added.names)
+        n_added = len(form.added.names)
         cause = likely_cause(misfit, given, keys[embedding], base.n_vocabulary, n_added)
-        what = f"a {place.family} model on the base {base.source}"
+        what = f"a {form.title} model on the base {base.source}"
         raise misfit.error(weights.where, what, cause)
     check_finite(given, weights.where)
 

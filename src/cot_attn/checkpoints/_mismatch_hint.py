@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from cot_attn.models.keys import Misfit, Shape
+from cot_attn.checkpoints._fit import Misfit, Shape
 
 
 def likely_cause(

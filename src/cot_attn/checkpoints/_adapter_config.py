@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cot_attn.models.lora import Lora
-from cot_attn.models.registry import CheckpointInfo
+from cot_attn.checkpoints._lora import Lora
+from cot_attn.checkpoints.registry import CheckpointInfo
 
 NAME = "adapter_config.json"
 

@@ -1,15 +1,13 @@
-"""From a configuration and tensors to a language model and its bridge."""
+"""From a configuration and tensors to a language model."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
     AutoModelForCausalLM,
     PretrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 from transformers.initialization import no_init_weights
 
@@ -64,18 +62,3 @@ def language_model(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> P
     model.requires_grad_(False)
     model.eval()
     return model
-
-
-def bridged(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    name: str,
-    dtype: torch.dtype,
-    device: str | torch.device | None,
-) -> TransformerBridge:
-    """Return a TransformerLens bridge round a model, on its device and in its type."""
-    model.to(device=device, dtype=dtype)  # type: ignore[call-arg]  # transformers wraps `to`
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        return TransformerBridge.boot_transformers(
-            name, hf_model=model, tokenizer=tokenizer, dtype=dtype, device=device
-        )

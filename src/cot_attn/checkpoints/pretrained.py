@@ -9,25 +9,22 @@ import hashlib
 import json
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from cot_attn._writing import taking_the_place_of
-from cot_attn.models.base import read_tokenizer
-from cot_attn.models.build import blank_model, bridged, language_model, untied_names
+from cot_attn.checkpoints._base import read_tokenizer
+from cot_attn.checkpoints._build import blank_model, language_model, untied_names
+from cot_attn.checkpoints._fit import check_finite, compare
+from cot_attn.checkpoints._weight_file import read_weight_file, sha256
+from cot_attn.checkpoints.parts import ModelParts
+from cot_attn.checkpoints.report import LoadReport
 from cot_attn.models.feedback import Feedback, Identity, Projection
-from cot_attn.models.integrity import check_unprocessed
-from cot_attn.models.keys import check_finite, compare
-from cot_attn.models.report import LoadReport
 from cot_attn.models.template import Template
-from cot_attn.models.weight_file import read_weight_file, sha256
-
-if TYPE_CHECKING:
-    from cot_attn.models.continuous import ContinuousThoughtModel
 
 FORMAT_VERSION = 1
 SETTINGS = "cot_attn.json"
@@ -35,17 +32,17 @@ WEIGHTS = "model.safetensors"
 
 
 def save(
-    model: "ContinuousThoughtModel",
+    parts: ModelParts,
     folder: str | PathLike[str],
     *,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model as one folder that needs no original checkpoint any more.
+    """Write the parts of a model as one folder that needs no original checkpoint any more.
 
     Parameters
     ----------
-    model
-        What is written.
+    parts
+        What is written, such as `model.parts`.
     folder
         A folder that does not exist yet, or an empty one.
     dtype
@@ -59,15 +56,16 @@ def save(
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"{target} is not empty. Give a new folder, or remove it first.")
-    tensors = {name: _stored(tensor, dtype) for name, tensor in named_tensors(model).items()}
+    weights = named_tensors(parts.language_model, parts.feedback)
+    tensors = {name: _stored(tensor, dtype) for name, tensor in weights.items()}
     settings = {
         "format_version": FORMAT_VERSION,
-        "name": model.name,
-        "n_thoughts": model.n_thoughts,
+        "name": parts.name,
+        "n_thoughts": parts.n_thoughts,
         "sha256": "",  # known once the tensors are written
-        "template": model.template.to_dict(),
-        "feedback": _describe(model.feedback),
-        "model": model.bridge.original_model.config.to_diff_dict(),
+        "template": parts.template.to_dict(),
+        "feedback": _describe(parts.feedback),
+        "model": parts.language_model.config.to_diff_dict(),
     }
     with taking_the_place_of(target) as new:
         new.mkdir()
@@ -76,25 +74,11 @@ def save(
         settings["sha256"] = sha256(new / WEIGHTS)
         text = json.dumps(settings, indent=2, ensure_ascii=False)
         (new / SETTINGS).write_text(text + "\n", encoding="utf-8")
-        model.tokenizer.save_pretrained(new)
+        parts.tokenizer.save_pretrained(new)
 
 
-def read(
-    folder: Path,
-    *,
-    dtype: torch.dtype = torch.float32,
-    device: str | torch.device | None = None,
-) -> "ContinuousThoughtModel":
-    """Read a folder that `save` wrote.
-
-    Parameters
-    ----------
-    folder
-        Where it is.
-    dtype
-        The floating-point type to run in.
-    device
-        Where to run; by default where the tensors are read, the CPU.
+def read(folder: Path) -> ModelParts:
+    """Read a folder that `save` wrote, in float32 on the CPU.
 
     Raises
     ------
@@ -104,8 +88,6 @@ def read(
     FileNotFoundError
         Where the weights or the tokenizer are missing.
     """
-    from cot_attn.models.continuous import ContinuousThoughtModel
-
     settings = _read_settings(folder / SETTINGS)
     weights = folder / WEIGHTS
     tensors = read_weight_file(weights)
@@ -134,46 +116,49 @@ def read(
         raise misfit.error(str(weights), SETTINGS, "Was one of the two files replaced?")
     check_finite(tensors, str(weights))
     feedback.load_state_dict(_under("feedback.", tensors))
-    tokenizer = read_tokenizer(folder)
-    hf_model = language_model(config, _under("model.", tensors))
-    return ContinuousThoughtModel(
-        bridged(hf_model, tokenizer, name, dtype, device),
-        feedback,
-        template,
-        n_thoughts,
-        tokenizer=tokenizer,
+    return ModelParts(
+        language_model=language_model(config, _under("model.", tensors)),
+        tokenizer=read_tokenizer(folder),
+        feedback=feedback,
+        template=template,
+        n_thoughts=n_thoughts,
         name=name,
-        checkpoint=digest[:12],
-        load_report=LoadReport(
+        report=LoadReport(
             source=str(folder),
             family="cot_attn",
             files={weights: digest},
             settings={"n_thoughts": n_thoughts},
             n_tensors=len(wanted),
         ),
+        checkpoint=digest[:12],
     )
 
 
-def named_tensors(model: "ContinuousThoughtModel") -> dict[str, Tensor]:
-    """Return every weight by the name it has in the format, tied ones once."""
-    check_unprocessed(model.bridge)
-    hf_model = model.bridge.original_model
-    blank = blank_model(hf_model.config)
-    # The bridge puts its components round the original ones; the names are theirs otherwise.
-    wrapped = {
+def named_tensors(model: PreTrainedModel, feedback: Feedback) -> dict[str, Tensor]:
+    """Return every weight by the name it has in the format, tied ones once.
+
+    Parameters
+    ----------
+    model
+        The language model, in a bridge or not.
+    feedback
+        From hidden state to thought.
+    """
+    blank = blank_model(model.config)
+    # A bridge puts its components round the original ones; the names are theirs otherwise.
+    stored = {
         name.replace("._original_component", ""): tensor
-        for name, tensor in hf_model.state_dict().items()
+        for name, tensor in model.state_dict().items()
     }
-    own = {f"model.{name}": wrapped[name] for name in untied_names(blank)}
-    return own | {
-        f"feedback.{name}": tensor for name, tensor in model.feedback.state_dict().items()
+    return {f"model.{name}": stored[name] for name in untied_names(blank)} | {
+        f"feedback.{name}": tensor for name, tensor in feedback.state_dict().items()
     }
 
 
-def fingerprint(model: "ContinuousThoughtModel") -> str:
+def fingerprint(model: PreTrainedModel, feedback: Feedback) -> str:
     """Return the first twelve hex digits of the SHA-256 over the names and bytes of all weights."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(named_tensors(model).items()):
+    for name, tensor in sorted(named_tensors(model, feedback).items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]

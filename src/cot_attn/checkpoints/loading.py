@@ -4,21 +4,17 @@ from dataclasses import replace
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from cot_attn._did_you_mean import did_you_mean
-from cot_attn.models.base import read_base
-from cot_attn.models.checkpoint import Said, read_checkpoint
-from cot_attn.models.hub import download
-from cot_attn.models.pretrained import SETTINGS, read
-from cot_attn.models.registry import CheckpointInfo, Family, known_checkpoints
-from cot_attn.models.report import options_of
-from cot_attn.models.validation import validate as check
-
-if TYPE_CHECKING:
-    from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.checkpoints._base import read_base
+from cot_attn.checkpoints._hub import download
+from cot_attn.checkpoints.conversion import UserOptions, read_checkpoint
+from cot_attn.checkpoints.parts import ModelParts
+from cot_attn.checkpoints.pretrained import SETTINGS, read
+from cot_attn.checkpoints.registry import CheckpointInfo, Family, known_checkpoints
+from cot_attn.checkpoints.report import options_of
 
 
 def bundled_models() -> dict[str, Path]:
@@ -43,9 +39,10 @@ def load(
     revision: str | None = None,
     dtype: torch.dtype | str = torch.float32,
     device: str | torch.device | None = None,
-    validate: bool = True,
-) -> "ContinuousThoughtModel":
-    """Load a model by name, or from a folder or file.
+) -> ModelParts:
+    """Read the parts of a model by its name, or from a folder or file.
+
+    `ContinuousThoughtModel.from_pretrained` takes the same arguments and builds the model.
 
     Bundled models, folders that `save_pretrained` wrote and known checkpoints need no more than
     their name. Of any other CODI or Coconut checkpoint say what its files do not.
@@ -85,8 +82,6 @@ def load(
         The floating-point type to run in. LoRA is merged in float32 before.
     device
         Where to run, as in PyTorch; by default the CPU.
-    validate
-        Whether the model checks itself once; see `cot_attn.models.validate`.
 
     Raises
     ------
@@ -100,7 +95,7 @@ def load(
     name, dtype, device = str(name_or_path), _dtype(dtype), _device(device)
     path = bundled_models().get(name, Path(name).expanduser())
     known, commit = known_checkpoints().get(name), None
-    said = Said(
+    user = UserOptions(
         family,
         base if base is None else str(base),
         n_thoughts,
@@ -119,33 +114,32 @@ def load(
             weights = known.weights
     else:
         _check_hub_id(name, known)
-        if trained_from := said.base or (known.base if known else None):
+        if trained_from := user.base or (known.base if known else None):
             read_base(trained_from)  # so that a missing or gated base shows before a large download
         weights = weights or (known.weights if known else None)
         path, weights = download(name, revision=revision, weights=weights)
         commit = path.name
     if (path / SETTINGS).is_file():
-        if told := said.about_the_format():
+        if given := user.about_the_format():
             raise ValueError(
-                f"{path} is a folder that save_pretrained wrote; it says itself what {told} would."
+                f"{path} is a folder that save_pretrained wrote; it says itself what {given} would."
             )
-        model = read(path, dtype=dtype, device=device)
-        model.n_thoughts = model.n_thoughts if n_thoughts is None else n_thoughts
+        parts = read(path)
+        parts = parts if n_thoughts is None else replace(parts, n_thoughts=n_thoughts)
     else:
-        model = read_checkpoint(
-            path, weights, known, said, name=Path(name).name, dtype=dtype, device=device
-        )
-    assert model.load_report is not None
+        parts = read_checkpoint(path, weights, known, user, Path(name).name)
     named = commit is not None or known is not None or name in bundled_models()
     source = name if named else str(path.absolute())
-    report = replace(model.load_report, source=source, revision=commit, options=options)
+    assert parts.report is not None
+    report = replace(parts.report, source=source, revision=commit, options=options)
     if sha256 is not None and report.sha256 != sha256.lower():
         raise ValueError(
             f"The SHA-256 of {name} is {report.sha256}, not {sha256}. Download it again, or give "
             "the right one."
         )
-    model.load_report = replace(report, checks=check(model)) if validate else report
-    return model
+    language_model, feedback = parts.language_model, parts.feedback.to(device, dtype)
+    language_model.to(device=device, dtype=dtype)  # type: ignore[call-arg]  # wrapped in transformers
+    return replace(parts, feedback=feedback, report=report)
 
 
 def _check_hub_id(name: str, info: CheckpointInfo | None) -> None:

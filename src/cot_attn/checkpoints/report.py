@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from cot_attn.models.converted import Setting
-from cot_attn.models.weights import combined_digest
+from cot_attn.checkpoints._weights import combined_digest
+
+Setting = int | float | bool | str | None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from cot_attn.models.base import Base
+from cot_attn.checkpoints._base import Base
 
 _FILES = ("added_tokens.json", "tokenizer_config.json", "tokenizer.json")
 

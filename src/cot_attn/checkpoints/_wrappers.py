@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cot_attn.models.weights import Weights
+from cot_attn.checkpoints._weights import Weights
 
 # torch.compile, FSDP and activation checkpointing put a part of their own anywhere.
 _ANYWHERE = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")

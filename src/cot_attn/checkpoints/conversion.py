@@ -1,30 +1,28 @@
-"""A checkpoint in another project's format becomes a model."""
+"""A checkpoint in another project's format becomes the parts of a model."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
-from cot_attn.models.base import read_base
-from cot_attn.models.build import bridged
-from cot_attn.models.coconut import convert_coconut, is_coconut
-from cot_attn.models.codi import convert_codi, is_codi
-from cot_attn.models.registry import KNOWN_UNUSED, CheckpointInfo, Family
-from cot_attn.models.report import LoadReport
-from cot_attn.models.weights import Weights, read_weights
-from cot_attn.models.wrappers import without_wrappers
+from cot_attn.checkpoints._base import Base, read_base
+from cot_attn.checkpoints._inner import read_inner
+from cot_attn.checkpoints._weights import Weights, read_weights
+from cot_attn.checkpoints._wrappers import without_wrappers
+from cot_attn.checkpoints.coconut import Coconut
+from cot_attn.checkpoints.codi import Codi
+from cot_attn.checkpoints.formats import Format
+from cot_attn.checkpoints.parts import ModelParts
+from cot_attn.checkpoints.registry import KNOWN_UNUSED, CheckpointInfo, Family
+from cot_attn.checkpoints.report import LoadReport
 
-if TYPE_CHECKING:
-    from cot_attn.models.continuous import ContinuousThoughtModel
-
-_CONVERT = {"codi": convert_codi, "coconut": convert_coconut}
-_MARKER: dict[Family, str | None] = {"codi": None, "coconut": "###"}
+FORMATS: dict[Family, Format] = {form.family: form for form in (Codi(), Coconut())}
+"""The formats that are read, by family."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the user says about a checkpoint; it goes before what is known."""
+class UserOptions:
+    """What the user says about a checkpoint; it overrides what is known."""
 
     family: Family | None = None
     base: str | None = None
@@ -36,12 +34,12 @@ class Said:
     eot: int | None = None
 
     def about_the_format(self) -> list[str]:
-        """Return the names of what was said, leaving out what one may say of any model."""
+        """Return which options were given, leaving out those that suit any model."""
         names = ("family", "base", "lora_alpha", "use_rslora", "remove_eos", "bot", "eot")
         return [name for name in names if getattr(self, name) is not None]
 
     def over(self, known: CheckpointInfo) -> CheckpointInfo:
-        """Return what is known with what was said put over it."""
+        """Return what is known, overridden by the options."""
         info = replace(
             known,
             base=self.base or known.base,
@@ -60,13 +58,10 @@ def read_checkpoint(
     path: Path,
     weights: str | None,
     known: CheckpointInfo | None,
-    said: Said,
-    *,
+    user: UserOptions,
     name: str,
-    dtype: torch.dtype,
-    device: str | torch.device | None,
-) -> "ContinuousThoughtModel":
-    """Read a CODI or Coconut checkpoint.
+) -> ModelParts:
+    """Read a CODI or Coconut checkpoint, in float32 on the CPU.
 
     Parameters
     ----------
@@ -76,12 +71,10 @@ def read_checkpoint(
         The name of the weight file, where the folder has several.
     known
         What is known of it, where it is a known checkpoint.
-    said
+    user
         What the user says about it.
     name
         What results call the model.
-    dtype, device
-        What to run in, and where.
 
     Raises
     ------
@@ -90,71 +83,80 @@ def read_checkpoint(
     ValueError
         Where something must be said that was not, or the files are damaged or do not fit.
     """
-    from cot_attn.models.continuous import ContinuousThoughtModel
-
-    stored, wrappers = without_wrappers(read_weights(path, weights))
-    family = _family(said.family or (known.family if known else None), stored)
-    info = said.over(known or _unknown(path, family, said))
-    base = read_base(info.base)
+    stored, notes = without_wrappers(read_weights(path, weights))
+    form = _format(user.family or (known.family if known else None), stored)
+    info = user.over(known or _unknown(path, form, user))
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        converted = _CONVERT[family](stored, base, info)
-    return ContinuousThoughtModel(
-        bridged(converted.language_model, converted.tokenizer, name, dtype, device),
-        converted.feedback,
-        converted.template,
-        info.n_thoughts,
-        tokenizer=converted.tokenizer,
+        return _converted(form, stored, read_base(info.base), info, str(path), name, notes)
+
+
+def _converted(
+    form: Format,
+    weights: Weights,
+    base: Base,
+    info: CheckpointInfo,
+    source: str,
+    name: str,
+    notes: tuple[str, ...],
+) -> ModelParts:
+    """Turn a state dict into parts and say in the report what was read."""
+    inner = read_inner(weights, base, info, form)
+    feedback = form.feedback(weights.tensors)
+    settings = {"n_thoughts": info.n_thoughts, **form.settings(info, feedback), **inner.settings}
+    return ModelParts(
+        language_model=inner.language_model,
+        tokenizer=inner.vocabulary.base.tokenizer,
+        feedback=feedback,
+        template=form.template(inner.vocabulary, info),
+        n_thoughts=info.n_thoughts,
         name=name,
-        load_report=LoadReport(
-            source=str(path),
-            family=family,
-            files=stored.digests,
+        report=LoadReport(
+            source=source,
+            family=form.family,
+            files=weights.digests,
             base=info.base,
-            settings={"n_thoughts": info.n_thoughts, **converted.settings},
-            n_tensors=converted.n_tensors,
-            repeated=converted.repeated,
-            unused=converted.unused,
-            notes=wrappers + converted.notes,
+            settings=settings,
+            n_tensors=inner.n_tensors,
+            repeated=inner.repeated,
+            unused=inner.unused,
+            notes=notes + inner.notes,
             verified=info.verified,
         ),
     )
 
 
-def _unknown(path: Path, family: Family, said: Said) -> CheckpointInfo:
+def _unknown(path: Path, form: Format, user: UserOptions) -> CheckpointInfo:
     """Return what can be said of a checkpoint that nobody knows."""
     folder = path if path.is_dir() else path.parent
     config = folder / "config.json"
-    if said.base is None and not (config.is_file() and config.read_bytes().strip()):
+    if user.base is None and not (config.is_file() and config.read_bytes().strip()):
         found = "an empty config.json" if config.is_file() else "no config.json"
         raise ValueError(
             f"{folder} has {found}. Give as base= the folder or hub id of the model that "
             "the checkpoint was trained from."
         )
-    if said.n_thoughts is None:
+    if user.n_thoughts is None:
         raise ValueError(
             f"No file of {path} says how many thoughts it was trained to have. Give n_thoughts=; "
             "most published checkpoints have 6."
         )
     return CheckpointInfo(
-        family,
-        base=said.base or str(folder),
-        n_thoughts=said.n_thoughts,
-        answer_marker=_MARKER[family],
-        unused=KNOWN_UNUSED[family],
+        form.family,
+        base=user.base or str(folder),
+        n_thoughts=user.n_thoughts,
+        answer_marker=form.answer_marker,
+        unused=KNOWN_UNUSED[form.family],
         verified="nothing: not one of the known checkpoints",
     )
 
 
-def _family(family: Family | None, weights: Weights) -> Family:
-    looks: dict[Family, bool] = {
-        "codi": is_codi(weights.tensors),
-        "coconut": is_coconut(weights.tensors),
-    }
-    alike = [each for each, is_like in looks.items() if is_like]
-    if family is not None and family not in looks:
-        raise ValueError(f"family is {family!r}; accepted are {list(looks)}.")
+def _format(family: Family | None, weights: Weights) -> Format:
+    """Return the format that was asked for, or that the keys look like."""
+    if family is not None and family not in FORMATS:
+        raise ValueError(f"family is {family!r}; accepted are {list(FORMATS)}.")
+    alike = [name for name, form in FORMATS.items() if form.recognises(weights.tensors)]
     if alike and family in (None, *alike):
-        return family or alike[0]
+        return FORMATS[family or alike[0]]
     keys = list(weights.tensors)[:5]
     if alike:
         cause = f"these keys are of the family {alike[0]!r}, not {family!r}"

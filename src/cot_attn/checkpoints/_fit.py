@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cot_attn.models.weights import same_numbers
+from cot_attn.checkpoints._weights import same_numbers
 
 Shape = tuple[int, ...]
 SHOWN = 20
