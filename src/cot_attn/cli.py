@@ -109,7 +109,7 @@ def _studied(
     folder = begun or output.new_folder(out, names)
     with output.held(folder, request, names) as unfinished:
         studies = [
-            entrant.study(asked, how, folder, batch_size=batch_size, unfinished=unfinished)
+            entrant.study(asked, how, folder, batch_size=batch_size, resume=unfinished)
             for entrant in entrants
         ]
         write_report(studies, folder, formats=("png", "pdf"))

@@ -11,7 +11,7 @@ import xarray as xr
 
 from cot_attn import plots, stats
 from cot_attn.report import _alternatives as alternatives
-from cot_attn.report.figure import Figure, Place, Results
+from cot_attn.report.figure import Figure, Results, Target
 from cot_attn.study.results import Study
 
 SPREAD = (
@@ -20,15 +20,15 @@ SPREAD = (
 )
 
 
-def figures(*places: Place) -> list[Figure]:
-    """Return the figures that stand in any of some places.
+def figures(*targets: Target) -> list[Figure]:
+    """Return the figures that stand in any of some targets.
 
     Examples
     --------
     >>> [figure.name for figure in figures("page of one")][:2]
     ['importance_beside_attention_by_layer', 'concentration_by_layer']
     """
-    return [figure for figure in CATALOGUE if figure.places.intersection(places)]
+    return [figure for figure in CATALOGUE if figure.targets.intersection(targets)]
 
 
 def _side_by_side(results: Results, **where: Any) -> Any:
@@ -113,7 +113,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=_each(alternatives.beside),
         draw=_side_by_side,
         scope="models",
-        places=frozenset({"page of several", "files", "gallery"}),
+        targets=frozenset({"page of several", "files", "gallery"}),
         panels=True,
     ),
     Figure(
@@ -124,7 +124,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=_each(alternatives.concentration),
         draw=_concentration_by_depth,
         scope="models",
-        places=frozenset({"page of several", "files", "gallery"}),
+        targets=frozenset({"page of several", "files", "gallery"}),
     ),
     Figure(
         name="importance_beside_attention_by_layer",
@@ -135,7 +135,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=_each(alternatives.beside),
         draw=_beside_by_layer,
         scope="model",
-        places=frozenset({"page of one", "files"}),
+        targets=frozenset({"page of one", "files"}),
         panels=True,
     ),
     Figure(
@@ -148,7 +148,7 @@ CATALOGUE: tuple[Figure, ...] = (
             results.study.concentration.sel(measure="effective_number"), **where
         ),
         scope="model",
-        places=frozenset({"page of one", "files"}),
+        targets=frozenset({"page of one", "files"}),
     ),
     Figure(
         name="attention_against_importance",
@@ -159,7 +159,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=_each(alternatives.against),
         draw=_against,
         scope="model",
-        places=frozenset({"page of one", "page of several", "files", "gallery"}),
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
         panels=True,
         shared="x",
     ),
@@ -174,7 +174,7 @@ CATALOGUE: tuple[Figure, ...] = (
             results.study.importance, **where
         ),
         scope="model",
-        places=frozenset({"page of one", "page of several", "files", "gallery"}),
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
         shared="y",
     ),
     Figure(
@@ -186,7 +186,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=_each(alternatives.corruptions),
         draw=_by_corruption,
         scope="model",
-        places=frozenset({"page of one", "page of several", "gallery"}),
+        targets=frozenset({"page of one", "page of several", "gallery"}),
         shared="x",
     ),
     Figure(
@@ -197,7 +197,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=_each(alternatives.problems),
         draw=lambda results, **where: plots.importance_by_problem(results.study.failure, **where),
         scope="model",
-        places=frozenset({"gallery"}),
+        targets=frozenset({"gallery"}),
     ),
     Figure(
         name="recompute_against_frozen",
@@ -210,7 +210,7 @@ CATALOGUE: tuple[Figure, ...] = (
             results.study.importance, results.other, **where
         ),
         scope="other",
-        places=frozenset({"gallery"}),
+        targets=frozenset({"gallery"}),
     ),
     Figure(
         name="attention_by_layer",
@@ -221,7 +221,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=_each(alternatives.shares),
         draw=lambda results, **where: plots.attention_by_layer(results.study.shares, **where),
         scope="model",
-        places=frozenset({"page of one", "page of several", "files", "gallery"}),
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
     ),
     Figure(
         name="attention_by_head",
@@ -234,7 +234,7 @@ CATALOGUE: tuple[Figure, ...] = (
             results.study.head_shares, thought=0, **where
         ),
         scope="model",
-        places=frozenset({"gallery"}),
+        targets=frozenset({"gallery"}),
     ),
     Figure(
         name="flow_between_thoughts",
@@ -247,7 +247,7 @@ CATALOGUE: tuple[Figure, ...] = (
             stats.flow(results.study.attention).sel(layer=results.layer), **where
         ),
         scope="layer",
-        places=frozenset({"gallery"}),
+        targets=frozenset({"gallery"}),
         panels=True,
     ),
     Figure(
@@ -262,7 +262,7 @@ CATALOGUE: tuple[Figure, ...] = (
             _correlations(results.study), **where
         ),
         scope="model",
-        places=frozenset({"page of one", "page of several", "files", "gallery"}),
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
         shared="y",
     ),
     Figure(
@@ -276,7 +276,7 @@ CATALOGUE: tuple[Figure, ...] = (
             results.study.correlations_by_thought.sel(layer=results.layer), **where
         ),
         scope="layer",
-        places=frozenset({"files", "gallery"}),
+        targets=frozenset({"files", "gallery"}),
     ),
     Figure(
         name="importance_beside_attention",
@@ -287,7 +287,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=alternatives.beside_at_a_layer,
         draw=_beside_at_a_layer,
         scope="layer",
-        places=frozenset({"files", "gallery"}),
+        targets=frozenset({"files", "gallery"}),
     ),
     Figure(
         name="one_problem",
@@ -298,6 +298,6 @@ CATALOGUE: tuple[Figure, ...] = (
         words=alternatives.one_problem,
         draw=_one_problem,
         scope="other",
-        places=frozenset({"gallery"}),
+        targets=frozenset({"gallery"}),
     ),
 )

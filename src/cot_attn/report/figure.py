@@ -11,7 +11,7 @@ import xarray as xr
 from cot_attn.study.comparison import compare
 from cot_attn.study.results import Study
 
-Place = Literal["page of one", "page of several", "files", "gallery"]
+Target = Literal["page of one", "page of several", "files", "gallery"]
 """Where a figure stands; `page of several` is the page on which models stand side by side."""
 Scope = Literal["model", "layer", "models", "other"]
 """Of what there is one figure: each model, each model's layers, all models, or something else."""
@@ -70,7 +70,7 @@ class Figure:
         functions of `cot_attn.plots` take it: `ax=` or `fig=`.
     scope
         Of what there is one.
-    places
+    targets
         Where it stands.
     panels
         Whether it has several panels, which on a phone stand one above the other.
@@ -85,7 +85,7 @@ class Figure:
     words: Callable[[Results], str]
     draw: Callable[..., Any]
     scope: Scope
-    places: frozenset[Place]
+    targets: frozenset[Target]
     panels: bool = False
     shared: Literal["x", "y"] | None = None
 

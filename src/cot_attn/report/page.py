@@ -16,7 +16,7 @@ from cot_attn.report._drawing import Topic, drawn, save_beside_page, topic
 from cot_attn.report._finding import finding
 from cot_attn.report._numbers import listed
 from cot_attn.report.catalogue import figures
-from cot_attn.report.figure import Place
+from cot_attn.report.figure import Target
 from cot_attn.study._export import write_tables
 from cot_attn.study._naming import PAGE, file_name, folder_names
 from cot_attn.study._storage import PROBLEMS, SETTINGS, holds, same_problems
@@ -67,14 +67,14 @@ def write_report(
     target, comparison = Path(folder), _checked(studies)
     for study in studies:
         _check_beside(study, target)
-    places: list[Place] = [_page_of(studies)]
+    targets: list[Target] = [_page_of(studies)]
     if formats:
-        places.append("files")
+        targets.append("files")
     topics = []
-    for shown in drawn(studies, figures(*places)):
-        if "files" in shown.figure.places.intersection(places):
+    for shown in drawn(studies, figures(*targets)):
+        if "files" in shown.figure.targets.intersection(targets):
             save_beside_page(shown, target, formats)
-        if _page_of(studies) in shown.figure.places:
+        if _page_of(studies) in shown.figure.targets:
             topics.append(topic(shown))
     page = _page(studies, comparison, topics)
     for study in studies:
@@ -118,7 +118,7 @@ def _check_beside(study: Study, target: Path) -> None:
         )
 
 
-def _page_of(studies: Sequence[Study]) -> Place:
+def _page_of(studies: Sequence[Study]) -> Target:
     return "page of several" if len(studies) > 1 else "page of one"
 
 

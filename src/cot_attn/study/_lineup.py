@@ -47,7 +47,7 @@ class Entrant:
         folder: Path,
         *,
         batch_size: int | None,
-        unfinished: PathLike[str],
+        resume: PathLike[str],
     ) -> Study:
         """Run the study and write it into its folder inside `folder`, and return it as it is read.
 
@@ -56,9 +56,9 @@ class Entrant:
         target = folder / file_name(self.name)
         study = _written(target)
         if study is None:
-            run_study(
-                self.model(), problems, **how, batch_size=batch_size, unfinished=unfinished
-            ).save(target)
+            run_study(self.model(), problems, **how, batch_size=batch_size, resume=resume).save(
+                target
+            )
             study = Study.load(target)
         write_summary(study, target)
         return study
@@ -86,7 +86,7 @@ def line_up(
     problems
         What they will be asked.
     how
-        The other arguments of `run_study`, but for `unfinished`.
+        The other arguments of `run_study`, but for `resume`.
 
     Raises
     ------

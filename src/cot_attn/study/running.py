@@ -8,6 +8,7 @@ from importlib.metadata import version
 from os import PathLike
 from time import perf_counter
 
+from cot_attn._former import former_arguments
 from cot_attn.data.problem import Problem, check_problems
 from cot_attn.interventions._engine.batches import Batches
 from cot_attn.interventions.ablator import TokenAblator
@@ -27,6 +28,7 @@ PACKAGES = ("cot-attn", "torch", "transformers", "transformer-lens", "numpy", "s
 
 
 @on_its_own_account
+@former_arguments(unfinished="resume")
 def run_study(
     model: ContinuousThoughtModel,
     problems: Iterable[Problem],
@@ -39,7 +41,7 @@ def run_study(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
-    unfinished: str | PathLike[str] | None = None,
+    resume: str | PathLike[str] | None = None,
 ) -> Study:
     """Record where a model attends, corrupt each of its thoughts, and put both into one study.
 
@@ -68,7 +70,7 @@ def run_study(
         How many rows run at once; by default as many as fit into memory, up to a limit.
     seed
         For random corruptions and for resampling.
-    unfinished
+    resume
         A folder from which an interrupted study goes on; see `run_variants`.
 
     Returns
@@ -88,7 +90,7 @@ def run_study(
     ValueError, TypeError
         Where `check_study` raises.
     BlockingIOError
-        Where another process is at the same study with the same `unfinished`.
+        Where another process is at the same study with the same `resume`.
     """
     problems = check_problems(problems)
     chosen = _corruptions(corruptions)
@@ -119,7 +121,7 @@ def run_study(
         outcomes,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        resume=unfinished,
+        resume=resume,
     )
     settings = {
         **model.provenance(),
