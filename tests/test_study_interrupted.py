@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from cot_attn import plots, writing
@@ -33,6 +34,7 @@ from cot_attn.study.output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 from cot_attn.writing import sweep, taking_the_place_of
 
+pytestmark = pytest.mark.slow
 EVERY = 40
 """One step in so many is tried, and every removal: all of them take minutes."""
 STEPS = [  # every way in which the library's own code changes a disk
@@ -108,6 +110,8 @@ def quick() -> Iterator[None]:
     monkeypatch.setattr(lineup, "load", as_loaded)
     monkeypatch.setattr(running, "datetime", Still)
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
+    # That a figure is saved as the same bytes is tested with the figures; fonts take their time.
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write_text("saved"))
     yield
     monkeypatch.undo()
 
