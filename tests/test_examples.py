@@ -3,7 +3,6 @@
 import json
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from checkpoint_files import CODI, SAID, Golden
 from cot_attn import ContinuousThoughtModel, Study
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IMAGES = EXAMPLES.parent / "docs" / "images"
 
@@ -29,11 +29,8 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(tmp_path):
-    command = [sys.executable, EXAMPLES / "quickstart.py", "24"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said = done.stdout
+def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):
+    said = run("quickstart.py", 24)
     assert "-> The answer is" in said
     assert [line.split(":")[0] for line in said.splitlines()[-4:]] == [
         f"layer {layer}" for layer in range(4)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from cot_attn import _writing, plots
@@ -34,6 +35,7 @@ from cot_attn.study import Study, _display, _lineup, running
 from cot_attn.study._output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
+pytestmark = pytest.mark.slow
 EVERY = 40
 """One step in so many is tried, and every removal: all of them take minutes."""
 STEPS = [  # every way in which the library's own code changes a disk
@@ -106,6 +108,8 @@ def quick() -> Iterator[None]:
     monkeypatch.setattr(_lineup, "load", as_loaded)
     monkeypatch.setattr(running, "datetime", Still)
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
+    # That a figure is saved as the same bytes is tested with the figures; fonts take their time.
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write_text("saved"))
     yield
     monkeypatch.undo()
 
