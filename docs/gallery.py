@@ -9,7 +9,8 @@ from typing import Any
 
 import xarray as xr
 
-from cot_attn import ContinuousThoughtModel, load_problems, plots, run_study, stats
+from cot_attn import ContinuousThoughtModel, Problem, load_problems, plots, run_study, stats, toy
+from cot_attn.experiments import draw_pairs, exit_curve, interchange, usage
 from cot_attn.recording import PositionRecorder
 from cot_attn.study import Study, compare
 
@@ -26,6 +27,24 @@ several panels) says where to draw. `plots.save(axes, "figure", ["pdf", "svg"])`
 
 
 @dataclass(frozen=True)
+class Experiments:
+    """What the figures of experiments show."""
+
+    usage: xr.Dataset
+    exits: xr.Dataset
+    interchange: xr.Dataset
+
+    @classmethod
+    def of(cls, model: ContinuousThoughtModel, problems: list[Problem]) -> "Experiments":
+        pairs = draw_pairs([problem for problem in problems if problem.difficulty == 4])
+        return cls(
+            usage(model, problems),
+            exit_curve(model, problems),
+            interchange(model, pairs, expected=toy.expected_answer),
+        )
+
+
+@dataclass(frozen=True)
 class Results:
     """What the figures show."""
 
@@ -33,6 +52,7 @@ class Results:
     frozen: Study
     llama: Study
     positions: xr.Dataset
+    experiments: Experiments
 
     @cached_property
     def both(self) -> xr.Dataset:
@@ -84,6 +104,20 @@ FIGURES: dict[str, Callable[[Results], Any]] = {
         r.gpt2.correlations_by_thought.sel(layer=r.last)
     ),
     "correlation_by_layer": lambda r: plots.correlation_by_layer(r.asked),
+    "accuracy_by_condition": lambda r: plots.accuracy_by_condition(
+        stats.usage_summary(r.experiments.usage)
+    ),
+    "accuracy_by_exit": lambda r: plots.accuracy_by_exit(
+        stats.exit_accuracy(r.experiments.exits, by="difficulty")
+    ),
+    "commitment_by_exit": lambda r: plots.commitment_by_exit(
+        stats.committed(stats.commitment(r.experiments.exits)).sel(target="right")
+    ),
+    "interchange_by_thought": lambda r: plots.interchange_by_thought(
+        stats.interchange_accuracy(r.experiments.interchange).sel(
+            prediction="changes", site="input"
+        )
+    ),
     # The last word is the answer's value; the one before predicts it.
     "one_problem": lambda r: plots.one_problem(
         r.positions.sel(layer=0), query=int(r.positions["query"][-2])
@@ -103,6 +137,7 @@ def results() -> Results:
         frozen=run_study(gpt2, problems, downstream="frozen"),
         llama=run_study(llama, problems),
         positions=recorder.dataset(hardest.id),
+        experiments=Experiments.of(gpt2, problems),
     )
 
 

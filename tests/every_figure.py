@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import simulated_experiments
 from cot_attn import plots, stats
 from cot_attn.stats.flow import flow
 from simulated_results import attention, correlation, effects, positions
@@ -36,6 +37,10 @@ def results() -> dict[str, xr.Dataset | xr.DataArray]:
         "concentration": two_models().sel(measure="effective_number"),
         "flow": flow(recorded),
         "positions": positions(),
+        "usage": simulated_experiments.usage(),
+        "exits": simulated_experiments.exits(),
+        "committed": simulated_experiments.committed(),
+        "interchange": simulated_experiments.interchange(),
     }
 
 
@@ -73,6 +78,12 @@ def on_figure(
 
 
 SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
+    "accuracy_by_condition": lambda ax: plots.accuracy_by_condition(results()["usage"], ax=ax),
+    "accuracy_by_exit": lambda ax: plots.accuracy_by_exit(results()["exits"], ax=ax),
+    "commitment_by_exit": lambda ax: plots.commitment_by_exit(results()["committed"], ax=ax),
+    "interchange_by_thought": lambda ax: plots.interchange_by_thought(
+        results()["interchange"], ax=ax
+    ),
     "attention_by_head": lambda ax: plots.attention_by_head(results()["heads"], 2, ax=ax),
     "attention_by_layer": lambda ax: plots.attention_by_layer(results()["heads"], ax=ax),
     "concentration_by_layer": lambda ax: plots.concentration_by_layer(

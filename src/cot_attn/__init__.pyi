@@ -1,4 +1,5 @@
 from . import data as data
+from . import experiments as experiments
 from . import interventions as interventions
 from . import models as models
 from . import plots as plots
@@ -46,6 +47,7 @@ __all__ = [
     "bundled_models",
     "compare",
     "data",
+    "experiments",
     "grade",
     "interventions",
     "load_problems",

@@ -3,6 +3,9 @@ from .audit_arrays import audit_arrays as audit_arrays
 from .averages import mean_over_problems as mean_over_problems
 from .check import Check as Check
 from .checks import run_checks as run_checks
+from .commitment import commitment as commitment
+from .commitment import committed as committed
+from .commitment import exit_accuracy as exit_accuracy
 from .concentration import concentration as concentration
 from .concentration import concentration_of as concentration_of
 from .contrasts import contrasts as contrasts
@@ -15,15 +18,18 @@ from .flow import hub_scores as hub_scores
 from .flow import path_scores as path_scores
 from .importance import importance as importance
 from .importance import worst_thought as worst_thought
+from .interchange import interchange_accuracy as interchange_accuracy
 from .line import fitted_line as fitted_line
 from .multiplicity import benjamini_hochberg as benjamini_hochberg
 from .multiplicity import holm as holm
 from .profile import profile_concentration as profile_concentration
+from .rates import rate_over_problems as rate_over_problems
 from .shares import sequence_attention as sequence_attention
 from .shares import share as share
 from .side_by_side import at_relative_depth as at_relative_depth
 from .side_by_side import correlation_differences as correlation_differences
 from .specialisation import specialisation as specialisation
+from .usage import usage_summary as usage_summary
 
 __all__ = [
     "Check",
@@ -32,24 +38,30 @@ __all__ = [
     "audit_arrays",
     "benjamini_hochberg",
     "causal_baseline",
+    "commitment",
+    "committed",
     "concentration",
     "concentration_of",
     "contrasts",
     "correlate",
     "correlation_differences",
     "evolution",
+    "exit_accuracy",
     "fitted_line",
     "flow",
     "holm",
     "hub_scores",
     "importance",
+    "interchange_accuracy",
     "mean_over_problems",
     "path_scores",
     "profile_concentration",
+    "rate_over_problems",
     "run_checks",
     "sequence_attention",
     "share",
     "specialisation",
     "trend",
+    "usage_summary",
     "worst_thought",
 ]
