@@ -47,8 +47,8 @@ def rate_over_problems(
         grouped: xr.Dataset = xr.concat(tables, dim=labels)
         return grouped
     result = mean_over_problems(values.astype(float), confidence=confidence)
-    n = result["n_problems"]
-    bounds = wilson((result["estimate"] * n).values, n.values, confidence)
+    n = np.atleast_1d(result["n_problems"].values)
+    bounds = wilson(np.atleast_1d(result["estimate"].values) * n, n, confidence)
     for name, bound in zip(("low", "high"), bounds, strict=True):
-        result[name] = result[name].copy(data=bound)
+        result[name] = result[name].copy(data=bound.reshape(result[name].shape))
     return result.assign_attrs(method="rate, Wilson's interval")

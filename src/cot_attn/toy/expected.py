@@ -60,9 +60,9 @@ def expected_answer(base: Problem, source: Problem, thought: int) -> str:
     >>> from cot_attn.toy import toy_problems
     >>> base, source = toy_problems(2, steps=[2])
     >>> base.steps, source.steps, base.question.split(", ")[1]
-    (('4', '2'), ('12', '20'), 'removes 2 on Tuesday. What does it show now?')
+    (('4', '2'), ('14', '19'), 'removes 2 on Tuesday. What does it show now?')
     >>> expected_answer(base, source, 0), expected_answer(base, source, 1)
-    ('10', '20')
+    ('12', '19')
     """
     operations(source)
     value = int(source.steps[min(thought, len(source.steps) - 1)])
