@@ -10,7 +10,14 @@ from typing import Any
 import xarray as xr
 
 from cot_attn import ContinuousThoughtModel, Problem, load_problems, plots, run_study, stats, toy
-from cot_attn.experiments import draw_pairs, exit_curve, interchange, usage
+from cot_attn.experiments import (
+    difference_of_means,
+    draw_pairs,
+    exit_curve,
+    interchange,
+    steer,
+    usage,
+)
 from cot_attn.recording import PositionRecorder
 from cot_attn.study import Study, compare
 
@@ -33,6 +40,7 @@ class Experiments:
     usage: xr.Dataset
     exits: xr.Dataset
     interchange: xr.Dataset
+    steered: xr.Dataset
 
     @classmethod
     def of(cls, model: ContinuousThoughtModel, problems: list[Problem]) -> "Experiments":
@@ -41,7 +49,19 @@ class Experiments:
             usage(model, problems),
             exit_curve(model, problems),
             interchange(model, pairs, expected=toy.expected_answer),
+            steered(model),
         )
+
+
+def steered(model: ContinuousThoughtModel) -> xr.Dataset:
+    """Write a 5 into thought 3 of problems of four steps."""
+    known = toy.toy_problems(400, steps=[4])
+    fives = [problem for problem in known if problem.answer == "5"]
+    others = [problem for problem in known if problem.answer != "5"]
+    direction = difference_of_means(model, fives, others, label="towards 5")
+    problems = toy.toy_problems(40, seed=1, steps=[4])
+    doses = [0, 0.5, 1, 1.5, 2]
+    return steer(model, problems, direction, doses, thoughts=[3], target="5")
 
 
 @dataclass(frozen=True)
@@ -117,6 +137,9 @@ FIGURES: dict[str, Callable[[Results], Any]] = {
         stats.interchange_accuracy(r.experiments.interchange).sel(
             prediction="changes", site="input"
         )
+    ),
+    "steering_by_dose": lambda r: plots.steering_by_dose(
+        stats.dose_response(r.experiments.steered).sel(outcome="target")
     ),
     # The last word is the answer's value; the one before predicts it.
     "one_problem": lambda r: plots.one_problem(

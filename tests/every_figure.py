@@ -40,6 +40,7 @@ def results() -> dict[str, xr.Dataset | xr.DataArray]:
         "usage": simulated_experiments.usage(),
         "exits": simulated_experiments.exits(),
         "committed": simulated_experiments.committed(),
+        "steering": simulated_experiments.steering(),
         "interchange": simulated_experiments.interchange(),
     }
 
@@ -105,6 +106,7 @@ SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
     "importance_by_problem": lambda ax: plots.importance_by_problem(results()["failure"], ax=ax),
     "importance_by_thought": lambda ax: plots.importance_by_thought(results()["importance"], ax=ax),
     "one_problem": lambda ax: plots.one_problem(results()["positions"].sel(layer=1), ax=ax),
+    "steering_by_dose": lambda ax: plots.steering_by_dose(results()["steering"], ax=ax),
     "recompute_against_frozen": lambda ax: plots.recompute_against_frozen(
         results()["importance"], results()["frozen"], ax=ax
     ),

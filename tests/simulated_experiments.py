@@ -52,6 +52,14 @@ def committed() -> xr.Dataset:
     return table.assign_coords(target="right")
 
 
+def steering() -> xr.Dataset:
+    table = summary({"dose": [0.0, 0.5, 1.0, 2.0]}, n_random=20, name="towards 5")
+    random = table["estimate"] / 2
+    more = {"random": random, "random_low": random - 0.05, "random_high": random + 0.05}
+    p = ("dose", [1.0, 0.3, 0.01, 0.01])
+    return table.assign(p=p, **more).assign_coords(outcome="target")
+
+
 def interchange() -> xr.Dataset:
     outcomes = ["predicted", "the source's", "the base's own", "another"]
     table = summary({"outcome": outcomes, "thought": range(6), "vector": ["source", "random"]})

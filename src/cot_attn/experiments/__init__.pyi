@@ -1,11 +1,19 @@
+from .directions import Direction as Direction
+from .directions import TowardsProblem as TowardsProblem
+from .directions import difference_of_means as difference_of_means
 from .exits import exit_curve as exit_curve
 from .interchange import draw_pairs as draw_pairs
 from .interchange import interchange as interchange
+from .steering import steer as steer
 from .usage import usage as usage
 
 __all__ = [
+    "Direction",
+    "TowardsProblem",
+    "difference_of_means",
     "draw_pairs",
     "exit_curve",
     "interchange",
+    "steer",
     "usage",
 ]

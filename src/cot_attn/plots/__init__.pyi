@@ -22,6 +22,7 @@ from .importance_matrix import importance_by_problem as importance_by_problem
 from .interchange import interchange_by_thought as interchange_by_thought
 from .problem_words import one_problem as one_problem
 from .scatter import attention_against_importance as attention_against_importance
+from .steering import steering_by_dose as steering_by_dose
 from .usage import accuracy_by_condition as accuracy_by_condition
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "one_problem",
     "recompute_against_frozen",
     "save",
+    "steering_by_dose",
     "style",
     "subplots",
     "thought_colour",

@@ -29,6 +29,7 @@ from .shares import share as share
 from .side_by_side import at_relative_depth as at_relative_depth
 from .side_by_side import correlation_differences as correlation_differences
 from .specialisation import specialisation as specialisation
+from .steering import dose_response as dose_response
 from .usage import usage_summary as usage_summary
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "contrasts",
     "correlate",
     "correlation_differences",
+    "dose_response",
     "evolution",
     "exit_accuracy",
     "fitted_line",
