@@ -11,6 +11,7 @@ import xarray as xr
 
 from cot_attn import ContinuousThoughtModel, Problem, load_problems, plots, run_study, stats, toy
 from cot_attn.experiments import (
+    causal_graph,
     difference_of_means,
     draw_pairs,
     exit_curve,
@@ -41,6 +42,7 @@ class Experiments:
     exits: xr.Dataset
     interchange: xr.Dataset
     steered: xr.Dataset
+    graph: xr.Dataset
 
     @classmethod
     def of(cls, model: ContinuousThoughtModel, problems: list[Problem]) -> "Experiments":
@@ -50,6 +52,7 @@ class Experiments:
             exit_curve(model, problems),
             interchange(model, pairs, expected=toy.expected_answer),
             steered(model),
+            causal_graph(model, toy.toy_problems(40, seed=1, steps=[6])),
         )
 
 
@@ -140,6 +143,9 @@ FIGURES: dict[str, Callable[[Results], Any]] = {
     ),
     "steering_by_dose": lambda r: plots.steering_by_dose(
         stats.dose_response(r.experiments.steered).sel(outcome="target")
+    ),
+    "causal_graph": lambda r: plots.causal_graph(
+        stats.edge_effects(r.experiments.graph).sel(downstream="recompute")
     ),
     # The last word is the answer's value; the one before predicts it.
     "one_problem": lambda r: plots.one_problem(

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from cot_attn.experiments import all_edges
+
 CONDITIONS = [
     "as trained",
     "no thoughts",
@@ -58,6 +60,15 @@ def steering() -> xr.Dataset:
     more = {"random": random, "random_low": random - 0.05, "random_high": random + 0.05}
     p = ("dose", [1.0, 0.3, 0.01, 0.01])
     return table.assign(p=p, **more).assign_coords(outcome="target")
+
+
+def graph() -> xr.Dataset:
+    edges = all_edges(6)
+    table = summary({"edge": [edge.label for edge in edges]})
+    ends = {name: [getattr(edge, name) for edge in edges] for name in ("source", "target", "path")}
+    table = table.assign_coords({name: ("edge", values) for name, values in ends.items()})
+    needed = np.arange(len(edges)) % 3 == 0
+    return table.assign(needed=("edge", needed)).assign_coords(downstream="recompute")
 
 
 def interchange() -> xr.Dataset:

@@ -2,6 +2,9 @@ from .directions import Direction as Direction
 from .directions import TowardsProblem as TowardsProblem
 from .directions import difference_of_means as difference_of_means
 from .exits import exit_curve as exit_curve
+from .graph import Edge as Edge
+from .graph import all_edges as all_edges
+from .graph import causal_graph as causal_graph
 from .interchange import draw_pairs as draw_pairs
 from .interchange import interchange as interchange
 from .steering import steer as steer
@@ -9,7 +12,10 @@ from .usage import usage as usage
 
 __all__ = [
     "Direction",
+    "Edge",
     "TowardsProblem",
+    "all_edges",
+    "causal_graph",
     "difference_of_means",
     "draw_pairs",
     "exit_curve",

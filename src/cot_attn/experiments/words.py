@@ -126,6 +126,15 @@ class Recital:
         sums[~self.words.known] = torch.nan
         return sums
 
+    def departed(self) -> Int[Tensor, " rows"]:
+        """Return the rows that would have said another word somewhere, left to themselves."""
+        row, column = self.said.nonzero(as_tuple=True)
+        logits = self.rollout.logits(self.hidden[row, column])
+        logits[:, list(self.rollout.model.template.suppressed)] = -torch.inf
+        other = logits.argmax(dim=-1) != self.tokens[row, column]
+        rows: Tensor = torch.unique(row[other])
+        return rows
+
     def _of(self, chosen: Bool[Tensor, "batch n_tokens"]) -> Float[Tensor, " batch"]:
         row, column = chosen.nonzero(as_tuple=True)
         logs = self.rollout.logits(self.hidden[row, column]).log_softmax(dim=-1)

@@ -17,6 +17,7 @@ from .downstream import recompute_against_frozen as recompute_against_frozen
 from .exits import accuracy_by_exit as accuracy_by_exit
 from .exits import commitment_by_exit as commitment_by_exit
 from .flow import flow_between_thoughts as flow_between_thoughts
+from .graph import causal_graph as causal_graph
 from .importance_bars import importance_by_thought as importance_by_thought
 from .importance_matrix import importance_by_problem as importance_by_problem
 from .interchange import interchange_by_thought as interchange_by_thought
@@ -33,6 +34,7 @@ __all__ = [
     "attention_against_importance",
     "attention_by_head",
     "attention_by_layer",
+    "causal_graph",
     "commitment_by_exit",
     "concentration_by_layer",
     "correlation_by_layer",

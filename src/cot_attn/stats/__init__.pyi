@@ -16,6 +16,7 @@ from .flow import causal_baseline as causal_baseline
 from .flow import flow as flow
 from .flow import hub_scores as hub_scores
 from .flow import path_scores as path_scores
+from .graph import edge_effects as edge_effects
 from .importance import importance as importance
 from .importance import worst_thought as worst_thought
 from .interchange import interchange_accuracy as interchange_accuracy
@@ -47,6 +48,7 @@ __all__ = [
     "correlate",
     "correlation_differences",
     "dose_response",
+    "edge_effects",
     "evolution",
     "exit_accuracy",
     "fitted_line",
