@@ -16,6 +16,7 @@ from cot_attn.experiments import (
     draw_pairs,
     exit_curve,
     interchange,
+    rank_heads,
     steer,
     usage,
 )
@@ -43,16 +44,19 @@ class Experiments:
     interchange: xr.Dataset
     steered: xr.Dataset
     graph: xr.Dataset
+    heads: xr.Dataset
 
     @classmethod
     def of(cls, model: ContinuousThoughtModel, problems: list[Problem]) -> "Experiments":
+        hardest = toy.toy_problems(40, seed=1, steps=[6])
         pairs = draw_pairs([problem for problem in problems if problem.difficulty == 4])
         return cls(
             usage(model, problems),
             exit_curve(model, problems),
             interchange(model, pairs, expected=toy.expected_answer),
             steered(model),
-            causal_graph(model, toy.toy_problems(40, seed=1, steps=[6])),
+            causal_graph(model, hardest),
+            rank_heads(model, hardest, thought=5),
         )
 
 
@@ -147,6 +151,7 @@ FIGURES: dict[str, Callable[[Results], Any]] = {
     "causal_graph": lambda r: plots.causal_graph(
         stats.edge_effects(r.experiments.graph).sel(downstream="recompute")
     ),
+    "failure_by_heads": lambda r: plots.failure_by_heads(stats.head_sets(r.experiments.heads)),
     # The last word is the answer's value; the one before predicts it.
     "one_problem": lambda r: plots.one_problem(
         r.positions.sel(layer=0), query=int(r.positions["query"][-2])

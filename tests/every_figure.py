@@ -41,6 +41,7 @@ def results() -> dict[str, xr.Dataset | xr.DataArray]:
         "exits": simulated_experiments.exits(),
         "committed": simulated_experiments.committed(),
         "graph": simulated_experiments.graph(),
+        "head_sets": simulated_experiments.heads(),
         "steering": simulated_experiments.steering(),
         "interchange": simulated_experiments.interchange(),
     }
@@ -83,6 +84,7 @@ SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
     "accuracy_by_condition": lambda ax: plots.accuracy_by_condition(results()["usage"], ax=ax),
     "accuracy_by_exit": lambda ax: plots.accuracy_by_exit(results()["exits"], ax=ax),
     "causal_graph": lambda ax: plots.causal_graph(results()["graph"], ax=ax),
+    "failure_by_heads": lambda ax: plots.failure_by_heads(results()["head_sets"], ax=ax),
     "commitment_by_exit": lambda ax: plots.commitment_by_exit(results()["committed"], ax=ax),
     "interchange_by_thought": lambda ax: plots.interchange_by_thought(
         results()["interchange"], ax=ax

@@ -71,6 +71,13 @@ def graph() -> xr.Dataset:
     return table.assign(needed=("edge", needed)).assign_coords(downstream="recompute")
 
 
+def heads() -> xr.Dataset:
+    table = summary({"size": [1, 2, 4, 8, 16]}, n_random=20, thought=5)
+    random = table["estimate"] / 2
+    more = {"random": random, "random_low": random - 0.05, "random_high": random + 0.05}
+    return table.assign(more)
+
+
 def interchange() -> xr.Dataset:
     outcomes = ["predicted", "the source's", "the base's own", "another"]
     table = summary({"outcome": outcomes, "thought": range(6), "vector": ["source", "random"]})

@@ -5,6 +5,7 @@ from .exits import exit_curve as exit_curve
 from .graph import Edge as Edge
 from .graph import all_edges as all_edges
 from .graph import causal_graph as causal_graph
+from .heads import rank_heads as rank_heads
 from .interchange import draw_pairs as draw_pairs
 from .interchange import interchange as interchange
 from .steering import steer as steer
@@ -20,6 +21,7 @@ __all__ = [
     "draw_pairs",
     "exit_curve",
     "interchange",
+    "rank_heads",
     "steer",
     "usage",
 ]

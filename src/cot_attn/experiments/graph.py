@@ -1,27 +1,24 @@
 """By which path? The effect of every edge between question, BOT, thoughts, EOT and answer."""
 
 import random
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise, product
 from os import PathLike
 from typing import Literal
 
 import numpy as np
-import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.data import Problem, check_problems, grade
 from cot_attn.experiments.batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments.hiding import Heads, Holes, hiding, no_holes, node_columns
+from cot_attn.experiments.hiding import Heads, Holes, node_columns
+from cot_attn.experiments.trials import Trials
 from cot_attn.experiments.usage import strangers
-from cot_attn.experiments.words import Recital, Words, divergence, spoken
-from cot_attn.interventions import Downstream, collect
-from cot_attn.models import ContinuousThoughtModel, Layout, Prompt, Rollout, Thought, greedy
+from cot_attn.interventions import Attention, Downstream, collect
+from cot_attn.models import ContinuousThoughtModel, Layout
 
 Path = Literal["attention", "feedback"]
 HIDDEN = ("source", "others")
@@ -135,19 +132,20 @@ def causal_graph(
     cuts: list[Cut] = [(each,) if isinstance(each, Edge) else tuple(each) for each in given]
     _check(cuts, n_thoughts)
     where = _where(model, layers, heads)
+    with model.isolated():
+        Attention(layers=list(where)).check(model)
     sources = strangers(problems, seed)
     known = collect(model, problems, ["input"])
 
     def job(batch: list[Problem], questions: list[list[int]]) -> Arrays:
-        start = partial(model.rollout, batch, questions, n_thoughts)
-        run = _Batch(model, start, batch, max_new_tokens, where, seed)
+        run = Trials(model, batch, questions, max_new_tokens)
         donors = known.rows([sources[problem.id] for problem in batch])
-        run.strange = known.at("input")[donors]
+        strange = known.at("input")[donors]
         shape = (len(batch), len(cuts), len(DOWNSTREAMS), len(HIDDEN))
         answers, kl = np.full(shape, "", dtype=object), np.full(shape, np.nan)
         for (row, cut), (side, hidden) in product(enumerate(cuts), enumerate(HIDDEN)):
             for column, downstream in enumerate(DOWNSTREAMS):
-                found = run.without(cut, downstream, hidden)
+                found = _without(run, cut, downstream, hidden, where, strange, seed)
                 if found is not None:
                     answers[:, row, column, side], kl[:, row, column, side] = found
                 if cut_at(cut, n_thoughts) >= n_thoughts:  # nothing follows: both are the same
@@ -181,98 +179,49 @@ def cut_at(cut: Cut, n_thoughts: int) -> int:
     return min(order.get(edge.target, _index(edge.target)) for edge in cut)
 
 
-class _Batch:
-    """The unchanged run of a batch, off which runs without an edge branch."""
+def _without(
+    run: Trials,
+    cut: Cut,
+    downstream: Downstream,
+    hidden: str,
+    heads: Heads,
+    strange: Float[Tensor, "batch n_thoughts d_model"],
+    seed: int,
+) -> tuple[list[str], np.ndarray] | None:
+    """Return answers and divergences without some edges, or with others hidden instead."""
+    looks = [edge for edge in cut if edge.path == "attention"]
+    holes = run.no_holes()
+    if hidden == "source":
+        for edge in looks:
+            _open(holes, run.layout, edge)
+    elif len(looks) < len(cut) or not _open_others(holes, run, looks, seed):
+        return None
+    made = {_index(edge.target) for edge in cut if edge.path == "feedback"}
+    return run.changed(
+        holes,
+        heads,
+        first=cut_at(cut, run.model.n_thoughts),
+        downstream=downstream,
+        fed={index: strange[:, index] for index in made},
+    )
 
-    def __init__(
-        self,
-        model: ContinuousThoughtModel,
-        start: "partial[Rollout]",
-        problems: Sequence[Problem],
-        max_new_tokens: int,
-        heads: Heads,
-        seed: int,
-    ) -> None:
-        self.model, self.start, self.problems = model, start, problems
-        self.max_new_tokens, self.heads, self.seed = max_new_tokens, heads, seed
-        self.rollout = start()
-        self.rollout.read()
-        n_thoughts = model.n_thoughts
-        fed = [self.rollout.think(index) for index in range(n_thoughts)]
-        self.own: Float[Tensor, "batch n_thoughts d_model"] = torch.stack(fed, dim=1)
-        self.strange = self.own
-        self.rows = torch.arange(len(problems), device=model.device)
-        closed = self.rollout.branch(self.rows)
-        tokens = greedy(closed, closed.close(), max_new_tokens)
-        self.answers = [model.decode(each) for each in tokens]
-        self.words: Words = spoken(model, problems, tokens, max_new_tokens)
-        self.known = Recital(self.rollout.branch(self.rows), self.words).at_value()
 
-    @property
-    def layout(self) -> Layout:
-        return self.rollout.layout
-
-    def without(
-        self, cut: Cut, downstream: Downstream, hidden: str
-    ) -> tuple[list[str], np.ndarray] | None:
-        """Return answers and divergences without some edges, or with others hidden instead."""
-        looks = [edge for edge in cut if edge.path == "attention"]
-        holes = no_holes(self.layout, self.max_new_tokens, self.model.device)
-        if hidden == "source":
-            for edge in looks:
-                _open(holes, self.layout, edge)
-        elif len(looks) < len(cut) or not self._open_others(holes, looks):
-            return None
-        made = {_index(edge.target) for edge in cut if edge.path == "feedback"}
-        rollout = self._thinking(cut, downstream, holes, made)
-        with self._hiding(holes):
-            recital = Recital(rollout.branch(self.rows), self.words)
-            kl = divergence(self.known, recital.at_value()).cpu().numpy()
-            departed = recital.departed()
-        answers = list(self.answers)
-        if len(departed):
-            with self._hiding(holes[departed]):
-                branch = rollout.branch(departed)
-                tokens = greedy(branch, branch.close(), self.max_new_tokens)
-            for row, own in zip(departed.tolist(), tokens, strict=True):
-                answers[row] = self.model.decode(own)
-        return answers, kl
-
-    def _thinking(self, cut: Cut, downstream: Downstream, holes: Holes, made: set[int]) -> Rollout:
-        """Return a run that has had all its thoughts."""
-        n_thoughts = self.model.n_thoughts
-        first = cut_at(cut, n_thoughts)
-        with self._hiding(holes):
-            if first < 0:
-                rollout = self.start()
-                rollout.read()
-            else:
-                after = Thought(first - 1) if first else Prompt()
-                rollout = self.rollout.branch(self.rows, after=after)
-            for index in range(max(first, 0), n_thoughts):
-                fed = self.own[:, index] if downstream == "frozen" and index > first else None
-                rollout.think(index, self.strange[:, index] if index in made else fed)
-        return rollout
-
-    def _hiding(self, holes: Holes) -> AbstractContextManager[None]:
-        return hiding(self.model, holes, self.heads) if holes.any() else nullcontext()
-
-    def _open_others(self, holes: Holes, edges: Iterable[Edge]) -> bool:
-        """Hide as many other positions as the sources have; say whether there are any."""
-        opened = False
-        for edge in edges:
-            queries = _clipped(node_columns(self.layout, edge.target), holes)
-            source = node_columns(self.layout, edge.source)
-            for row, problem in enumerate(self.problems):
-                seen = range(self.layout.padding(row), queries.start)
-                others = [column for column in seen if column not in source]
-                n_hidden = sum(column in source for column in seen)
-                stream = random.Random(f"{self.seed} {problem.id} {edge.label}")
-                chosen = stream.sample(range(len(others)), min(n_hidden, len(others)))
-                for column in chosen:
-                    holes[row, queries.start : queries.stop, others[column]] = True
-                opened |= bool(chosen)
-        return opened
+def _open_others(holes: Holes, run: Trials, edges: Sequence[Edge], seed: int) -> bool:
+    """Hide as many other positions as the sources have; say whether there are any."""
+    opened = False
+    for edge in edges:
+        queries = _clipped(node_columns(run.layout, edge.target), holes)
+        source = node_columns(run.layout, edge.source)
+        for row, problem in enumerate(run.problems):
+            seen = range(run.layout.padding(row), queries.start)
+            others = [column for column in seen if column not in source]
+            n_hidden = sum(column in source for column in seen)
+            stream = random.Random(f"{seed} {problem.id} {edge.label}")
+            chosen = stream.sample(range(len(others)), min(n_hidden, len(others)))
+            for column in chosen:
+                holes[row, queries.start : queries.stop, others[column]] = True
+            opened |= bool(chosen)
+    return opened
 
 
 def _open(holes: Holes, layout: Layout, edge: Edge) -> None:

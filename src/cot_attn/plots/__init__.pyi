@@ -18,6 +18,7 @@ from .exits import accuracy_by_exit as accuracy_by_exit
 from .exits import commitment_by_exit as commitment_by_exit
 from .flow import flow_between_thoughts as flow_between_thoughts
 from .graph import causal_graph as causal_graph
+from .heads import failure_by_heads as failure_by_heads
 from .importance_bars import importance_by_thought as importance_by_thought
 from .importance_matrix import importance_by_problem as importance_by_problem
 from .interchange import interchange_by_thought as interchange_by_thought
@@ -39,6 +40,7 @@ __all__ = [
     "concentration_by_layer",
     "correlation_by_layer",
     "correlation_by_thought",
+    "failure_by_heads",
     "figure",
     "flow_between_thoughts",
     "importance_beside_attention",

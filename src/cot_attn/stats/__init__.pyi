@@ -17,6 +17,8 @@ from .flow import flow as flow
 from .flow import hub_scores as hub_scores
 from .flow import path_scores as path_scores
 from .graph import edge_effects as edge_effects
+from .heads import head_sets as head_sets
+from .heads import rank_agreement as rank_agreement
 from .importance import importance as importance
 from .importance import worst_thought as worst_thought
 from .interchange import interchange_accuracy as interchange_accuracy
@@ -53,6 +55,7 @@ __all__ = [
     "exit_accuracy",
     "fitted_line",
     "flow",
+    "head_sets",
     "holm",
     "hub_scores",
     "importance",
@@ -60,6 +63,7 @@ __all__ = [
     "mean_over_problems",
     "path_scores",
     "profile_concentration",
+    "rank_agreement",
     "rate_over_problems",
     "run_checks",
     "sequence_attention",
