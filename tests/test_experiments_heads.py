@@ -10,8 +10,8 @@ import xarray as xr
 from cot_attn import ContinuousThoughtModel, stats
 from cot_attn.data import Problem
 from cot_attn.experiments import rank_heads
-from cot_attn.experiments.attribution import head_views
-from cot_attn.experiments.trials import Trials
+from cot_attn.experiments._attribution import head_views
+from cot_attn.experiments._trials import Trials
 from cot_attn.interventions import Attention, Intervention, KnockOut, run_variants
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins

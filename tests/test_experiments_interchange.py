@@ -10,7 +10,7 @@ from cot_attn.data import Problem
 from cot_attn.experiments import draw_pairs, interchange
 from cot_attn.experiments.replacements import Transplant
 from cot_attn.interventions import Intervention, run_variants
-from cot_attn.stats.dyads import dyadic_mean, dyadic_rate, dyadic_test
+from cot_attn.stats._inference.dyads import dyadic_mean, dyadic_rate, dyadic_test
 from cot_attn.toy import expected_answer, handmade_model, handmade_problems, toy_problems
 from cot_attn.toy.expected import operations
 from plain_loop import N_NEW, N_THOUGHTS, Twins

@@ -9,7 +9,7 @@ from cot_attn import ContinuousThoughtModel, stats
 from cot_attn.data import Problem
 from cot_attn.experiments import Direction, TowardsProblem, difference_of_means, steer
 from cot_attn.experiments.directions import AddRandom
-from cot_attn.interventions import Hook, Place, Zero, collect
+from cot_attn.interventions import Context, Hook, Zero, collect
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
@@ -125,13 +125,13 @@ def test_random_directions_have_the_norm_and_are_the_same_for_every_problem() ->
     model, problems = handmade_model(), handmade_problems(10)
     known = collect(model, problems, ["input"])
     like = Direction.given(torch.arange(float(model.d_model)), model.n_thoughts)
-    own = known.at("input")[:, 2]
-    places = [Place(problem, 2, 0, known) for problem in known.ids]
-    moved = AddRandom(like, 1.5, 3).many(own, places) - own
+    own = known["input"][:, 2]
+    contexts = [Context(problem, 2, 0, known) for problem in known.ids]
+    moved = AddRandom(like, 1.5, 3).many(own, contexts) - own
     norm = float(torch.arange(float(model.d_model)).norm())
     assert float(moved[0].norm()) == pytest.approx(1.5 * norm, rel=1e-4)
     torch.testing.assert_close(moved[0], moved[7], rtol=1e-4, atol=1e-3)
-    other = AddRandom(like, 1.5, 4).many(own, places) - own
+    other = AddRandom(like, 1.5, 4).many(own, contexts) - own
     assert not torch.allclose(moved[0], other[0], rtol=0.1)
 
 

@@ -12,7 +12,7 @@ from cot_attn.data import Problem
 from cot_attn.experiments import usage
 from cot_attn.experiments.replacements import MatchedNoise, random_like
 from cot_attn.experiments.usage import pause_token, strangers
-from cot_attn.interventions import Place, collect
+from cot_attn.interventions import Context, collect
 from cot_attn.models import Projection
 from cot_attn.toy import handmade_model, handmade_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins, divergence
@@ -112,8 +112,8 @@ def test_noise_has_the_covariance_of_thoughts_and_the_norm_of_the_one_it_replace
     model, problems = handmade_model(), handmade_problems(8)
     known = collect(model, problems, ["input"])
     for row, problem in enumerate(known.ids):
-        own = known.at("input")[row, 2]
-        noise = MatchedNoise()(own, Place(problem, 2, 0, known))
+        own = known["input"][row, 2]
+        noise = MatchedNoise()(own, Context(problem, 2, 0, known))
         assert float(noise.norm()) == pytest.approx(float(own.norm()), rel=1e-5)
         assert not torch.equal(noise, own)
 

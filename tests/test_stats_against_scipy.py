@@ -9,8 +9,8 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from cot_attn.stats import concentration_of, contrasts, correlate, trend
-from cot_attn.stats.intervals import degrees_of_freedom, mean_interval
+from cot_attn.stats import concentration_per_problem, contrasts, correlate, trend
+from cot_attn.stats._inference.intervals import degrees_of_freedom, mean_interval
 
 N_PROBLEMS, N_THOUGHTS = 30, 4
 
@@ -151,7 +151,7 @@ def gathering(strength: float) -> xr.DataArray:
 
 
 def test_the_trend_is_the_mean_of_scipys_slopes_with_the_p_of_its_sign_flips() -> None:
-    entropy = concentration_of(gathering(0.01)).sel(measure="entropy")
+    entropy = concentration_per_problem(gathering(0.01)).sel(measure="entropy")
     found = trend(entropy, n_resamples=4000)
     depth = entropy["layer"].values / 11
     slopes = np.array([scipy_stats.linregress(depth, problem).slope for problem in entropy.values])
@@ -166,7 +166,7 @@ def test_the_trend_is_the_mean_of_scipys_slopes_with_the_p_of_its_sign_flips() -
 @pytest.mark.parametrize(("strength", "there"), [(0.0, False), (0.1, True)])
 def test_pages_test_agrees_on_whether_there_is_a_trend(strength: float, there: bool) -> None:
     """Page's L looks at ranks within problems, in the order predicted: entropy falls."""
-    entropy = concentration_of(gathering(strength)).sel(measure="entropy")
+    entropy = concentration_per_problem(gathering(strength)).sel(measure="entropy")
     page = scipy_stats.page_trend_test(entropy.values, predicted_ranks=[4, 3, 2, 1])
     found = trend(entropy)
     assert (page.pvalue < 0.01) == there

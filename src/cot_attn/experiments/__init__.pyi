@@ -8,13 +8,21 @@ from .graph import causal_graph as causal_graph
 from .heads import rank_heads as rank_heads
 from .interchange import draw_pairs as draw_pairs
 from .interchange import interchange as interchange
+from .replacements import ByThought as ByThought
+from .replacements import FirstRepeated as FirstRepeated
+from .replacements import MatchedNoise as MatchedNoise
+from .replacements import Transplant as Transplant
 from .steering import steer as steer
 from .usage import usage as usage
 
 __all__ = [
+    "ByThought",
     "Direction",
     "Edge",
+    "FirstRepeated",
+    "MatchedNoise",
     "TowardsProblem",
+    "Transplant",
     "all_edges",
     "causal_graph",
     "difference_of_means",

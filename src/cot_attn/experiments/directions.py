@@ -10,9 +10,10 @@ from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments.replacements import random_like
-from cot_attn.interventions import Hook, Intervention, Place, Site, Unchanged, collect
+from cot_attn.interventions import Context, Hook, Intervention, Site, Unchanged, collect
 from cot_attn.models import ContinuousThoughtModel
 
+Activation = Float[Tensor, "*site"]
 Activations = Float[Tensor, "n_problems *site"]
 
 
@@ -68,11 +69,11 @@ class Direction:
         rows = vector.expand(n_thoughts, *vector.shape)
         return cls({where: rows}, where, frozenset(each.id for each in made_from), label)
 
-    def at(self, places: Sequence[Place]) -> Activations:
+    def at(self, contexts: Sequence[Context]) -> Activations:
         """Return the thought's direction, once for each problem."""
-        rows = self.vectors[places[0].hook]
-        vector: Tensor = rows[places[0].thought]
-        return vector.expand(len(places), *vector.shape)
+        rows = self.vectors[contexts[0].hook]
+        vector: Tensor = rows[contexts[0].thought]
+        return vector.expand(len(contexts), *vector.shape)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class TowardsProblem:
     Parameters
     ----------
     source
-        The id of the source, which must be in the reference.
+        The id of the source, which must be among the clean activations.
     site
         Where it is added.
     """
@@ -95,12 +96,12 @@ class TowardsProblem:
     def __post_init__(self) -> None:
         object.__setattr__(self, "made_from", frozenset([self.source]))
 
-    def at(self, places: Sequence[Place]) -> Activations:
+    def at(self, contexts: Sequence[Context]) -> Activations:
         """Return the source's activation less each problem's own."""
-        reference, hook, thought = places[0].reference, places[0].hook, places[0].thought
-        rows = reference.rows([place.problem for place in places])
-        (source,) = reference.rows([self.source])
-        known = reference.at(hook)[:, thought]
+        clean, hook, thought = contexts[0].clean, contexts[0].hook, contexts[0].thought
+        rows = clean.rows([context.problem for context in contexts])
+        (source,) = clean.rows([self.source])
+        known = clean[hook][:, thought]
         difference: Tensor = known[source] - known[rows]
         return difference
 
@@ -163,20 +164,22 @@ class Add:
         """The name in results."""
         return f"{self.direction.label} x {self.dose:g}"
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return the steered activations of several problems."""
-        return activations + self.dose * self.direction.at(places).to(activations)
+        return activations + self.dose * self.direction.at(contexts).to(activations)
 
-    def __call__(self, activation: Float[Tensor, "*site"], place: Place) -> Float[Tensor, "*site"]:
+    def __call__(
+        self, activation: Float[Tensor, "*site"], context: Context
+    ) -> Float[Tensor, "*site"]:
         """Return the steered activation."""
-        return self.many(activation[None], [place])[0]
+        return self.many(activation[None], [context])[0]
 
 
 @dataclass(frozen=True)
 class AddRandom:
     """Adds a dose of a random direction, which has the norm of a given one.
 
-    The direction is drawn with the covariance of the same thought over the reference's problems,
+    The direction is drawn with the covariance of the same thought over the donors,
     so that it leads where thoughts differ. It depends on seed, number, thought and hook, and is the
     same for every problem.
     """
@@ -190,20 +193,22 @@ class AddRandom:
         """The name in results."""
         return f"random {self.number} x {self.dose:g}"
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return the steered activations of several problems."""
-        first = places[0]
+        first = contexts[0]
         stream = random.Random(f"{first.seed} {self.number} {first.thought} {first.hook.name}")
         generator = torch.Generator().manual_seed(stream.getrandbits(63))
-        donors = first.reference.rows(sorted(first.reference.donors))
-        others = first.reference.at(first.hook)[donors, first.thought].double()
+        donors = first.clean.rows(sorted(first.clean.donors))
+        others = first.clean[first.hook][donors, first.thought].double()
         drawn = random_like(others, generator, centred=True)
         drawn /= drawn.norm().clamp_min(torch.finfo(torch.float64).tiny)
-        like = self.like.at(places).double()
+        like = self.like.at(contexts).double()
         norms = like.flatten(start_dim=1).norm(dim=1).view(-1, *[1] * drawn.ndim)
         added: Tensor = (self.dose * norms * drawn).to(activations)
         return activations + added
 
-    def __call__(self, activation: Float[Tensor, "*site"], place: Place) -> Float[Tensor, "*site"]:
+    def __call__(
+        self, activation: Float[Tensor, "*site"], context: Context
+    ) -> Float[Tensor, "*site"]:
         """Return the steered activation."""
-        return self.many(activation[None], [place])[0]
+        return self.many(activation[None], [context])[0]

@@ -9,9 +9,9 @@ import torch
 import xarray as xr
 
 from cot_attn.data import Problem, check_problems, grade
-from cot_attn.experiments.answers import agree
-from cot_attn.experiments.batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments.words import Recital, divergence, spoken, with_values
+from cot_attn.experiments._answers import agree
+from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
+from cot_attn.experiments._words import Recital, divergence, spoken, with_values
 from cot_attn.models import ContinuousThoughtModel, Prompt, Rollout, Thought, greedy
 
 BEYOND = 2

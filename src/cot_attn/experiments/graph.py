@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.data import Problem, check_problems, grade
-from cot_attn.experiments.batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments.hiding import Heads, Holes, node_columns
-from cot_attn.experiments.trials import Trials
+from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
+from cot_attn.experiments._hiding import Heads, Holes, node_columns
+from cot_attn.experiments._trials import Trials
 from cot_attn.experiments.usage import strangers
 from cot_attn.interventions import Attention, Downstream, collect
 from cot_attn.models import ContinuousThoughtModel, Layout
@@ -140,7 +140,7 @@ def causal_graph(
     def job(batch: list[Problem], questions: list[list[int]]) -> Arrays:
         run = Trials(model, batch, questions, max_new_tokens)
         donors = known.rows([sources[problem.id] for problem in batch])
-        strange = known.at("input")[donors]
+        strange = known["input"][donors]
         shape = (len(batch), len(cuts), len(DOWNSTREAMS), len(HIDDEN))
         answers, kl = np.full(shape, "", dtype=object), np.full(shape, np.nan)
         for (row, cut), (side, hidden) in product(enumerate(cuts), enumerate(HIDDEN)):

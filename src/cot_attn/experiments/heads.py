@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from cot_attn.data import Problem, check_problems, grade
-from cot_attn.experiments.attribution import head_views
-from cot_attn.experiments.batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments.hiding import Heads, node_columns
-from cot_attn.experiments.trials import Trials
+from cot_attn.experiments._attribution import head_views
+from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
+from cot_attn.experiments._hiding import Heads, node_columns
+from cot_attn.experiments._trials import Trials
 from cot_attn.interventions import Attention
 from cot_attn.models import ContinuousThoughtModel
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from cot_attn.data import Problem, check_problems
-from cot_attn.experiments.answers import says, value_of
+from cot_attn.experiments._answers import says, value_of
 from cot_attn.experiments.replacements import MatchedNoise, Transplant
 from cot_attn.interventions import Downstream, Intervention, Site, run_variants
 from cot_attn.models import ContinuousThoughtModel
@@ -154,9 +154,9 @@ def interchange(
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         seed=seed,
-        reference=everyone,
+        donors=everyone,
         only_correct=False,
-        unfinished=resume,
+        resume=resume,
     )
     own = _own_answers(model, variants, everyone, max_new_tokens, batch_size)
     answers = np.empty((len(pairs), len(sites), len(chosen), len(VECTORS)), dtype=object)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cot_attn.interventions import Corruption, Place
+from cot_attn.interventions import Context, Corruption
 
 Activation = Float[Tensor, "*site"]
 
@@ -25,7 +25,7 @@ class Transplant:
     ----------
     sources
         For the id of each problem, the id of the one that its activations are taken from. Both
-        must be among the problems that are run or their reference.
+        must be among the problems that are run or their donors.
     label
         The name in results.
     """
@@ -33,10 +33,10 @@ class Transplant:
     sources: Mapping[str, str]
     label: str = "transplant"
 
-    def __call__(self, activation: Activation, place: Place) -> Activation:
+    def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return the activation of the source's unchanged run."""
-        (row,) = place.reference.rows([self.sources[place.problem]])
-        theirs: Tensor = place.reference.at(place.hook)[row, place.thought].to(activation)
+        (row,) = context.clean.rows([self.sources[context.problem]])
+        theirs: Tensor = context.clean[context.hook][row, context.thought].to(activation)
         return theirs
 
 
@@ -46,9 +46,9 @@ class FirstRepeated:
 
     label: str = field(default="first thought repeated", init=False)
 
-    def __call__(self, activation: Activation, place: Place) -> Activation:
+    def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return thought 0 of the unchanged run."""
-        return place.baseline[0].to(activation)
+        return context.baseline[0].to(activation)
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,21 @@ class MatchedNoise:
     sources: Mapping[str, str] | None = None
     label: str = "noise"
 
-    def __call__(self, activation: Activation, place: Place) -> Activation:
+    def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return a draw that seed, problem, thought and hook decide."""
-        donors = sorted(place.reference.donors - {place.problem})
+        donors = sorted(context.clean.donors - {context.problem})
         if len(donors) < 2:
             raise ValueError(
                 f"{self.label!r} has {len(donors)} other problems to take a covariance from. Give "
-                "at least three problems, or a reference set."
+                "at least three problems, or donors."
             )
-        reference = place.reference
-        others = reference.at(place.hook)[reference.rows(donors), place.thought].double()
-        drawn = random_like(others, place.generator(self.label))
+        clean = context.clean
+        others = clean[context.hook][clean.rows(donors), context.thought].double()
+        drawn = random_like(others, context.generator(self.label))
         like = activation
         if self.sources is not None:
-            (row,) = reference.rows([self.sources[place.problem]])
-            like = reference.at(place.hook)[row, place.thought]
+            (row,) = clean.rows([self.sources[context.problem]])
+            like = clean[context.hook][row, context.thought]
         scale = like.double().norm() / drawn.norm().clamp_min(torch.finfo(torch.float64).tiny)
         noise: Tensor = (scale * drawn).to(activation)
         return noise
@@ -113,9 +113,9 @@ class ByThought:
         )
         return " and ".join(names)
 
-    def __call__(self, activation: Activation, place: Place) -> Activation:
+    def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return what the thought's own corruption makes of the activation."""
-        return self.corruptions[place.thought](activation, place)
+        return self.corruptions[context.thought](activation, context)
 
 
 def random_like(

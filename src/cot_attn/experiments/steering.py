@@ -9,21 +9,21 @@ import torch
 import xarray as xr
 
 from cot_attn.data import Problem, check_problems
-from cot_attn.experiments.answers import agree, says
-from cot_attn.experiments.batches import Arrays, batch_by_batch, problem_coordinates
+from cot_attn.experiments._answers import agree, says
+from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
+from cot_attn.experiments._words import Recital, with_values
 from cot_attn.experiments.directions import Add, AddRandom, Steering
 from cot_attn.experiments.replacements import ByThought
-from cot_attn.experiments.words import Recital, with_values
 from cot_attn.interventions import (
+    CleanActivations,
+    Context,
     Corruption,
     Downstream,
     Hook,
     Intervention,
-    Place,
-    Reference,
+    apply_interventions,
     collect,
     run_variants,
-    treated,
 )
 from cot_attn.models import ContinuousThoughtModel, Prompt, Thought, greedy
 
@@ -134,9 +134,9 @@ def steer(
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         seed=seed,
-        reference=everyone,
+        donors=everyone,
         only_correct=False,
-        unfinished=resume,
+        resume=resume,
     )
     own = direction.site.hooks(model)
     needed = {*own, *(hook for change in changes.values() for hook in change.baselines(model))}
@@ -195,16 +195,16 @@ def _every(chosen: Sequence[int], beside: dict[int, Corruption], added: Corrupti
 def _norms(
     direction: Steering,
     hooks: Sequence[Hook],
-    known: Reference,
+    known: CleanActivations,
     problems: Sequence[Problem],
     seed: int,
 ) -> np.ndarray:
     """Return the length of the direction at each thought, all hooks together."""
-    n_thoughts = known.at(hooks[0]).shape[1]
+    n_thoughts = known[hooks[0]].shape[1]
     squares = np.zeros((len(problems), n_thoughts))
     for hook, thought in product(hooks, range(n_thoughts)):
-        places = [Place(problem.id, thought, seed, known, hook) for problem in problems]
-        vectors = direction.at(places).double().flatten(start_dim=1)
+        contexts = [Context(problem.id, thought, seed, known, hook) for problem in problems]
+        vectors = direction.at(contexts).double().flatten(start_dim=1)
         squares[:, thought] += vectors.square().sum(dim=1).cpu().numpy()
     norms: np.ndarray = np.sqrt(squares).mean(axis=0)
     return norms
@@ -253,7 +253,7 @@ def _target_logprobs(
     problems: Sequence[Problem],
     changes: Sequence[Intervention],
     goals: Sequence[str | None],
-    known: Reference,
+    known: CleanActivations,
     *,
     seed: int,
     max_new_tokens: int,
@@ -277,7 +277,7 @@ def _target_logprobs(
         found = np.empty((len(batch), len(changes)))
         for column, change in enumerate(changes):
             branch = rollout.branch(rows, after=Thought(first - 1) if first else Prompt())
-            with treated(model, change, known, seed=seed):
+            with apply_interventions(model, change, known, seed=seed):
                 for index in range(first, n_thoughts):
                     branch.think(index)
                 found[:, column] = Recital(branch, words).of_values().cpu().numpy()

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.data import Problem, check_problems, grade
-from cot_attn.experiments.answers import agree
+from cot_attn.experiments._answers import agree
 from cot_attn.experiments.exits import exit_curve
 from cot_attn.experiments.replacements import FirstRepeated, MatchedNoise, Transplant
 from cot_attn.interventions import Corruption, Intervention, Replace, ShuffleAll, run_variants
@@ -111,7 +111,7 @@ def usage(
         batch_size=batch_size,
         seed=seed,
         only_correct=False,
-        unfinished=resume,
+        resume=resume,
     )
     found = _together(problems, changes, variants, bare)
     found = found.assign_attrs(

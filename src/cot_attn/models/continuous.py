@@ -12,6 +12,7 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
+from cot_attn._progress import progress
 from cot_attn.data.problem import Problem
 from cot_attn.data.spans import value_token
 from cot_attn.models.decoding import greedy
@@ -32,7 +33,6 @@ from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
 from cot_attn.models.stages import Stage
 from cot_attn.models.template import Template
-from cot_attn.progress import progress
 
 
 class ContinuousThoughtModel:

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from functools import partial, wraps
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint, LensHandle
 
+from cot_attn._did_you_mean import did_you_mean
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def tell_of_hooks(model: "ContinuousThoughtModel", what: str) -> None:
             f"There are hooks at {names[0]!r}{several}, a recorder's or your own. {what} runs "
             "without them: nothing in it is recorded or changed by them. To study a changed model, "
             "change its weights; to change a thought, give an Intervention.",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
@@ -227,7 +227,5 @@ def _chosen(name: HookName, names: Sequence[str], model: str) -> set[str]:
             )
         return chosen
     if name not in names:
-        near = get_close_matches(name, names, n=3)
-        hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
-        raise KeyError(f"{model} has no hook named {name!r}.{hint}")
+        raise KeyError(f"{model} has no hook named {name!r}.{did_you_mean(name, names)}")
     return {name}

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._points import draw_points, graded_colours
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
 from cot_attn.plots.canvas import FAINT, axes_or_new, style
 from cot_attn.plots.colours import MARKERS, series
-from cot_attn.plots.headings import heading
-from cot_attn.plots.points import draw_points, graded_colours
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
 
 OFF = "#eeeeee"
 APART = 0.05  # between the intervals of one exit

@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._summaries import model_of, n_of, scalar_label, summary
+from cot_attn.plots._units import unit_of
 from cot_attn.plots.canvas import INK, PAGE, axes_or_new, style
 from cot_attn.plots.colours import ATTENTION, IMPORTANCE
-from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import model_of, n_of, scalar_label, summary
-from cot_attn.plots.units import unit_of
 
 WIDEST = 3.0  # points: an edge on which everything hangs
 FAINT_EDGE = "#cccccc"

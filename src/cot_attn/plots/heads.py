@@ -6,11 +6,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._points import CHANCE, draw_points
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import IMPORTANCE
-from cot_attn.plots.headings import heading
-from cot_attn.plots.points import CHANCE, draw_points
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
 
 
 @style()

@@ -4,12 +4,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._points import CHANCE, draw_points
+from cot_attn.plots._summaries import interval_of, model_of, scalar_label, summary
+from cot_attn.plots._units import count
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import IMPORTANCE, series
-from cot_attn.plots.headings import heading
-from cot_attn.plots.points import CHANCE, draw_points
-from cot_attn.plots.summaries import interval_of, model_of, scalar_label, summary
-from cot_attn.plots.units import count
 
 APART = 0.2
 DRAWN = (

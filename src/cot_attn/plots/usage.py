@@ -5,11 +5,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._points import CHANCE, draw_points
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
 from cot_attn.plots.canvas import INK, axes_or_new, style
 from cot_attn.plots.colours import IMPORTANCE
-from cot_attn.plots.headings import heading
-from cot_attn.plots.points import CHANCE, draw_points
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
 
 ROW = 0.2  # inches from one condition to the next
 LEVEL = 0.05

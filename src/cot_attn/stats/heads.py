@@ -7,7 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 from scipy.stats import rankdata, spearmanr
 
-from cot_attn.stats.multiplicity import holm
+from cot_attn.stats._inference.multiplicity import holm
 from cot_attn.stats.rates import rate_over_problems
 
 MEASURES = ("attention", "attribution", "kl_value")

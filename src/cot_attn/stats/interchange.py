@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import xarray as xr
 
-from cot_attn.stats.dyads import dyadic_mean, dyadic_rate, dyadic_test
-from cot_attn.stats.multiplicity import holm
+from cot_attn.stats._inference.dyads import dyadic_mean, dyadic_rate, dyadic_test
+from cot_attn.stats._inference.multiplicity import holm
 
 OUTCOMES = {"hit": "predicted", "source_hit": "the source's", "base_hit": "the base's own"}
 OTHER = "another"

@@ -3,8 +3,8 @@
 import numpy as np
 import xarray as xr
 
+from cot_attn.stats._inference.intervals import wilson
 from cot_attn.stats.averages import mean_over_problems
-from cot_attn.stats.intervals import wilson
 
 
 def rate_over_problems(

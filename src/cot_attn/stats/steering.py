@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from cot_attn.stats.multiplicity import holm
+from cot_attn.stats._inference.multiplicity import holm
 from cot_attn.stats.rates import rate_over_problems
 
 GIVEN = "given"

@@ -9,17 +9,16 @@ from os import PathLike
 from time import perf_counter
 
 from cot_attn.data.problem import Problem, check_problems
+from cot_attn.interventions._engine.batches import Batches
 from cot_attn.interventions.ablator import TokenAblator
-from cot_attn.interventions.batching import Batches
 from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.intervention import Downstream
+from cot_attn.interventions.intervention import Downstream, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
-from cot_attn.interventions.variants import check_interventions
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
-from cot_attn.study.packing import rounded
+from cot_attn.study._packing import rounded
 from cot_attn.study.results import Study
 
 CORRUPTION_SETS: dict[str, Sequence[Corruption]] = {"ccta": CCTA, "zero": (Zero(),)}
@@ -120,7 +119,7 @@ def run_study(
         outcomes,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        unfinished=unfinished,
+        resume=unfinished,
     )
     settings = {
         **model.provenance(),
@@ -204,18 +203,19 @@ def _in_python(corruption: Corruption) -> str | None:
     kind = type(corruption)
     if kind.__module__ != Zero.__module__ or not dataclasses.is_dataclass(corruption):
         return None
-    given = {f.name: getattr(corruption, f.name) for f in dataclasses.fields(corruption) if f.init}
-    if not all(isinstance(value, int | float | str) for value in given.values()):
+    fields = [field.name for field in dataclasses.fields(corruption) if field.init]
+    arguments = {name: getattr(corruption, name) for name in fields}
+    if not all(isinstance(value, int | float | str) for value in arguments.values()):
         return None
-    return f"{kind.__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+    return f"{kind.__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
-def _corruptions(given: str | Sequence[Corruption]) -> Sequence[Corruption]:
-    if not isinstance(given, str):
-        return given
-    if given not in CORRUPTION_SETS:
+def _corruptions(corruptions: str | Sequence[Corruption]) -> Sequence[Corruption]:
+    if not isinstance(corruptions, str):
+        return corruptions
+    if corruptions not in CORRUPTION_SETS:
         raise ValueError(
-            f"corruptions is {given!r}; accepted: {', '.join(CORRUPTION_SETS)}, or a list of "
+            f"corruptions is {corruptions!r}; accepted: {', '.join(CORRUPTION_SETS)}, or a list of "
             "corruptions."
         )
-    return CORRUPTION_SETS[given]
+    return CORRUPTION_SETS[corruptions]

@@ -3,7 +3,7 @@
 import re
 
 from cot_attn.data import Problem
-from cot_attn.toy.problems import ADDING, MULTIPLYING, SUBTRACTING, Operation
+from cot_attn.data.sets.toy import ADDING, MULTIPLYING, SUBTRACTING, Operation
 
 _VERBS = "|".join([*ADDING, *SUBTRACTING])
 _FACTORS = {verb: factor for factor, verb in MULTIPLYING.items()}
