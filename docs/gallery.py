@@ -3,7 +3,19 @@
 from inspect import getdoc
 from pathlib import Path
 
-from cot_attn import ContinuousThoughtModel, load_problems, plots, run_study
+import xarray as xr
+
+from cot_attn import ContinuousThoughtModel, Problem, load_problems, plots, run_study, stats, toy
+from cot_attn.experiments import (
+    causal_graph,
+    difference_of_means,
+    draw_pairs,
+    exit_curve,
+    interchange,
+    rank_heads,
+    steer,
+    usage,
+)
 from cot_attn.recording import PositionRecorder
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Results
@@ -31,10 +43,34 @@ def results() -> dict[str, Results]:
         "recompute_against_frozen": run_study(gpt2, problems, downstream="frozen").importance,
         "one_problem": recorder.dataset(hardest.id),
     }
+    others |= experiments(gpt2, problems)
     studies = [run_study(model, problems) for model in (gpt2, llama)]
     return {
         figure.plot: (figure.of(studies[:1], others) or figure.of(studies))[-1]
         for figure in figures("gallery")
+    }
+
+
+def experiments(model: ContinuousThoughtModel, problems: list[Problem]) -> dict[str, xr.Dataset]:
+    """Ask a model the questions of `cot_attn.experiments`; tables by the figure that shows them."""
+    four, six = (toy.toy_problems(40, seed=1, steps=[steps]) for steps in (4, 6))
+    exits = exit_curve(model, problems)
+    patched = interchange(model, draw_pairs(four), expected=toy.expected_answer)
+    known = toy.toy_problems(400, steps=[4])
+    groups = [[each for each in known if (each.answer == "5") == five] for five in (True, False)]
+    towards_5 = difference_of_means(model, *groups, label="towards 5")
+    doses = [0, 0.5, 1, 1.5, 2]
+    steered = steer(model, four, towards_5, doses, thoughts=[3], target="5")
+    return {
+        "accuracy_by_condition": stats.usage_summary(usage(model, problems)),
+        "accuracy_by_exit": stats.exit_accuracy(exits, by="difficulty"),
+        "commitment_by_exit": stats.committed(stats.commitment(exits)).sel(target="right"),
+        "interchange_by_thought": stats.interchange_accuracy(patched).sel(
+            prediction="changes", site="input"
+        ),
+        "steering_by_dose": stats.dose_response(steered).sel(outcome="target"),
+        "causal_graph": stats.edge_effects(causal_graph(model, six)).sel(downstream="recompute"),
+        "failure_by_heads": stats.head_sets(rank_heads(model, six, thought=5)),
     }
 
 

@@ -156,7 +156,16 @@ def test_every_file_that_a_page_names_is_there():
     assert not [file for file in named if not (ROOT / file).exists()]
 
 
-NAMESPACES = {"data", "interventions", "models", "plots", "recording", "stats", "toy"}
+NAMESPACES = {
+    "data",
+    "experiments",
+    "interventions",
+    "models",
+    "plots",
+    "recording",
+    "stats",
+    "toy",
+}
 STUBS = {
     ".".join(stub.parent.relative_to(ROOT / "src").parts): stub
     for stub in sorted((ROOT / "src").rglob("__init__.pyi"))

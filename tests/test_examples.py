@@ -45,6 +45,20 @@ def test_two_models_are_compared_and_drawn(run, tmp_path):
     assert "toy-llama" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_it_is_said_whether_thoughts_are_used_and_when_the_answer_is_there(run, tmp_path):
+    said = run("is_the_thought_used.py", "--n", 24, "--out", tmp_path / "out")
+    assert "Content used: with another problem's thoughts" in said
+    assert "difficulty 3: half are right for good after 3 thoughts" in said
+    assert (tmp_path / "out" / "exits.png").stat().st_size > 1000
+
+
+def test_a_thought_carries_what_is_predicted(run, tmp_path):
+    options = ("--n", 10, "--sources", 1, "--out", tmp_path / "out")
+    said = run("what_does_it_carry.py", *options)
+    assert "thought 2: 100% as predicted" in said
+    assert (tmp_path / "out" / "interchange.pdf").stat().st_size > 1000
+
+
 def test_the_published_study_is_drawn_and_its_mistakes_are_named(run, tmp_path):
     said = run("published_study.py", tmp_path / "out")
     assert "fail: Attention is not 1/length. GPT-2 CODI (124M), layer 8" in said

@@ -1,5 +1,6 @@
 from . import checkpoints as checkpoints
 from . import data as data
+from . import experiments as experiments
 from . import interventions as interventions
 from . import models as models
 from . import plots as plots
@@ -48,6 +49,7 @@ __all__ = [
     "checkpoints",
     "compare",
     "data",
+    "experiments",
     "grade",
     "interventions",
     "load_problems",

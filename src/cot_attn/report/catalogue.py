@@ -11,6 +11,7 @@ import xarray as xr
 
 from cot_attn import plots, stats
 from cot_attn.report import _alternatives as alternatives
+from cot_attn.report._experiments import EXPERIMENTS
 from cot_attn.report.figure import Figure, Results, Target
 from cot_attn.study.results import Study
 
@@ -300,4 +301,5 @@ CATALOGUE: tuple[Figure, ...] = (
         scope="other",
         targets=frozenset({"gallery"}),
     ),
+    *EXPERIMENTS,
 )

@@ -8,6 +8,9 @@ from .audit import audit as audit
 from .audit import audit_arrays as audit_arrays
 from .averages import mean_over_problems as mean_over_problems
 from .checks import run_checks as run_checks
+from .commitment import commitment as commitment
+from .commitment import committed as committed
+from .commitment import exit_accuracy as exit_accuracy
 from .concentration import concentration as concentration
 from .concentration import concentration_per_problem as concentration_per_problem
 from .concentration import importance_concentration as importance_concentration
@@ -27,14 +30,21 @@ from .flow import path_scores as path_scores
 from .geometry import effective_rank as effective_rank
 from .geometry import norms as norms
 from .geometry import successive_cosine as successive_cosine
+from .graph import edge_effects as edge_effects
+from .heads import head_sets as head_sets
+from .heads import rank_agreement as rank_agreement
 from .importance import importance as importance
 from .importance import worst_thought as worst_thought
+from .interchange import interchange_accuracy as interchange_accuracy
 from .line import fitted_line as fitted_line
+from .rates import rate_over_problems as rate_over_problems
 from .shares import sequence_attention as sequence_attention
 from .shares import share as share
 from .side_by_side import at_relative_depth as at_relative_depth
 from .side_by_side import correlation_differences as correlation_differences
 from .specialisation import specialisation as specialisation
+from .steering import dose_response as dose_response
+from .usage import usage_summary as usage_summary
 
 concentration_of = concentration_per_problem
 profile_concentration = importance_concentration
@@ -48,20 +58,27 @@ __all__ = [
     "audit_arrays",
     "benjamini_hochberg",
     "causal_baseline",
+    "commitment",
+    "committed",
     "concentration",
     "concentration_per_problem",
     "contrasts",
     "correlate",
     "correlation_differences",
     "cosine_similarity",
+    "dose_response",
+    "edge_effects",
     "effective_rank",
     "evolution",
+    "exit_accuracy",
     "fitted_line",
     "flow",
+    "head_sets",
     "holm",
     "hub_scores",
     "importance",
     "importance_concentration",
+    "interchange_accuracy",
     "join_by_label",
     "js_divergence",
     "kl_divergence",
@@ -69,6 +86,8 @@ __all__ = [
     "mean_over_problems",
     "norms",
     "path_scores",
+    "rank_agreement",
+    "rate_over_problems",
     "run_checks",
     "sequence_attention",
     "share",
@@ -76,5 +95,6 @@ __all__ = [
     "successive_cosine",
     "total_variation",
     "trend",
+    "usage_summary",
     "worst_thought",
 ]
