@@ -24,6 +24,7 @@ from .models import Thought as Thought
 from .models import bundled_models as bundled_models
 from .recording import AttentionRecorder as AttentionRecorder
 from .recording import PositionRecorder as PositionRecorder
+from .recording import StateRecorder as StateRecorder
 from .study import Study as Study
 from .study import compare as compare
 from .study import run_study as run_study
@@ -39,6 +40,7 @@ __all__ = [
     "Problem",
     "Prompt",
     "Run",
+    "StateRecorder",
     "Study",
     "Template",
     "Thought",
