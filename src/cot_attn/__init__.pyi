@@ -2,6 +2,7 @@ from . import data as data
 from . import interventions as interventions
 from . import models as models
 from . import plots as plots
+from . import readouts as readouts
 from . import recording as recording
 from . import stats as stats
 from . import toy as toy
@@ -54,6 +55,7 @@ __all__ = [
     "models",
     "noise_floor",
     "plots",
+    "readouts",
     "recording",
     "run_study",
     "run_variants",

@@ -123,13 +123,18 @@ class PlaceRecorder(ABC):
 
     def _finish(self, run: Run) -> None:
         grades = [grade(text, p) for text, p in zip(run.answers, run.problems, strict=True)]
-        table = self._table(run, grades)
+        values = [
+            self.model.value_tokens(tokens, graded.span)
+            for tokens, graded in zip(run.answer_tokens, grades, strict=True)
+        ]
+        starts = [None if value is None else value.start for value in values]
+        table = self._table(run, starts)
         self._n_thoughts = run.layout.n_thoughts
         self._seen.update(problem.id for problem in run.problems)
         self._rollout, self._rows = None, {}
-        self._take(run, table, {"layer": self.layers, **problem_coordinates(run, grades)})
+        self._take(run, table, {"layer": self.layers, **problem_coordinates(run, grades, starts)})
 
-    def _table(self, run: Run, grades: Sequence[Grade]) -> Tensor:
+    def _table(self, run: Run, starts: Sequence[int | None]) -> Tensor:
         """Lay out what was kept as (problem, layer, *some, place, last); NaN where nothing was."""
         places = self.places(run.layout.n_thoughts)
         rows = {stage: torch.stack(layers, dim=1) for stage, layers in self._rows.items()}
@@ -145,10 +150,9 @@ class PlaceRecorder(ABC):
                 table[..., places.index(place_of(stage)), :] = row
         if VALUE in places:
             column = places.index(VALUE)
-            for index, (tokens, graded) in enumerate(zip(run.answer_tokens, grades, strict=True)):
-                value = self.model.value_tokens(tokens, graded.span)
-                if value is not None:
-                    stage = Answer(value.start - 1) if value.start else Close()
+            for index, start in enumerate(starts):
+                if start is not None:
+                    stage = Answer(start - 1) if start else Close()
                     table[index, ..., column, :] = rows[stage][index]
         return table
 
@@ -177,10 +181,13 @@ def place_of(stage: Stage) -> str:
             return VALUE
 
 
-def problem_coordinates(run: Run, grades: Sequence[Grade]) -> dict[str, Any]:
+def problem_coordinates(
+    run: Run, grades: Sequence[Grade], starts: Sequence[int | None]
+) -> dict[str, Any]:
     """Return what every record says of its problems, along `problem`.
 
-    `difficulty`, `question_length` in tokens, and `correct`: 1, 0, or NaN without a gold answer.
+    `difficulty`, `question_length` in tokens, `correct` (1, 0, or NaN without a gold answer), and
+    `value_token`, the number of answer tokens before the value, or NaN.
     """
     pairs = list(zip(run.problems, grades, strict=True))
     difficulty = [np.nan if p.difficulty is None else float(p.difficulty) for p in run.problems]
@@ -190,6 +197,7 @@ def problem_coordinates(run: Run, grades: Sequence[Grade]) -> dict[str, Any]:
         "difficulty": ("problem", difficulty),
         "question_length": ("problem", list(run.layout.question_lengths)),
         "correct": ("problem", correct),
+        "value_token": ("problem", [np.nan if each is None else float(each) for each in starts]),
     }
 
 

@@ -109,9 +109,11 @@ class StateRecorder(PlaceRecorder):
         xr.Dataset
             `state` (problem, layer, place, d_model) and `fed` (problem, thought, d_model), the
             vectors that were fed. `state` is NaN at `answer_value` where the answer has no value.
-            Along `problem` there are `question`, `difficulty`, `question_length` (tokens) and
-            `correct` (1, 0, or NaN where there is no gold answer). From a store, numbers are read
-            when they are looked at: see `xarray.Dataset.load`.
+            Along `problem` there are `question`, `difficulty`, `question_length` (tokens),
+            `correct` (1, 0, or NaN where there is no gold answer) and `value_token` (how many
+            answer tokens stand before the value, or NaN); along `place` there is what the last
+            state there `becomes`, such as "thought 0" at `bot`. From a store, numbers are read when
+            they are looked at: see `xarray.Dataset.load`.
 
         Raises
         ------
@@ -156,6 +158,8 @@ class StateRecorder(PlaceRecorder):
                 "number is 65504. Record them as dtype='float32'."
             )
         n_thoughts = run.layout.n_thoughts
+        places = self.places(n_thoughts)
+        becomes = [_becomes(place, n_thoughts) for place in places]
         questions = np.array([problem.question for problem in run.problems], dtype=object)
         batch = xr.Dataset(
             {
@@ -164,7 +168,8 @@ class StateRecorder(PlaceRecorder):
             },
             coords={
                 **coordinates,
-                "place": np.array(self.places(n_thoughts), dtype=object),
+                "place": np.array(places, dtype=object),
+                "becomes": ("place", np.array(becomes, dtype=object)),
                 "thought": range(n_thoughts),
                 "question": ("problem", questions),
             },
@@ -192,6 +197,12 @@ class StateRecorder(PlaceRecorder):
                 if first:
                     shutil.rmtree(store, ignore_errors=True)
                 raise
+
+
+def _becomes(place: str, n_thoughts: int) -> str:
+    """Return the thought that is made from the last state of a place; empty where none is."""
+    made = ["bot", *(f"thought {i}" for i in range(n_thoughts - 1))]
+    return f"thought {made.index(place)}" if place in made and n_thoughts else ""
 
 
 def _as_objects(label: xr.DataArray) -> xr.DataArray:

@@ -15,6 +15,7 @@ from .flow import hub_scores as hub_scores
 from .flow import path_scores as path_scores
 from .importance import importance as importance
 from .importance import worst_thought as worst_thought
+from .lens import lens_agreement as lens_agreement
 from .line import fitted_line as fitted_line
 from .multiplicity import benjamini_hochberg as benjamini_hochberg
 from .multiplicity import holm as holm
@@ -43,6 +44,7 @@ __all__ = [
     "holm",
     "hub_scores",
     "importance",
+    "lens_agreement",
     "mean_over_problems",
     "path_scores",
     "profile_concentration",
