@@ -345,7 +345,7 @@ def test_bad_input_is_refused_with_a_sentence(spelled, asked: list[Problem]) -> 
         step_results([Problem("a", "What?", "2", steps=("none",))])
     with pytest.raises(ValueError, match="at least 1"):
         logit_lens(model, states, problems, n_others=0)
-    with pytest.raises(ValueError, match="there are 40 tokens"):
+    with pytest.raises(ValueError, match="from 1 to 40"):
         top_tokens(states, model, k=41)
 
 

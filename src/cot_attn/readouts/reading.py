@@ -101,4 +101,4 @@ def layer_scores(
     """Score all tokens in states of some layers."""
     if lens is not None:
         states = lens.translate(states, layers)
-    return read(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+    return read(states.flatten(0, 1)).view(*states.shape[:2], -1)

@@ -77,11 +77,13 @@ class HiddenReading(Reading):
 
     def to_mean(self, scores: Numbers) -> Numbers:
         """Return probabilities."""
-        return np.exp(scores)
+        chances: Numbers = np.exp(scores)
+        return chances
 
     def from_mean(self, means: Numbers) -> Numbers:
         """Return their logarithm."""
-        return np.log(means)
+        scores: Numbers = np.log(means)
+        return scores
 
     @torch.no_grad()
     def __call__(self, vectors: Float[Tensor, "n d_model"]) -> Float[Tensor, "n token"]:
@@ -107,7 +109,8 @@ class HiddenReading(Reading):
     @torch.no_grad()
     def _check_norm(self) -> None:
         """Compare the norm of the last block's state with what the feedback is given."""
-        model, seen = self.model, {}
+        model = self.model
+        seen: dict[str, Tensor] = {}
         last = f"blocks.{model.n_layers - 1}.hook_out"
 
         def keep(state: Tensor, hook: object) -> None:
