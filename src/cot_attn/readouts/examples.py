@@ -1,5 +1,6 @@
 """What a probe learns from: states, labels and groups of the same problems, joined by label."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +75,7 @@ class Examples:
             name = self.classes[int(values[counts.argmin()])]
             return f"class {name!r} has {counts.min()} examples, fewer than {FEWEST}"
         if n_groups < self.n_folds or len(np.unique(self.folds[kept])) < 2:
-            return f"{n_groups} groups of problems do not make {self.n_folds} folds"
+            return f"{n_groups} groups of problems do not make {self.n_folds} folds; give groups="
         return ""
 
 
@@ -183,7 +184,7 @@ def _coded(values: np.ndarray) -> tuple[np.ndarray, list[Any] | None]:
 
 
 def _is_missing(label: object) -> bool:
-    return label is None or label == "" or (isinstance(label, float) and np.isnan(label))
+    return label is None or label == "" or (isinstance(label, float) and math.isnan(label))
 
 
 def folds_of(groups: Int[np.ndarray, " problem"], n_folds: int, seed: int) -> Int[np.ndarray, " n"]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.preprocessing import StandardScaler
 
 from cot_attn.readouts.examples import folds_of
 
@@ -30,8 +29,9 @@ class Fit:
     @classmethod
     def of(cls, trained: States, held_out: Float[np.ndarray, "other d_model"]) -> "Fit":
         """Standardise by what is trained on, and solve for every penalty."""
-        scaler = StandardScaler().fit(trained)
-        x, other = scaler.transform(trained), scaler.transform(held_out)
+        centre, spread = trained.mean(axis=0), trained.std(axis=0)
+        spread = np.where(spread > 0, spread, 1.0)
+        x, other = (trained - centre) / spread, (held_out - centre) / spread
         n, width = x.shape
         penalties = width * np.array(PENALTIES)[:, None]
         # From the smaller of the two products; both give the same predictions.
