@@ -5,8 +5,10 @@ from .probing import probe as probe
 from .targets import step_results as step_results
 from .top import top_tokens as top_tokens
 from .transfer import probe_transfer as probe_transfer
+from .tuned import TunedLens as TunedLens
 
 __all__ = [
+    "TunedLens",
     "label_directions",
     "logit_lens",
     "probe",

@@ -12,9 +12,10 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.readouts.asking import Asked
 from cot_attn.readouts.chains import Said, said_from
 from cot_attn.readouts.joining import of_the_same, vectors_of
-from cot_attn.readouts.reading import FirstWords, Translator, first_words, layer_scores
+from cot_attn.readouts.reading import FirstWords, first_words, layer_scores
 from cot_attn.readouts.spaces import Reading, Space, reading
 from cot_attn.readouts.targets import Texts, target_texts
+from cot_attn.readouts.tuned import TunedLens
 from cot_attn.readouts.vocabulary import Spelling, Vocabulary
 
 
@@ -25,7 +26,7 @@ def logit_lens(
     targets: str | Texts = "steps",
     *,
     space: Space = "hidden",
-    lens: Translator | None = None,
+    lens: TunedLens | None = None,
     n_others: int = 8,
 ) -> xr.Dataset:
     """Say how near states are to texts: the results of the steps, the answer, or any others.

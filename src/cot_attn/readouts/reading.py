@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,26 +9,13 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.readouts.asking import Asked
 from cot_attn.readouts.ranks import ranks
 from cot_attn.readouts.spaces import Reading
+from cot_attn.readouts.tuned import TunedLens
 
 BYTES_AT_ONCE = 32 * 2**20
 """Of scores."""
-
-
-@runtime_checkable
-class Translator(Protocol):
-    """What maps states to those that the last layer would have, such as a `TunedLens`."""
-
-    def translate(
-        self, states: Float[Tensor, "*n layer d_model"], layers: Sequence[int]
-    ) -> Float[Tensor, "*n layer d_model"]:
-        """Map the states of some layers."""
-
-    def check(self, model: ContinuousThoughtModel) -> None:
-        """Raise where it was made for another model."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +30,7 @@ class FirstWords:
 
 
 def first_words(
-    read: Reading, vectors: xr.DataArray, asked: Asked, lens: Translator | None
+    read: Reading, vectors: xr.DataArray, asked: Asked, lens: TunedLens | None
 ) -> FirstWords:
     """Look through the unembedding once for each chunk of states."""
     vocabulary = asked.vocabulary
@@ -72,7 +58,7 @@ def first_words(
 
 
 def token_scores(
-    read: Reading, vectors: xr.DataArray, lens: Translator | None
+    read: Reading, vectors: xr.DataArray, lens: TunedLens | None
 ) -> Iterator[tuple[Float[Tensor, "n token"], tuple[np.ndarray, np.ndarray]]]:
     """Score all tokens in one problem's vectors (layer, place, d_model), a few at a time.
 
@@ -96,7 +82,7 @@ def layer_scores(
     read: Reading,
     states: Float[Tensor, "n layer d_model"],
     layers: Sequence[int],
-    lens: Translator | None,
+    lens: TunedLens | None,
 ) -> Float[Tensor, "n layer token"]:
     """Score all tokens in states of some layers."""
     if lens is not None:

@@ -88,6 +88,10 @@ class HiddenReading(Reading):
     @torch.no_grad()
     def __call__(self, vectors: Float[Tensor, "n d_model"]) -> Float[Tensor, "n token"]:
         """Return the log-probability of every token."""
+        return self.log_probabilities(vectors)
+
+    def log_probabilities(self, vectors: Float[Tensor, "n d_model"]) -> Float[Tensor, "n token"]:
+        """Return the log-probability of every token, with gradients where they are asked for."""
         with self.model.isolated():
             return self._logits(vectors).log_softmax(dim=-1)
 

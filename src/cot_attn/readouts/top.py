@@ -7,8 +7,9 @@ from jaxtyping import Float, Int
 
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.readouts.joining import of_this_model, vectors_of
-from cot_attn.readouts.reading import Translator, token_scores
+from cot_attn.readouts.reading import token_scores
 from cot_attn.readouts.spaces import Space, reading
+from cot_attn.readouts.tuned import TunedLens
 
 
 def top_tokens(
@@ -17,7 +18,7 @@ def top_tokens(
     k: int = 5,
     *,
     space: Space = "hidden",
-    lens: Translator | None = None,
+    lens: TunedLens | None = None,
 ) -> xr.Dataset:
     """Name the tokens that a lens finds nearest to each state, and say how usual each is there.
 
