@@ -157,6 +157,8 @@ def test_every_file_that_a_page_names_is_there():
 
 
 NAMESPACES = {
+    "checkpoints",
+    "readouts",
     "data",
     "experiments",
     "interventions",

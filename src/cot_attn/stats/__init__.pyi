@@ -36,6 +36,7 @@ from .heads import rank_agreement as rank_agreement
 from .importance import importance as importance
 from .importance import worst_thought as worst_thought
 from .interchange import interchange_accuracy as interchange_accuracy
+from .lens import lens_agreement as lens_agreement
 from .line import fitted_line as fitted_line
 from .rates import rate_over_problems as rate_over_problems
 from .shares import sequence_attention as sequence_attention
@@ -83,6 +84,7 @@ __all__ = [
     "js_divergence",
     "kl_divergence",
     "l2_distance",
+    "lens_agreement",
     "mean_over_problems",
     "norms",
     "path_scores",
