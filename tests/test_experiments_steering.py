@@ -90,13 +90,11 @@ def test_corrupting_one_thought_and_boosting_another_are_one_run(questions) -> N
 def test_a_value_can_be_written_into_a_thought_of_the_bundled_model() -> None:
     """Its thoughts hold results; the direction of one, of other problems, leads to that answer."""
     model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
-    known = toy_problems(240, steps=[3])
-    problems = toy_problems(24, seed=1, steps=[3])
+    known = toy_problems(180, steps=[3])
+    problems = toy_problems(12, seed=1, steps=[3])
     groups = [[p for p in known if (p.answer == "5") == five] for five in (True, False)]
     direction = difference_of_means(model, *groups)
-    found = steer(
-        model, problems, direction, [0.0, 1.0, 2.0], thoughts=[2], target="5", n_random=20
-    )
+    found = steer(model, problems, direction, [0.0, 2.0], thoughts=[2], target="5", n_random=20)
     table = stats.dose_response(found)
     reached = table.sel(outcome="target")
     assert float(reached["estimate"].sel(dose=2)) > 0.8
@@ -159,7 +157,7 @@ def test_a_direction_that_does_what_random_ones_do_is_found_in_5_percent_at_most
     """Calibration: the given direction is one more random one."""
     p = [
         stats.dose_response(world(0.3, 0.3, seed=i))["p"].sel(outcome="target").item()
-        for i in range(200)
+        for i in range(80)
     ]
     assert np.mean(np.array(p) < 0.05) <= 0.05
     strong = stats.dose_response(world(0.9, 0.3)).sel(outcome="target", dose=1)

@@ -1,6 +1,6 @@
 """Taking a position's view of others away: attention knock-out, column by column."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,8 +11,7 @@ from cot_attn.interventions._masking import scores_changed, whole
 from cot_attn.models import ContinuousThoughtModel, Layout
 
 Holes = Bool[Tensor, "rows query_column key_column"]
-Heads = Mapping[int, Sequence[int] | None]
-"""For each layer its heads, or None for all of them."""
+Heads = Bool[Tensor, "rows layer head"]
 
 
 @contextmanager
@@ -24,26 +23,25 @@ def hiding(model: ContinuousThoughtModel, holes: Holes, heads: Heads) -> Iterato
     holes
         True where a row's query column may not look at a key column. A column always sees itself.
     heads
-        In which heads of which layers.
+        True where a row's head is one of those that may not look.
     """
     own = torch.eye(holes.shape[1], dtype=torch.bool, device=holes.device)
     holes = holes & ~own
+    layers = torch.nonzero(heads.any(dim=(0, 2)))[:, 0].tolist()
 
     def change(layer: int, scores: Float[Tensor, "#rows #heads query key"]) -> Tensor:
         n_queries, n_keys = scores.shape[2:]
-        here = holes[:, n_keys - n_queries : n_keys, :n_keys]
+        here = holes[:, None, n_keys - n_queries : n_keys, :n_keys]
         if not here.any():
             return scores
-        chosen = heads[layer]
-        scores = whole(scores, model, by_head=chosen is not None)
-        hidden = here[:, None].expand(-1, scores.shape[1], -1, -1)
-        if chosen is not None:
-            every = torch.zeros(scores.shape[1], dtype=torch.bool, device=holes.device)
-            every[list(chosen)] = True
-            hidden = hidden & every[:, None, None]
+        chosen = heads[:, layer]
+        alike = bool((chosen == chosen[:, :1]).all())
+        scores = whole(scores, model, by_head=not alike)
+        told_apart = chosen[:, :1] if alike else chosen
+        hidden = here & told_apart[:, :, None, None]
         return scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
 
-    with scores_changed(model, list(heads), change):
+    with scores_changed(model, layers, change):
         yield
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cot_attn.data import Problem
@@ -13,6 +14,32 @@ from cot_attn.experiments._hiding import Heads, Holes, hiding, no_holes
 from cot_attn.experiments._words import Recital, divergence, spoken
 from cot_attn.interventions import Downstream
 from cot_attn.models import ContinuousThoughtModel, Layout, Prompt, Rollout, Thought, greedy
+
+ROWS = 256
+"""So many rows run at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One change of a batch's runs.
+
+    Parameters
+    ----------
+    holes, heads
+        What is hidden from what, and from which heads.
+    first
+        The first thought that sees less or is another: -1 where the prompt does already.
+    downstream
+        What later thoughts are made of.
+    fed
+        What is fed in the place of thoughts.
+    """
+
+    holes: Holes
+    heads: Bool[Tensor, "1 layer head"]
+    first: int
+    downstream: Downstream = "recompute"
+    fed: Mapping[int, Float[Tensor, "batch d_model"]] = field(default_factory=dict)
 
 
 class Trials:
@@ -69,67 +96,69 @@ class Trials:
         """Return holes for every column that there will be, none of them open yet."""
         return no_holes(self.layout, self.max_new_tokens, self.model.device)
 
-    def changed(
-        self,
-        holes: Holes,
-        heads: Heads,
-        *,
-        first: int,
-        downstream: Downstream = "recompute",
-        fed: Mapping[int, Float[Tensor, "batch d_model"]] | None = None,
-    ) -> tuple[list[str], np.ndarray]:
-        """Run the batch with columns hidden from others, and other thoughts fed.
-
-        Parameters
-        ----------
-        holes, heads
-            What is hidden from what, and in which heads; see `hiding`.
-        first
-            The first thought that sees less or is another: -1 where the prompt does already.
-        downstream
-            What later thoughts are made of.
-        fed
-            What is fed in the place of thoughts.
+    def run(self, trials: Sequence[Trial]) -> list[tuple[list[str], np.ndarray]]:
+        """Run the batch once for each trial.
 
         Returns
         -------
-        tuple
+        list of tuple
             The answers, and KL(own || changed) at the value of the own answer, in nats.
         """
-        rollout = self._thinking(holes, heads, first, downstream, fed or {})
+        groups: dict[object, list[int]] = {}
+        for number, trial in enumerate(trials):
+            kind = (trial.first, trial.downstream, tuple(sorted(trial.fed)))
+            groups.setdefault(kind, []).append(number)
+        found: dict[int, tuple[list[str], np.ndarray]] = {}
+        at_once = max(1, ROWS // len(self.problems))
+        for numbers in groups.values():
+            for start in range(0, len(numbers), at_once):
+                some = numbers[start : start + at_once]
+                found.update(zip(some, self._together([trials[i] for i in some]), strict=True))
+        return [found[number] for number in range(len(trials))]
+
+    def _together(self, trials: Sequence[Trial]) -> list[tuple[list[str], np.ndarray]]:
+        """Run trials of one kind as the rows of one batch."""
+        n_rows, rows = len(self.problems), self.rows.repeat(len(trials))
+        holes = torch.cat([trial.holes for trial in trials])
+        heads = torch.cat([trial.heads.expand(n_rows, -1, -1) for trial in trials])
+        words = self.words.rows(rows.tolist())
+        rollout = self._thinking(trials, rows, holes, heads)
+        every = torch.arange(len(rows), device=rows.device)
         with self._hiding(holes, heads):
-            recital = Recital(rollout.branch(self.rows), self.words)
-            kl = divergence(self._known, recital.at_value()).cpu().numpy()
+            recital = Recital(rollout.branch(every), words)
+            kl = divergence(self._known[rows], recital.at_value()).cpu().numpy()
             departed = recital.departed()
-        answers = list(self.answers)
+        answers = self.answers * len(trials)
         if len(departed):
-            with self._hiding(holes[departed], heads):
+            with self._hiding(holes[departed], heads[departed]):
                 branch = rollout.branch(departed)
                 tokens = greedy(branch, branch.close(), self.max_new_tokens)
             for row, own in zip(departed.tolist(), tokens, strict=True):
                 answers[row] = self.model.decode(own)
-        return answers, kl
+        starts = range(0, len(rows), n_rows)
+        return [(answers[i : i + n_rows], kl[i : i + n_rows]) for i in starts]
 
     def _thinking(
-        self,
-        holes: Holes,
-        heads: Heads,
-        first: int,
-        downstream: Downstream,
-        fed: Mapping[int, Float[Tensor, "batch d_model"]],
+        self, trials: Sequence[Trial], rows: Int[Tensor, " rows"], holes: Holes, heads: Heads
     ) -> Rollout:
-        """Return a run that has had all its thoughts."""
-        n_thoughts = self.model.n_thoughts
+        """Return runs that have had all their thoughts."""
+        n_thoughts, first, downstream = self.model.n_thoughts, trials[0].first, trials[0].downstream
         with self._hiding(holes, heads):
             if first < 0:
-                rollout = self.model.rollout(self.problems, self.questions, n_thoughts)
+                problems = [self.problems[row] for row in rows.tolist()]
+                questions = [self.questions[row] for row in rows.tolist()]
+                rollout = self.model.rollout(problems, questions, n_thoughts)
                 rollout.read()
             else:
                 after = Thought(first - 1) if first else Prompt()
-                rollout = self.rollout.branch(self.rows, after=after)
+                rollout = self.rollout.branch(rows, after=after)
             for index in range(max(first, 0), n_thoughts):
-                frozen = downstream == "frozen" and index > first
-                rollout.think(index, fed.get(index, self.own[:, index] if frozen else None))
+                if index in trials[0].fed:
+                    rollout.think(index, torch.cat([trial.fed[index] for trial in trials]))
+                elif downstream == "frozen" and index > first:
+                    rollout.think(index, self.own[rows, index])
+                else:
+                    rollout.think(index)
         return rollout
 
     def _hiding(self, holes: Holes, heads: Heads) -> AbstractContextManager[None]:

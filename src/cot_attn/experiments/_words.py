@@ -36,6 +36,10 @@ class Words:
         """Which rows have a value."""
         return torch.tensor([value is not None for value in self.values])
 
+    def rows(self, rows: Sequence[int]) -> "Words":
+        """Return the words of chosen rows, repeats allowed."""
+        return Words([self.answers[i] for i in rows], [self.values[i] for i in rows], self.eos)
+
     def padded(self, device: torch.device) -> Int[Tensor, "batch n_tokens"]:
         """Return the tokens, all as long as the longest."""
         width = max(1, *map(len, self.answers))

@@ -8,14 +8,15 @@ from os import PathLike
 from typing import Literal
 
 import numpy as np
+import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cot_attn.data import Problem, check_problems, grade
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments._hiding import Heads, Holes, node_columns
-from cot_attn.experiments._trials import Trials
+from cot_attn.experiments._hiding import Holes, node_columns
+from cot_attn.experiments._trials import Trial, Trials
 from cot_attn.experiments.usage import strangers
 from cot_attn.interventions import Attention, Downstream, collect
 from cot_attn.models import ContinuousThoughtModel, Layout
@@ -132,8 +133,9 @@ def causal_graph(
     cuts: list[Cut] = [(each,) if isinstance(each, Edge) else tuple(each) for each in given]
     _check(cuts, n_thoughts)
     where = _where(model, layers, heads)
+    used = torch.nonzero(where.any(dim=(0, 2)))[:, 0].tolist()
     with model.isolated():
-        Attention(layers=list(where)).check(model)
+        Attention(layers=used).check(model)
     sources = strangers(problems, seed)
     known = collect(model, problems, ["input"])
 
@@ -143,15 +145,21 @@ def causal_graph(
         strange = known["input"][donors]
         shape = (len(batch), len(cuts), len(DOWNSTREAMS), len(HIDDEN))
         answers, kl = np.full(shape, "", dtype=object), np.full(shape, np.nan)
-        for (row, cut), (side, hidden) in product(enumerate(cuts), enumerate(HIDDEN)):
-            for column, downstream in enumerate(DOWNSTREAMS):
-                found = _without(run, cut, downstream, hidden, where, strange, seed)
-                if found is not None:
-                    answers[:, row, column, side], kl[:, row, column, side] = found
-                if cut_at(cut, n_thoughts) >= n_thoughts:  # nothing follows: both are the same
-                    answers[:, row, 1, side] = answers[:, row, 0, side]
-                    kl[:, row, 1, side] = kl[:, row, 0, side]
-                    break
+        # One place after the other: the holes of all edges at once would fill the memory.
+        for first in sorted({cut_at(cut, n_thoughts) for cut in cuts}):
+            trials = {
+                (row, column, side): trial
+                for (row, cut), (column, downstream), (side, hidden) in product(
+                    enumerate(cuts), enumerate(DOWNSTREAMS), enumerate(HIDDEN)
+                )
+                if cut_at(cut, n_thoughts) == first
+                and (trial := _trial(run, cut, downstream, hidden, where, strange, seed))
+            }
+            found = run.run(list(trials.values()))
+            for at, (texts, divergences) in zip(trials, found, strict=True):
+                answers[:, *at], kl[:, *at] = texts, divergences
+        last = [cut_at(cut, n_thoughts) >= n_thoughts for cut in cuts]  # no thought follows
+        answers[:, last, 1], kl[:, last, 1] = answers[:, last, 0], kl[:, last, 0]
         return {"answer": answers, "kl_value": kl, "baseline": np.array(run.answers, dtype=object)}
 
     arrays = batch_by_batch(
@@ -164,12 +172,12 @@ def causal_graph(
         batch_size=batch_size,
         resume=resume,
         edges=cuts,
-        heads={layer: None if own is None else list(own) for layer, own in where.items()},
+        heads=where,
         sources=sources,
         seed=seed,
     )
     return _labelled(model, problems, cuts, arrays).assign_attrs(
-        layers=str(sorted(where)), max_new_tokens=max_new_tokens, seed=seed
+        layers=str(used), max_new_tokens=max_new_tokens, seed=seed
     )
 
 
@@ -179,31 +187,28 @@ def cut_at(cut: Cut, n_thoughts: int) -> int:
     return min(order.get(edge.target, _index(edge.target)) for edge in cut)
 
 
-def _without(
+def _trial(
     run: Trials,
     cut: Cut,
     downstream: Downstream,
     hidden: str,
-    heads: Heads,
+    heads: Bool[Tensor, "1 layer head"],
     strange: Float[Tensor, "batch n_thoughts d_model"],
     seed: int,
-) -> tuple[list[str], np.ndarray] | None:
-    """Return answers and divergences without some edges, or with others hidden instead."""
+) -> Trial | None:
+    """Take edges away, or hide others instead; None where there is nothing to be run."""
+    first = cut_at(cut, run.model.n_thoughts)
     looks = [edge for edge in cut if edge.path == "attention"]
     holes = run.no_holes()
+    if downstream == "frozen" and first >= run.model.n_thoughts:
+        return None
     if hidden == "source":
         for edge in looks:
             _open(holes, run.layout, edge)
     elif len(looks) < len(cut) or not _open_others(holes, run, looks, seed):
         return None
     made = {_index(edge.target) for edge in cut if edge.path == "feedback"}
-    return run.changed(
-        holes,
-        heads,
-        first=cut_at(cut, run.model.n_thoughts),
-        downstream=downstream,
-        fed={index: strange[:, index] for index in made},
-    )
+    return Trial(holes, heads, first, downstream, {i: strange[:, i] for i in made})
 
 
 def _open_others(holes: Holes, run: Trials, edges: Sequence[Edge], seed: int) -> bool:
@@ -240,16 +245,22 @@ def _index(node: str) -> int:
 
 def _where(
     model: ContinuousThoughtModel, layers: Sequence[int] | None, heads: Sequence[int] | None
-) -> Heads:
-    every = range(model.n_layers) if layers is None else layers
-    wrong = [layer for layer in every if not 0 <= layer < model.n_layers]
-    wrong += [head for head in heads or [] if not 0 <= head < model.n_heads]
-    if wrong or not list(every) or heads == []:
+) -> Bool[Tensor, "1 layer head"]:
+    """Return where attention is knocked out."""
+    shape = (model.n_layers, model.n_heads)
+    chosen = [
+        list(range(n)) if given is None else list(given)
+        for given, n in zip((layers, heads), shape, strict=True)
+    ]
+    wrong = [i for own, n in zip(chosen, shape, strict=True) for i in own if not 0 <= i < n]
+    if wrong or not all(chosen):
         raise ValueError(
             f"layers are {layers} and heads {heads}; this model has layers 0 to "
             f"{model.n_layers - 1} and heads 0 to {model.n_heads - 1}."
         )
-    return dict.fromkeys(every, heads)
+    where = torch.zeros(1, *shape, dtype=torch.bool, device=model.device)
+    where[0, torch.tensor(chosen[0])[:, None], torch.tensor(chosen[1])] = True
+    return where
 
 
 def _check(cuts: Sequence[Cut], n_thoughts: int) -> None:

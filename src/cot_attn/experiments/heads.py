@@ -6,13 +6,16 @@ from functools import partial
 from os import PathLike
 
 import numpy as np
+import torch
 import xarray as xr
+from jaxtyping import Bool
+from torch import Tensor
 
 from cot_attn.data import Problem, check_problems, grade
 from cot_attn.experiments._attribution import head_views
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments._hiding import Heads, node_columns
-from cot_attn.experiments._trials import Trials
+from cot_attn.experiments._hiding import node_columns
+from cot_attn.experiments._trials import Trial, Trials
 from cot_attn.interventions import Attention
 from cot_attn.models import ContinuousThoughtModel
 
@@ -227,8 +230,9 @@ def _hidden_from(
         holes[:, key + 1 :, key] = True
         failed, kl = np.full((2, len(batch), len(sets)), np.nan)
         correct = _right(run.answers, batch)
-        for column, heads in enumerate(sets):
-            answers, kl[:, column] = run.changed(holes, _by_layer(heads), first=thought + 1)
+        trials = [Trial(holes, _mask(model, heads), first=thought + 1) for heads in sets]
+        for column, (answers, divergences) in enumerate(run.run(trials)):
+            kl[:, column] = divergences
             failed[:, column] = np.where(correct, ~_right(answers, batch), np.nan)
         return {"kl_value": kl, "failed": failed, "correct": correct}
 
@@ -251,6 +255,8 @@ def _right(answers: Sequence[str], problems: Sequence[Problem]) -> np.ndarray:
     return np.array([grade(text, problem).correct for text, problem in pairs])
 
 
-def _by_layer(heads: Sequence[Head]) -> Heads:
-    layers = sorted({layer for layer, _ in heads})
-    return {layer: [head for own, head in heads if own == layer] for layer in layers}
+def _mask(model: ContinuousThoughtModel, heads: Sequence[Head]) -> Bool[Tensor, "1 layer head"]:
+    mask = torch.zeros(1, model.n_layers, model.n_heads, dtype=torch.bool, device=model.device)
+    for layer, head in heads:
+        mask[0, layer, head] = True
+    return mask
