@@ -78,6 +78,7 @@ def run_page(page: Path) -> list[str]:
     return failures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_shows_is_what_happens(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -128,7 +129,7 @@ def test_every_make_target_that_a_page_names_is_there():
         for line in page.read_text().splitlines()
         for target in re.findall(r"(?:^ *|`)make ([a-z]+)", line)
     }
-    assert named >= {"demo", "test", "docs", "gallery", "calibrate"}
+    assert named >= {"demo", "test", "quick", "docs", "gallery", "calibrate"}
     assert named <= targets
 
 
@@ -157,7 +158,9 @@ def test_every_file_that_a_page_names_is_there():
 
 NAMESPACES = {
     "checkpoints",
+    "readouts",
     "data",
+    "experiments",
     "interventions",
     "models",
     "plots",

@@ -7,8 +7,9 @@ import torch
 
 from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
-from cot_attn.interventions import Intervention, Scale, Zero, reading, run_variants
-from cot_attn.interventions.batching import Batches, fitting
+from cot_attn.interventions import Intervention, Scale, Zero, run_variants
+from cot_attn.interventions._engine import measuring
+from cot_attn.interventions._engine.batches import Batches, fitting
 from cot_attn.models import ContinuousThoughtModel, Identity
 from cot_attn.models.rollout import Rollout
 
@@ -90,7 +91,7 @@ def test_as_many_rows_run_at_once_as_fit_into_a_quarter_of_the_free_memory(
 ) -> None:
     """Held against the keys and values that a run has: rows decode with a copy of their own."""
     model, free = wrap(BUILDERS[architecture](), Identity()), 2e6
-    monkeypatch.setattr("cot_attn.interventions.batching._free_bytes", lambda device: free)
+    monkeypatch.setattr("cot_attn.interventions._engine.batches._free_bytes", lambda device: free)
     sizes = [fitting(model, length) for length in (10, 20, 40, 10**9)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == 1
@@ -117,7 +118,7 @@ def test_logits_exist_for_a_few_positions_at_a_time(
 
     options = {"max_new_tokens": 4, "only_correct": False}
     expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
-    monkeypatch.setattr(reading, "MANY", 7)
+    monkeypatch.setattr(measuring, "MANY", 7)
     monkeypatch.setattr(Rollout, "logits", counted)
     result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
     # Seven at once, or at most one for each answer that changed: those are decoded together.

@@ -1,8 +1,10 @@
 from . import checkpoints as checkpoints
 from . import data as data
+from . import experiments as experiments
 from . import interventions as interventions
 from . import models as models
 from . import plots as plots
+from . import readouts as readouts
 from . import recording as recording
 from . import stats as stats
 from . import toy as toy
@@ -25,6 +27,7 @@ from .models import Template as Template
 from .models import Thought as Thought
 from .recording import AttentionRecorder as AttentionRecorder
 from .recording import PositionRecorder as PositionRecorder
+from .recording import StateRecorder as StateRecorder
 from .study import Study as Study
 from .study import compare as compare
 from .study import run_study as run_study
@@ -40,6 +43,7 @@ __all__ = [
     "Problem",
     "Prompt",
     "Run",
+    "StateRecorder",
     "Study",
     "Template",
     "Thought",
@@ -48,12 +52,14 @@ __all__ = [
     "checkpoints",
     "compare",
     "data",
+    "experiments",
     "grade",
     "interventions",
     "load_problems",
     "models",
     "noise_floor",
     "plots",
+    "readouts",
     "recording",
     "run_study",
     "run_variants",

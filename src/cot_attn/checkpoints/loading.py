@@ -1,13 +1,13 @@
 """From a name to a model: bundled, on the hub, or in a local folder or file."""
 
 from dataclasses import replace
-from difflib import get_close_matches
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
 import torch
 
+from cot_attn._did_you_mean import did_you_mean
 from cot_attn.checkpoints._base import read_base
 from cot_attn.checkpoints._hub import download
 from cot_attn.checkpoints.conversion import UserOptions, read_checkpoint
@@ -160,12 +160,11 @@ def _check_hub_id(name: str, info: CheckpointInfo | None) -> None:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise FileNotFoundError(f"There is no folder or file {name}.")
     names = [*bundled_models(), *known_checkpoints()]
-    near = get_close_matches(name, names)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     if "/" not in name:
         raise ValueError(
-            f"There is no model named {name!r}.{hint} Accepted are {', '.join(names)}, any "
-            "other hub id (owner/name), a local folder, or a weight file."
+            f"There is no model named {name!r}.{did_you_mean(name, names)} "
+            f"Accepted are {', '.join(names)}, any other hub id (owner/name), a local folder, or a "
+            "weight file."
         )
 
 

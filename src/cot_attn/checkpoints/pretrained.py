@@ -7,8 +7,6 @@ A folder holds `cot_attn.json` (format version, template, feedback, architecture
 
 import hashlib
 import json
-import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
+from cot_attn._writing import taking_the_place_of
 from cot_attn.checkpoints._base import read_tokenizer
 from cot_attn.checkpoints._build import blank_model, language_model, untied_names
 from cot_attn.checkpoints._state_dict import check_finite, state_dict_diff
@@ -66,7 +65,6 @@ def save(
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"{target} is not empty. Give a new folder, or remove it first.")
-    target.parent.mkdir(parents=True, exist_ok=True)
     weights = named_tensors(parts.language_model, parts.feedback)
     tensors = {name: _stored(tensor, dtype) for name, tensor in weights.items()}
     settings = {
@@ -78,20 +76,14 @@ def save(
         "feedback": _describe(parts.feedback),
         "model": parts.language_model.config.to_diff_dict(),
     }
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        save_file(tensors, unfinished / WEIGHTS, metadata={"format": "pt"})
-        (unfinished / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner alone
-        settings["sha256"] = sha256(unfinished / WEIGHTS)
+    with taking_the_place_of(target) as new:
+        new.mkdir()
+        save_file(tensors, new / WEIGHTS, metadata={"format": "pt"})
+        (new / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner alone
+        settings["sha256"] = sha256(new / WEIGHTS)
         text = json.dumps(settings, indent=2, ensure_ascii=False)
-        (unfinished / SETTINGS).write_text(text + "\n", encoding="utf-8")
-        parts.tokenizer.save_pretrained(unfinished)
-        unfinished.chmod(0o755)
-        if target.exists():
-            target.rmdir()
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        (new / SETTINGS).write_text(text + "\n", encoding="utf-8")
+        parts.tokenizer.save_pretrained(new)
 
 
 def read(folder: Path) -> ModelParts:

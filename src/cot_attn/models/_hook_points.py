@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 from transformer_lens.hook_points import HookPoint, LensHandle
+
+from cot_attn._did_you_mean import did_you_mean
 
 HookName = str | Callable[[str], bool]
 
@@ -28,9 +29,7 @@ def chosen_names(name: HookName, names: Sequence[str], model: str) -> set[str]:
             )
         return chosen
     if name not in names:
-        near = get_close_matches(name, names, n=3)
-        hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
-        raise KeyError(f"{model} has no hook named {name!r}.{hint}")
+        raise KeyError(f"{model} has no hook named {name!r}.{did_you_mean(name, names)}")
     return {name}
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
+from cot_attn._progress import progress
 from cot_attn.checkpoints.loading import load
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.checkpoints.pretrained import save
@@ -38,7 +39,6 @@ from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
 from cot_attn.models.stages import Stage
 from cot_attn.models.template import Template
-from cot_attn.progress import progress
 
 
 class ContinuousThoughtModel(HookedModel):

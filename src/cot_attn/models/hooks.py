@@ -228,7 +228,7 @@ def tell_of_hooks(model: HookedModel, what: str) -> None:
             f"There are hooks at {names[0]!r}{several}, a recorder's or your own. {what} runs "
             "without them: nothing in it is recorded or changed by them. To study a changed model, "
             "change its weights; to change a thought, give an Intervention.",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
