@@ -37,7 +37,11 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_a_study_is_shown_and_written(inputs: tuple[str, str], tmp_path: Path) -> None:
+def test_a_study_is_shown_and_written(
+    inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = page.figures("files", "page of one")[:1]  # all of them take long
+    monkeypatch.setattr(page, "figures", lambda *targets: first)
     model, problems = inputs
     out = tmp_path / "out"
     options = ["--n", "12", "--corruptions", "zero", "--max-new-tokens", "4", "--out", str(out)]
@@ -226,17 +230,20 @@ def test_no_color_holds_for_errors_too(colour: bool, monkeypatch: pytest.MonkeyP
 
 
 def test_a_closed_pipe_and_a_plain_locale_end_well() -> None:
-    command = [sys.executable, "-c", "from cot_attn.cli import main; main()", "models"]
+    """A child writes to a pipe that nobody reads; what takes seconds is imported once for both."""
+    code = (
+        "import os; from cot_attn import run_study; from cot_attn.cli import main\n"
+        "reader, writer = os.pipe(); os.close(reader)\n"
+        "if child := os.fork(): assert os.waitpid(child, 0)[1] == 0\n"
+        "else: os.dup2(writer, 1)\n"
+        "main()"
+    )
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "60"}
-    shown = subprocess.run(command, env={**os.environ, **plain}, capture_output=True, check=True)
+    command, environment = [sys.executable, "-c", code, "models"], {**os.environ, **plain}
+    shown = subprocess.run(command, env=environment, capture_output=True, check=True)
     assert b"toy-gpt2" in shown.stdout
     shown.stdout.decode("ascii")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout
-    assert process.stderr
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 0
+    assert shown.stderr == b""
 
 
 def test_importing_the_package_and_asking_for_help_imports_no_torch() -> None:
