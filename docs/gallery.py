@@ -9,8 +9,8 @@ from typing import Any
 
 import xarray as xr
 
-from cot_attn import ContinuousThoughtModel, load_problems, plots, run_study, stats
-from cot_attn.recording import PositionRecorder
+from cot_attn import ContinuousThoughtModel, load_problems, plots, readouts, run_study, stats
+from cot_attn.recording import PositionRecorder, StateRecorder
 from cot_attn.study import Study, compare
 
 DOCS = Path(__file__).parent
@@ -33,6 +33,10 @@ class Results:
     frozen: Study
     llama: Study
     positions: xr.Dataset
+    lens: xr.Dataset
+    fed: xr.Dataset
+    words: xr.Dataset
+    probed: xr.Dataset
 
     @cached_property
     def both(self) -> xr.Dataset:
@@ -84,6 +88,10 @@ FIGURES: dict[str, Callable[[Results], Any]] = {
         r.gpt2.correlations_by_thought.sel(layer=r.last)
     ),
     "correlation_by_layer": lambda r: plots.correlation_by_layer(r.asked),
+    "lens_by_layer": lambda r: plots.lens_by_layer(r.lens.sel(target="step 2", answered="all")),
+    "lens_by_step": lambda r: plots.lens_by_step(r.fed.sel(answered="all")),
+    "top_words": lambda r: plots.top_words(r.words),
+    "probe_accuracy": lambda r: plots.probe_accuracy(r.probed.sel(layer=r.last)),
     # The last word is the answer's value; the one before predicts it.
     "one_problem": lambda r: plots.one_problem(
         r.positions.sel(layer=0), query=int(r.positions["query"][-2])
@@ -96,14 +104,32 @@ def results() -> Results:
     problems = load_problems("toy", n=N_PROBLEMS)
     gpt2, llama = map(ContinuousThoughtModel.from_pretrained, ("toy-gpt2", "toy-llama"))
     hardest = max(problems, key=lambda problem: problem.difficulty or 0)
-    with PositionRecorder(gpt2) as recorder:
-        gpt2.run([hardest], max_new_tokens=8)
+    with PositionRecorder(gpt2, [hardest.id]) as recorder, StateRecorder(gpt2) as recorded:
+        gpt2.run(problems, max_new_tokens=8)
+    states = recorded.dataset()
+    lens, fed = (
+        stats.lens_agreement(readouts.logit_lens(gpt2, states, problems, space=space))
+        for space in ("hidden", "fed")
+    )
     return Results(
         gpt2=run_study(gpt2, problems),
         frozen=run_study(gpt2, problems, downstream="frozen"),
         llama=run_study(llama, problems),
         positions=recorder.dataset(hardest.id),
+        lens=lens,
+        fed=fed,
+        words=readouts.top_tokens(states, gpt2, k=2).sel(problem=hardest.id),
+        probed=probed(gpt2),
     )
+
+
+def probed(model: ContinuousThoughtModel) -> xr.Dataset:
+    """Probe for whether the second of three steps comes to an even number."""
+    problems = load_problems("toy", n=2 * N_PROBLEMS, difficulties=[3])
+    with StateRecorder(model, layers=[-1]) as recorder:
+        model.run(problems, max_new_tokens=8)
+    even = {problem.id: int(problem.steps[1]) % 2 == 0 for problem in problems}
+    return readouts.probe(recorder.dataset(), even, n_permutations=99)
 
 
 def draw(shown: Results, docs: Path = DOCS) -> None:

@@ -155,7 +155,7 @@ def test_every_file_that_a_page_names_is_there():
     assert not [file for file in named if not (ROOT / file).exists()]
 
 
-NAMESPACES = {"data", "interventions", "models", "plots", "recording", "stats", "toy"}
+NAMESPACES = {"data", "interventions", "models", "plots", "readouts", "recording", "stats", "toy"}
 STUBS = {
     ".".join(stub.parent.relative_to(ROOT / "src").parts): stub
     for stub in sorted((ROOT / "src").rglob("__init__.pyi"))

@@ -17,8 +17,12 @@ from .downstream import recompute_against_frozen as recompute_against_frozen
 from .flow import flow_between_thoughts as flow_between_thoughts
 from .importance_bars import importance_by_thought as importance_by_thought
 from .importance_matrix import importance_by_problem as importance_by_problem
+from .lens_maps import lens_by_layer as lens_by_layer
+from .lens_maps import lens_by_step as lens_by_step
+from .probe_lines import probe_accuracy as probe_accuracy
 from .problem_words import one_problem as one_problem
 from .scatter import attention_against_importance as attention_against_importance
+from .word_table import top_words as top_words
 
 __all__ = [
     "COLUMN",
@@ -36,10 +40,14 @@ __all__ = [
     "importance_by_corruption",
     "importance_by_problem",
     "importance_by_thought",
+    "lens_by_layer",
+    "lens_by_step",
     "one_problem",
+    "probe_accuracy",
     "recompute_against_frozen",
     "save",
     "style",
     "subplots",
     "thought_colour",
+    "top_words",
 ]

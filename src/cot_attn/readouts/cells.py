@@ -66,7 +66,9 @@ class Cell:
             return probe.predict(labelings[:, None])[:, 0].astype(np.float64)
         classes = np.unique(self.labels)
         indicators = labelings[:, None] == classes[:, None]
-        return classes[probe.predict(indicators.astype(np.float32)).argmax(axis=1)]
+        best = probe.predict(indicators.astype(np.float32)).argmax(axis=1)
+        predicted: Labelings = classes[best]
+        return predicted
 
     def score(self, labels: Shaped[np.ndarray, " problem"], predicted: np.ndarray) -> float:
         """Return accuracy, or R²."""

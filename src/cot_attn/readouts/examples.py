@@ -61,7 +61,8 @@ class Examples:
         """Which problems have a label at which place."""
         if self.classes is not None:
             return np.asarray(self.labels >= 0)
-        return np.isfinite(self.labels)
+        finite: Bool[np.ndarray, "problem place"] = np.isfinite(self.labels)
+        return finite
 
     def refusal(self, place: int, kept: Bool[np.ndarray, " problem"]) -> str:
         """Say why nothing can be learnt from these problems' labels at a place, if so."""

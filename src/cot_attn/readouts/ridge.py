@@ -118,5 +118,7 @@ class Probe:
                 chosen = np.flatnonzero(best == penalty)
                 part = known[:, :, chosen].reshape(len(known), -1)
                 found = (fold.fit.smoothers[penalty] @ part).reshape(-1, n_columns, len(chosen))
-                predicted[np.ix_(fold.held_out, range(n_columns), chosen)] = found + mean[:, chosen]
+                predicted[np.ix_(fold.held_out, np.arange(n_columns), chosen)] = (
+                    found + mean[:, chosen]
+                )
         return predicted

@@ -36,4 +36,5 @@ def control_labels(
     ordered = np.sort(labels)
     hashes = [int(text_hash(f"control {number} {question}"), 16) for question in questions]
     drawn = (np.array(hashes) / 16**12 * len(ordered)).astype(int)
-    return ordered[drawn]
+    control: Shaped[np.ndarray, " problem"] = ordered[drawn]
+    return control

@@ -277,7 +277,8 @@ def _divergence(
     coords = {"problem": list(ids), "lens": list(LENSES), "place": list(PLACES)}
     values = xr.DataArray(table, {**coords, "layer": range(n_layers)}, dims)
     measured = mean_over_problems(values)
-    return _labelled({name: each.values for name, each in measured.data_vars.items()}, n_layers)
+    numbers = {str(name): each.values for name, each in measured.data_vars.items()}
+    return _labelled(numbers, n_layers)
 
 
 def _labelled(numbers: dict[str, np.ndarray], n_layers: int) -> xr.Dataset:
