@@ -12,7 +12,7 @@ from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
 from cot_attn.models import ContinuousThoughtModel, Identity, Projection
 from cot_attn.readouts import logit_lens, step_results, top_tokens
-from cot_attn.readouts.ranks import ranks
+from cot_attn.readouts._ranks import ranks
 from cot_attn.recording import StateRecorder
 from spelled_models import N_THOUGHTS, spelling_model
 

@@ -16,11 +16,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cot_attn.readouts import label_directions, probe, probe_transfer, question_groups
-from cot_attn.readouts.examples import folds_of
-from cot_attn.readouts.ridge import N_INNER_FOLDS, PENALTIES, Probe
-from cot_attn.readouts.shuffling import control_labels, shuffled_by_group
+from cot_attn.readouts._examples import folds_of
+from cot_attn.readouts._ridge import N_INNER_FOLDS, PENALTIES, Probe
+from cot_attn.readouts._shuffling import control_labels, shuffled_by_group
 from cot_attn.recording import StateRecorder
-from cot_attn.stats.clustered import rate_interval
+from cot_attn.stats._inference.clustered import rate_interval
 from cot_attn.toy import handmade_model, handmade_problems
 from cot_attn.toy.handmade import _Parts
 

@@ -12,7 +12,7 @@ from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
 from cot_attn.models import ContinuousThoughtModel, Projection
 from cot_attn.readouts import TunedLens, logit_lens, top_tokens
-from cot_attn.readouts.positions import every_position
+from cot_attn.readouts._positions import every_position
 from cot_attn.recording import StateRecorder
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.axes import Axes
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._heatmap import draw_heatmap, write_cells
+from cot_attn.plots._summaries import model_of, n_of, summary
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import DIFFERENCES
-from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import draw_heatmap, write_cells
-from cot_attn.plots.summaries import model_of, n_of, summary
 
 ROW = 0.17  # inches from one row to the next
 FEWEST_ROWS = 5  # with fewer rows, the map is as high as with these

@@ -4,11 +4,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._summaries import model_of, require_dims
+from cot_attn.plots._text import text_width
 from cot_attn.plots.canvas import COLUMN, FAINT, INK, PAGE, axes_or_new, axes_size, style
-from cot_attn.plots.headings import heading
 from cot_attn.plots.lens_maps import across_label, short_places
-from cot_attn.plots.summaries import model_of, require_dims
-from cot_attn.plots.text import text_width
 
 SIZE = 6.5  # points
 LINE = 9.0  # points from one word of a cell to the next

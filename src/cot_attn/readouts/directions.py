@@ -4,9 +4,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from cot_attn.readouts.cells import Cell
-from cot_attn.readouts.examples import Labels, examples
-from cot_attn.readouts.spaces import Space
+from cot_attn.readouts._cells import Cell
+from cot_attn.readouts._examples import Labels, examples
+from cot_attn.readouts._spaces import Space
 
 
 def label_directions(

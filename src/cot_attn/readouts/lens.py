@@ -9,14 +9,14 @@ from scipy.special import logsumexp
 
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.readouts.asking import Asked
-from cot_attn.readouts.chains import Said, said_from
-from cot_attn.readouts.joining import of_the_same, vectors_of
-from cot_attn.readouts.reading import FirstWords, first_words, layer_scores
-from cot_attn.readouts.spaces import Reading, Space, reading
+from cot_attn.readouts._asking import Asked
+from cot_attn.readouts._chains import Said, said_from
+from cot_attn.readouts._joining import of_the_same, vectors_of
+from cot_attn.readouts._reading import FirstWords, first_words, layer_scores
+from cot_attn.readouts._spaces import Reading, Space, reading
+from cot_attn.readouts._vocabulary import Spelling, Vocabulary
 from cot_attn.readouts.targets import Texts, target_texts
 from cot_attn.readouts.tuned import TunedLens
-from cot_attn.readouts.vocabulary import Spelling, Vocabulary
 
 
 def logit_lens(

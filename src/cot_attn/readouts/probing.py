@@ -7,13 +7,17 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Shaped
 
-from cot_attn.readouts.cells import Cell
-from cot_attn.readouts.examples import Examples, Labels, examples
-from cot_attn.readouts.ridge import Probe
-from cot_attn.readouts.shuffling import control_labels, shuffled_by_group
-from cot_attn.readouts.spaces import Space
-from cot_attn.stats.clustered import left_out_interval, mean_interval_of_groups, r2_left_out
-from cot_attn.stats.multiplicity import benjamini_hochberg
+from cot_attn.readouts._cells import Cell
+from cot_attn.readouts._examples import Examples, Labels, examples
+from cot_attn.readouts._ridge import Probe
+from cot_attn.readouts._shuffling import control_labels, shuffled_by_group
+from cot_attn.readouts._spaces import Space
+from cot_attn.stats import benjamini_hochberg
+from cot_attn.stats._inference.clustered import (
+    left_out_interval,
+    mean_interval_of_groups,
+    r2_left_out,
+)
 
 AT_ONCE = 64  # labelings
 ENOUGH = 20  # shuffled labels that do as well, after which p is known well enough

@@ -6,9 +6,9 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.readouts.joining import of_this_model, vectors_of
-from cot_attn.readouts.reading import token_scores
-from cot_attn.readouts.spaces import Space, reading
+from cot_attn.readouts._joining import of_this_model, vectors_of
+from cot_attn.readouts._reading import token_scores
+from cot_attn.readouts._spaces import Space, reading
 from cot_attn.readouts.tuned import TunedLens
 
 

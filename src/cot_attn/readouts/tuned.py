@@ -16,10 +16,10 @@ from torch.nn.functional import kl_div
 
 from cot_attn.data.problem import Problem, check_problems
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.readouts.examples import folds_of
+from cot_attn.readouts._examples import folds_of
+from cot_attn.readouts._positions import Positions, every_position
+from cot_attn.readouts._spaces import HiddenReading
 from cot_attn.readouts.grouping import question_groups
-from cot_attn.readouts.positions import Positions, every_position
-from cot_attn.readouts.spaces import HiddenReading
 from cot_attn.stats.averages import mean_over_problems
 
 FORMAT = "cot_attn tuned lens"
@@ -277,8 +277,9 @@ def _divergence(
     coords = {"problem": list(ids), "lens": list(LENSES), "place": list(PLACES)}
     values = xr.DataArray(table, {**coords, "layer": range(n_layers)}, dims)
     measured = mean_over_problems(values)
-    numbers = {str(name): each.values for name, each in measured.data_vars.items()}
-    return _labelled(numbers, n_layers)
+    return _labelled(
+        {str(name): each.values for name, each in measured.data_vars.items()}, n_layers
+    )
 
 
 def _labelled(numbers: dict[str, np.ndarray], n_layers: int) -> xr.Dataset:

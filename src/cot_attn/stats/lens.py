@@ -3,9 +3,10 @@
 import numpy as np
 import xarray as xr
 
+from cot_attn.stats._arguments import require_array
+from cot_attn.stats._inference.intervals import wilson
+from cot_attn.stats._labelled.labels import problem_coordinate
 from cot_attn.stats.averages import mean_over_problems
-from cot_attn.stats.intervals import wilson
-from cot_attn.stats.labels import problem_coordinate, require_dims
 
 ANSWERED = ("all", "right", "wrong")
 
@@ -59,8 +60,8 @@ def lens_agreement(lens: xr.Dataset, k: int = 1, *, confidence: float = 0.95) ->
         )
     if k < 1:
         raise ValueError(f"k is {k}; ranks are counted from 1.")
-    require_dims(lens["rank"], ("problem", "target"), "The agreement of a lens")
-    require_dims(lens["baseline_rank"], ("problem", "target", "other"), "The baseline of a lens")
+    require_array(lens["rank"], ("problem", "target"), "The agreement of a lens")
+    require_array(lens["baseline_rank"], ("problem", "target", "other"), "The baseline of a lens")
     baseline = _found(lens["baseline_rank"], k).mean("other")
     found = _found(lens["rank"], k).where(baseline.notnull())
     baseline = baseline.where(found.notnull())
