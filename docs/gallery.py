@@ -16,7 +16,7 @@ from cot_attn.experiments import (
     steer,
     usage,
 )
-from cot_attn.readouts import logit_lens, probe, top_tokens
+from cot_attn.readouts import probe, top_tokens
 from cot_attn.recording import PositionRecorder, StateRecorder
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Results
@@ -46,7 +46,7 @@ def results() -> dict[str, Results]:
     }
     others |= experiments(gpt2, problems)
     others |= readouts(gpt2, problems, hardest)
-    studies = [run_study(model, problems) for model in (gpt2, llama)]
+    studies = [run_study(model, problems, readouts=True) for model in (gpt2, llama)]
     return {
         figure.plot: (figure.of(studies[:1], others) or figure.of(studies))[-1]
         for figure in figures("gallery")
@@ -79,21 +79,15 @@ def experiments(model: ContinuousThoughtModel, problems: list[Problem]) -> dict[
 def readouts(
     model: ContinuousThoughtModel, problems: list[Problem], one: Problem
 ) -> dict[str, xr.Dataset]:
-    """Read a model's states as words and for a label; tables by the figure that shows them."""
+    """Read a model's states as words and for a label; results by the figure that shows them."""
     with StateRecorder(model) as recorder:
         model.run(problems, max_new_tokens=8)
     states = recorder.dataset()
-    lens, fed = (
-        stats.lens_agreement(logit_lens(model, states, problems, space=space)).sel(answered="all")
-        for space in ("hidden", "fed")
-    )
     three = load_problems("toy", n=2 * N_PROBLEMS, difficulties=[3])
     with StateRecorder(model, layers=[-1]) as recorder:
         model.run(three, max_new_tokens=8)
     even = {problem.id: int(problem.steps[1]) % 2 == 0 for problem in three}
     return {
-        "lens_by_step": fed,
-        "lens_by_layer": lens.sel(target="step 2"),
         "top_words": top_tokens(states, model, k=2).sel(problem=one.id),
         "probe_accuracy": probe(recorder.dataset(), even, n_permutations=99).isel(layer=0),
     }

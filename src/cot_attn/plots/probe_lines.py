@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from cot_attn.plots._headings import heading
-from cot_attn.plots._summaries import count, interval_of, model_of, require_dims, scalar_label
+from cot_attn.plots._summaries import interval_of, model_of, require_dims, scalar_label
+from cot_attn.plots._units import count
 from cot_attn.plots.canvas import FAINT, axes_or_new, style
 from cot_attn.plots.colours import series
 from cot_attn.plots.lens_maps import across_label, short_places
