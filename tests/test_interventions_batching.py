@@ -72,14 +72,14 @@ def test_running_out_of_memory_in_the_middle_changes_no_result(
 ) -> None:
     options = {"outcomes": ["answer", "kl_first"], "max_new_tokens": 4, "only_correct": False}
     expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **options)
-    recite = Rollout.recite
+    force_answer = Rollout.force_answer
 
     def small_only(self: Rollout, *args: object) -> torch.Tensor:
         if len(self.problems) > 3:
             raise torch.OutOfMemoryError("made up")
-        return recite(self, *args)
+        return force_answer(self, *args)
 
-    monkeypatch.setattr(Rollout, "recite", small_only)
+    monkeypatch.setattr(Rollout, "force_answer", small_only)
     result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **options)
     assert (result["answer"] == expected["answer"]).all()
     assert float(abs(result["kl_first"] - expected["kl_first"]).max()) < 1e-4

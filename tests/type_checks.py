@@ -10,10 +10,12 @@ from types import FunctionType
 from typing import Any, Literal, get_args, get_origin
 
 import jaxtyping
+from beartype import BeartypeConf, beartype
 
 Decorator = Callable[[Any], Any]
 
 _jaxtyped = jaxtyping.jaxtyped
+_without_dimensions = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
 
 
 def has_dimensions(annotation: Any) -> bool:
@@ -32,10 +34,12 @@ def jaxtyped(*, typechecker: Decorator) -> Decorator:
     """Check types, and dimensions where there are some."""
 
     def decorated(given: Any) -> Any:
+        if isinstance(given, type) and hasattr(given.__init__, "__wrapped__"):
+            return given  # its constructor is decorated otherwise, and was checked within that
         annotations = given.__annotations__.values() if isinstance(given, FunctionType) else [""]
         if any(map(has_dimensions, annotations)):
             return _jaxtyped(given, typechecker=typechecker)
-        return typechecker(given)
+        return _without_dimensions(given)
 
     return decorated
 

@@ -104,16 +104,16 @@ def read_adapter_config(folder: Path) -> AdapterConfig | None:
     if not file.is_file() or not file.read_bytes().strip():
         return None
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-        kind = str(said.get("peft_type", "LORA"))
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        kind = str(settings.get("peft_type", "LORA"))
         config = AdapterConfig(
             file=file,
-            rank=_number(said, "r", int),
-            alpha=_number(said, "lora_alpha", int, float),
-            rank_pattern=_pattern(said, "rank_pattern", int),
-            alpha_pattern=_pattern(said, "alpha_pattern", int, float),
-            use_rslora=bool(said.get("use_rslora")),
-            targets=_targets(said),
+            rank=_number(settings, "r", int),
+            alpha=_number(settings, "lora_alpha", int, float),
+            rank_pattern=_pattern(settings, "rank_pattern", int),
+            alpha_pattern=_pattern(settings, "alpha_pattern", int, float),
+            use_rslora=bool(settings.get("use_rslora")),
+            targets=_targets(settings),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -123,7 +123,9 @@ def read_adapter_config(folder: Path) -> AdapterConfig | None:
     if kind != "LORA":
         raise ValueError(f"{file} says peft_type={kind!r}; only LoRA is read. {_ADVICE}")
     beyond = {
-        name: value for name, value in said.items() if value and name not in _READ | _OF_NO_MATTER
+        name: value
+        for name, value in settings.items()
+        if value and name not in _READ | _OF_NO_MATTER
     }
     if beyond:
         listed = ", ".join(f"{name}={value!r}" for name, value in beyond.items())
@@ -206,13 +208,13 @@ def check_no_adapter(config: AdapterConfig | None, where: str) -> None:
 
 
 def _check_agreement(lora: Lora, config: AdapterConfig, info: CheckpointInfo, where: str) -> None:
-    for name, said, read in (
+    for name, value, read in (
         ("lora_alpha", info.lora_alpha, config.alpha),
         ("use_rslora", info.use_rslora, config.use_rslora),
     ):
-        if said is not None and said != read:
+        if value is not None and value != read:
             raise ValueError(
-                f"{config.file} says {name}={read}, where {name}={said} was given or registered. "
+                f"{config.file} says {name}={read}, where {name}={value} was given or registered. "
                 f"Leave {name} out, or remove the file if it belongs to other weights."
             )
     for module, rank in lora.ranks.items():
@@ -247,12 +249,12 @@ def _first_match(patterns: Mapping[str, _T], module: str, otherwise: _T) -> _T:
     return otherwise
 
 
-def _number(said: Mapping[str, Any], name: str, *kinds: type) -> Any:
-    return _checked(name, said[name], kinds)
+def _number(settings: Mapping[str, Any], name: str, *kinds: type) -> Any:
+    return _checked(name, settings[name], kinds)
 
 
-def _pattern(said: Mapping[str, Any], name: str, *kinds: type) -> dict[str, Any]:
-    pattern = said.get(name) or {}
+def _pattern(settings: Mapping[str, Any], name: str, *kinds: type) -> dict[str, Any]:
+    pattern = settings.get(name) or {}
     return {key: _checked(f"{name}[{key!r}]", value, kinds) for key, value in pattern.items()}
 
 
@@ -262,8 +264,8 @@ def _checked(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
     return value
 
 
-def _targets(said: Mapping[str, Any]) -> tuple[str, ...] | str | None:
-    targets = said.get("target_modules")
-    if said.get("ensure_weight_tying"):  # then modules have LoRA that no target names
+def _targets(settings: Mapping[str, Any]) -> tuple[str, ...] | str | None:
+    targets = settings.get("target_modules")
+    if settings.get("ensure_weight_tying"):  # then modules have LoRA that no target names
         return None
     return targets if isinstance(targets, str) else tuple(targets) if targets else None

@@ -55,8 +55,8 @@ def language_model(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> P
             config, attn_implementation="eager", dtype=torch.float32
         )
     # Copies, because a file's own tensors may be mapped from the disk.
-    own = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
-    model.load_state_dict(own, strict=False, assign=True)
+    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
+    model.load_state_dict(copies, strict=False, assign=True)
     model.tie_weights()
     assert set(untied_names(model)) == tensors.keys()
     model.requires_grad_(False)

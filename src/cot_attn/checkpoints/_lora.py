@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from cot_attn.checkpoints._fit import Shape
+from cot_attn.checkpoints._state_dict import Shape
 
 # Linear layers have `.lora_A.<adapter>.weight`, embeddings `.lora_embedding_A.<adapter>`; a file
 # that peft itself wrote leaves the adapter's name out.

@@ -54,7 +54,7 @@ def grown_vocabulary(
     added: AddedTokens,
     n_rows: int | None,
     folder: Path,
-    said: Mapping[str, int | None],
+    user_ids: Mapping[str, int | None],
 ) -> Vocabulary:
     """Return the vocabulary of a checkpoint.
 
@@ -71,7 +71,7 @@ def grown_vocabulary(
         How many rows the checkpoint's embedding has, if it has one.
     folder
         The checkpoint's folder.
-    said
+    user_ids
         The ids of `bot` and `eot` that the user gave, or None.
 
     Raises
@@ -81,20 +81,20 @@ def grown_vocabulary(
     """
     usual = {name: base.n_vocabulary + place for place, name in enumerate(added.names)}
     sources = {
-        "bot": dict(_sources(base, folder, added.bot, "bot", said["bot"])),
-        "eot": dict(_sources(base, folder, added.eot, "eot", said["eot"])),
+        "bot": dict(_sources(base, folder, added.bot, "bot", user_ids["bot"])),
+        "eot": dict(_sources(base, folder, added.eot, "eot", user_ids["eot"])),
     }
-    bot, eot = (_agreed(role, told) for role, told in sources.items())
+    bot, eot = (_agreed(role, claims) for role, claims in sources.items())
     n_usual = base.n_vocabulary + len(usual)
     if bot is None and eot is None:
         base.check_tokenizer()
         return Vocabulary(base.grown(n_usual, usual), usual[added.bot], usual[added.eot])
     n_rows = n_usual if n_rows is None else n_rows
     if (bot is None or eot is None) and n_rows != n_usual:
-        known, unknown = ("eot", "bot") if bot is None else ("bot", "eot")
+        named, nameless = ("eot", "bot") if bot is None else ("bot", "eot")
         raise ValueError(
-            f"Of the tokens that open and close the thoughts, only the id of {known} is known "
-            f"({', '.join(sources[known])}). Where the embedding has {n_rows} rows, {unknown} has "
+            f"Of the tokens that open and close the thoughts, only the id of {named} is known "
+            f"({', '.join(sources[named])}). Where the embedding has {n_rows} rows, {nameless} has "
             "not its usual id either; give bot= and eot=."
         )
     bot = usual[added.bot] if bot is None else bot
@@ -106,19 +106,19 @@ def grown_vocabulary(
         names = usual
     notes: tuple[str, ...] = ()
     if names is not usual or n_rows != n_usual:
-        where = sorted({source for told in sources.values() for source in told})
+        where = sorted({source for claims in sources.values() for source in claims})
         notes = (f"bot={bot} and eot={eot} of {n_rows} token ids, from {' and '.join(where)}",)
     return Vocabulary(base.grown(n_rows, names), bot, eot, notes)
 
 
 def _sources(
-    base: Base, folder: Path, name: str, role: str, said: object
+    base: Base, folder: Path, name: str, role: str, user_id: object
 ) -> Iterator[tuple[str, int]]:
     """Yield who says which id a token has."""
-    if said is not None:
-        if isinstance(said, bool) or not isinstance(said, Integral) or int(said) < 0:
-            raise ValueError(f"{role} is {said!r}; give the token's id, a whole number.")
-        yield f"{role}=", int(said)
+    if user_id is not None:
+        if isinstance(user_id, bool) or not isinstance(user_id, Integral) or int(user_id) < 0:
+            raise ValueError(f"{role} is {user_id!r}; give the token's id, a whole number.")
+        yield f"{role}=", int(user_id)
     for file in (folder / each for each in _FILES):
         ids = _read_ids(file)
         if name in ids:
@@ -128,14 +128,14 @@ def _sources(
         yield f"the tokenizer of {base.source}", vocabulary[name]
 
 
-def _agreed(role: str, told: Mapping[str, int]) -> int | None:
-    if len(set(told.values())) > 1:
-        listed = ", ".join(f"{source} {token}" for source, token in told.items())
+def _agreed(role: str, claims: Mapping[str, int]) -> int | None:
+    if len(set(claims.values())) > 1:
+        listed = ", ".join(f"{source} {token}" for source, token in claims.items())
         raise ValueError(
             f"The id of {role} is not the same everywhere: {listed}. Remove the file "
             f"that does not belong to the weights, or leave {role}= out."
         )
-    return next(iter(told.values()), None)
+    return next(iter(claims.values()), None)
 
 
 def _check(bot: int, eot: int, n_rows: int, base: Base) -> None:

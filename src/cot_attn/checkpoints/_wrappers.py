@@ -21,25 +21,27 @@ def without_wrappers(weights: Weights) -> tuple[Weights, tuple[str, ...]]:
     counts: dict[str, int] = {}
     for key, tensor in weights.tensors.items():
         name, removed = _unwrapped(key)
-        for part in removed:
-            counts[part] = counts.get(part, 0) + 1
+        for wrapper in removed:
+            counts[wrapper] = counts.get(wrapper, 0) + 1
         if name in tensors:
             raise ValueError(
                 f"{weights.where} holds {name!r} twice, with and without the name of a wrapper "
                 f"({key!r}). Save the state dict of the unwrapped model again."
             )
         tensors[name] = tensor
-    notes = tuple(f"took {part + '.'!r} out of {count} keys" for part, count in counts.items())
+    notes = tuple(
+        f"took {wrapper + '.'!r} out of {count} keys" for wrapper, count in counts.items()
+    )
     return replace(weights, tensors=tensors), notes
 
 
 def _unwrapped(key: str) -> tuple[str, list[str]]:
     """Return a key without wrappers' names, and those names once each."""
-    parts = key.split(".")
-    removed = list(dict.fromkeys(part for part in parts if part in _ANYWHERE))
-    parts = [part for part in parts if part not in _ANYWHERE]
-    for place in (0, 1):
-        while len(parts) > place + 1 and parts[place] == _IN_FRONT:
-            parts.pop(place)
+    names = key.split(".")
+    removed = [name for name in names if name in _ANYWHERE]
+    names = [name for name in names if name not in _ANYWHERE]
+    for level in (0, 1):
+        while len(names) > level + 1 and names[level] == _IN_FRONT:
+            names.pop(level)
             removed.append(_IN_FRONT)
-    return ".".join(parts), list(dict.fromkeys(removed))
+    return ".".join(names), list(dict.fromkeys(removed))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from cot_attn.checkpoints._fit import Shape
+from cot_attn.checkpoints._state_dict import Shape
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
 from cot_attn.checkpoints.formats import Format
 from cot_attn.checkpoints.registry import CheckpointInfo

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from cot_attn.checkpoints._base import Base, read_base
-from cot_attn.checkpoints._inner import read_inner
+from cot_attn.checkpoints._language_model import read_language_model
 from cot_attn.checkpoints._weights import Weights, read_weights
 from cot_attn.checkpoints._wrappers import without_wrappers
 from cot_attn.checkpoints.coconut import Coconut
@@ -38,26 +38,28 @@ class UserOptions:
         names = ("family", "base", "lora_alpha", "use_rslora", "remove_eos", "bot", "eot")
         return [name for name in names if getattr(self, name) is not None]
 
-    def over(self, known: CheckpointInfo) -> CheckpointInfo:
+    def over(self, info: CheckpointInfo) -> CheckpointInfo:
         """Return what is known, overridden by the options."""
-        info = replace(
-            known,
-            base=self.base or known.base,
-            n_thoughts=known.n_thoughts if self.n_thoughts is None else self.n_thoughts,
-            lora_alpha=known.lora_alpha if self.lora_alpha is None else self.lora_alpha,
-            use_rslora=known.use_rslora if self.use_rslora is None else self.use_rslora,
-            bot=known.bot if self.bot is None else self.bot,
-            eot=known.eot if self.eot is None else self.eot,
+        overridden = replace(
+            info,
+            base=self.base or info.base,
+            n_thoughts=info.n_thoughts if self.n_thoughts is None else self.n_thoughts,
+            lora_alpha=info.lora_alpha if self.lora_alpha is None else self.lora_alpha,
+            use_rslora=info.use_rslora if self.use_rslora is None else self.use_rslora,
+            bot=info.bot if self.bot is None else self.bot,
+            eot=info.eot if self.eot is None else self.eot,
         )
         if self.remove_eos is None:
-            return info
-        return replace(info, eos_before_bot=not self.remove_eos, eos_after_eot=not self.remove_eos)
+            return overridden
+        return replace(
+            overridden, eos_before_bot=not self.remove_eos, eos_after_eot=not self.remove_eos
+        )
 
 
 def read_checkpoint(
     path: Path,
     weights: str | None,
-    known: CheckpointInfo | None,
+    info: CheckpointInfo | None,
     user: UserOptions,
     name: str,
 ) -> ModelParts:
@@ -69,7 +71,7 @@ def read_checkpoint(
         Its folder or file.
     weights
         The name of the weight file, where the folder has several.
-    known
+    info
         What is known of it, where it is a known checkpoint.
     user
         What the user says about it.
@@ -84,8 +86,8 @@ def read_checkpoint(
         Where something must be said that was not, or the files are damaged or do not fit.
     """
     stored, notes = without_wrappers(read_weights(path, weights))
-    form = _format(user.family or (known.family if known else None), stored)
-    info = user.over(known or _unknown(path, form, user))
+    form = _format(user.family or (info.family if info else None), stored)
+    info = user.over(info or _unknown(path, form, user))
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         return _converted(form, stored, read_base(info.base), info, str(path), name, notes)
 
@@ -100,7 +102,7 @@ def _converted(
     notes: tuple[str, ...],
 ) -> ModelParts:
     """Turn a state dict into parts and say in the report what was read."""
-    inner = read_inner(weights, base, info, form)
+    inner = read_language_model(weights, base, info, form)
     feedback = form.feedback(weights.tensors)
     settings = {"n_thoughts": info.n_thoughts, **form.settings(info, feedback), **inner.settings}
     return ModelParts(

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from cot_attn.checkpoints._fit import Shape
+from cot_attn.checkpoints._state_dict import Shape
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
 from cot_attn.checkpoints.registry import CheckpointInfo, Family
 from cot_attn.checkpoints.report import Setting

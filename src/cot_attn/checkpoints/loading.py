@@ -94,7 +94,7 @@ def load(
     options = options_of(load, locals())
     name, dtype, device = str(name_or_path), _dtype(dtype), _device(device)
     path = bundled_models().get(name, Path(name).expanduser())
-    known, commit = known_checkpoints().get(name), None
+    info, commit = known_checkpoints().get(name), None
     user = UserOptions(
         family,
         base if base is None else str(base),
@@ -110,25 +110,25 @@ def load(
     if path.exists():
         if revision is not None:
             raise ValueError(f"{path} is on this machine; a revision is for models on the hub.")
-        if weights is None and known is not None and path.is_dir():
-            weights = known.weights
+        if weights is None and info is not None and path.is_dir():
+            weights = info.weights
     else:
-        _check_hub_id(name, known)
-        if trained_from := user.base or (known.base if known else None):
+        _check_hub_id(name, info)
+        if trained_from := user.base or (info.base if info else None):
             read_base(trained_from)  # so that a missing or gated base shows before a large download
-        weights = weights or (known.weights if known else None)
+        weights = weights or (info.weights if info else None)
         path, weights = download(name, revision=revision, weights=weights)
         commit = path.name
     if (path / SETTINGS).is_file():
-        if given := user.about_the_format():
+        if names := user.about_the_format():
             raise ValueError(
-                f"{path} is a folder that save_pretrained wrote; it says itself what {given} would."
+                f"{path} is a folder that save_pretrained wrote; it says itself what {names} would."
             )
         parts = read(path)
         parts = parts if n_thoughts is None else replace(parts, n_thoughts=n_thoughts)
     else:
-        parts = read_checkpoint(path, weights, known, user, Path(name).name)
-    named = commit is not None or known is not None or name in bundled_models()
+        parts = read_checkpoint(path, weights, info, user, Path(name).name)
+    named = commit is not None or info is not None or name in bundled_models()
     source = name if named else str(path.absolute())
     assert parts.report is not None
     report = replace(parts.report, source=source, revision=commit, options=options)

@@ -19,7 +19,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from cot_attn._writing import taking_the_place_of
 from cot_attn.checkpoints._base import read_tokenizer
 from cot_attn.checkpoints._build import blank_model, language_model, untied_names
-from cot_attn.checkpoints._fit import check_finite, compare
+from cot_attn.checkpoints._state_dict import check_finite, state_dict_diff
 from cot_attn.checkpoints._weight_file import read_weight_file, sha256
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.checkpoints.report import LoadReport
@@ -112,8 +112,8 @@ def read(folder: Path) -> ModelParts:
     wanted = {
         f"model.{name}": tuple(blank.state_dict()[name].shape) for name in untied_names(blank)
     } | {f"feedback.{name}": tuple(each.shape) for name, each in feedback.state_dict().items()}
-    if misfit := compare(wanted, tensors):
-        raise misfit.error(str(weights), SETTINGS, "Was one of the two files replaced?")
+    if diff := state_dict_diff(wanted, tensors):
+        raise diff.error(str(weights), SETTINGS, "Was one of the two files replaced?")
     check_finite(tensors, str(weights))
     feedback.load_state_dict(_under("feedback.", tensors))
     return ModelParts(

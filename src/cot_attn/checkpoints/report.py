@@ -85,17 +85,19 @@ class LoadReport:
         return "\n".join([*lines[:1], *files, *lines[1:]])
 
 
-def options_of(function: Callable[..., object], given: Mapping[str, object]) -> dict[str, Setting]:
+def options_of(
+    function: Callable[..., object], arguments: Mapping[str, object]
+) -> dict[str, Setting]:
     """Return the keyword-only arguments that differ from a function's defaults, as plain values.
 
     A local base becomes an absolute path, so that it holds in another folder too.
     """
-    known = inspect.signature(function).parameters.values()
-    chosen = {each.name: each.default for each in known if each.kind is each.KEYWORD_ONLY}
+    parameters = inspect.signature(function).parameters.values()
+    chosen = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
     return {
-        name: _absolute(given[name]) if name == "base" else _plain(given[name])
+        name: _absolute(arguments[name]) if name == "base" else _plain(arguments[name])
         for name, default in chosen.items()
-        if given[name] != default
+        if arguments[name] != default
     }
 
 

@@ -107,7 +107,7 @@ class Recital:
         self.tokens = words.padded(rollout.model.device)
         lengths = torch.tensor([len(each) for each in words.answers], device=self.tokens.device)
         self.said = torch.arange(self.tokens.shape[1], device=self.tokens.device) < lengths[:, None]
-        self.hidden = rollout.recite(self.tokens[:, :-1], self.said[:, 1:])
+        self.hidden = rollout.force_answer(self.tokens[:, :-1], self.said[:, 1:])
 
     def at_value(self) -> Float[Tensor, "batch d_vocab"]:
         """Return the log-probabilities of the value's first token, NaN where there is none."""

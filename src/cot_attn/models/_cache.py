@@ -43,7 +43,7 @@ class RoomyLayer(DynamicLayer):
         keys, values = (buffer[: self._rows, :, :stop] for buffer in self._buffers)
         return keys, values
 
-    def vacant(
+    def empty_like(
         self, width: int, n_rows: int, n_positions: int, spare: "RoomyLayer | None" = None
     ) -> "RoomyLayer":
         """Return a layer without rows, in which `width` positions are used.
@@ -59,29 +59,29 @@ class RoomyLayer(DynamicLayer):
             free = tuple(map(self._buffers[0].new_empty, shapes))
         return self._like(free, 0, width)
 
-    def admit(self, other: "RoomyLayer", rows: Int[Tensor, " rows"]) -> None:
+    def append_rows(self, other: "RoomyLayer", rows: Int[Tensor, " rows"]) -> None:
         """Copy chosen rows of another layer, repeats allowed, into free rows of this one."""
         stop, width = self._rows + len(rows), self._width
         for buffer, source in zip(self._buffers, other._buffers, strict=True):
-            place = buffer[self._rows : stop, :, :width]
-            torch.index_select(source[:, :, :width], 0, rows, out=place)
+            free = buffer[self._rows : stop, :, :width]
+            torch.index_select(source[:, :, :width], 0, rows, out=free)
         self._use(self._buffers, stop, width)
 
-    def part(self, rows: slice, width: int | None = None) -> "RoomyLayer":
+    def view(self, rows: slice, width: int | None = None) -> "RoomyLayer":
         """Return a layer that shares the memory of some rows, and of their first positions."""
         buffers = tuple(each[rows] for each in self._buffers)
         return self._like(buffers, len(buffers[0]), self._width if width is None else width)
 
-    def rejoin(self, parts: Sequence["RoomyLayer"]) -> None:
-        """Use what has been written into parts that together are all rows, in order."""
-        buffers, width = self._buffers, parts[0]._width
-        if width > buffers[0].shape[2]:  # the parts have outgrown the memory that they shared
-            owned = [part._buffers for part in parts]
+    def merge(self, views: Sequence["RoomyLayer"]) -> None:
+        """Use what has been written into views that together are all rows, in order."""
+        buffers, width = self._buffers, views[0]._width
+        if width > buffers[0].shape[2]:  # the views have outgrown the memory that they shared
+            owned = [view._buffers for view in views]
             buffers = tuple(torch.cat(each) for each in zip(*owned, strict=True))
         self._use(buffers, self._rows, width)
 
-    def keep(self, order: Int[Tensor, " rows"]) -> None:
-        """Keep chosen rows, without repeats, in that order; those that stay are not touched."""
+    def select(self, order: Int[Tensor, " rows"]) -> None:
+        """Keep chosen rows, without repeats, in that order; rows that stay are not touched."""
         moved = torch.nonzero(order != torch.arange(len(order), device=order.device))[:, 0]
         for buffer in self._buffers:
             states = buffer[:, :, : self._width]
@@ -99,50 +99,51 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = (each[:n_rows, :, :width] for each in buffers)
 
 
-def empty_cache() -> Cache:
-    """Return a cache that adds its layers as a model calls for them."""
-    return Cache(layer_class_to_replicate=RoomyLayer)
+class RoomyCache(Cache):
+    """The keys and values of all layers; without layers, it adds them as a model calls for them."""
 
+    def __init__(self, layers: Sequence[RoomyLayer] = ()) -> None:
+        if layers:
+            super().__init__(layers=list(layers))
+        else:
+            super().__init__(layer_class_to_replicate=RoomyLayer)
 
-def vacant(
-    cache: Cache, width: int, n_rows: int, n_positions: int, spare: Cache | None = None
-) -> Cache:
-    """Return a cache without rows, in which `width` positions are used, with room for more.
+    def empty_like(
+        self, width: int, n_rows: int, n_positions: int, spare: "RoomyCache | None" = None
+    ) -> "RoomyCache":
+        """Return a cache without rows, in which `width` positions are used, with room for more.
 
-    It may take over the memory of a spare cache, which must not be used any more.
-    """
-    free: Sequence[RoomyLayer | None] = [None] * len(cache.layers)
-    if spare is not None:
-        free = _layers(spare)
-    pairs = zip(_layers(cache), free, strict=True)
-    return Cache(layers=[layer.vacant(width, n_rows, n_positions, own) for layer, own in pairs])
+        It may take over the memory of a spare cache, which must not be used any more.
+        """
+        layers = self._roomy_layers()
+        spares = [None] * len(layers) if spare is None else spare._roomy_layers()
+        pairs = zip(layers, spares, strict=True)
+        return RoomyCache(
+            [layer.empty_like(width, n_rows, n_positions, other) for layer, other in pairs]
+        )
 
+    def append_rows(self, other: "RoomyCache", rows: Int[Tensor, " rows"]) -> None:
+        """Copy chosen rows of another cache, repeats allowed, into free rows of this one."""
+        for layer, source in zip(self._roomy_layers(), other._roomy_layers(), strict=True):
+            layer.append_rows(source, rows)
 
-def admit(cache: Cache, other: Cache, rows: Int[Tensor, " rows"]) -> None:
-    """Copy chosen rows of another cache, repeats allowed, into free rows of a cache."""
-    for layer, source in zip(_layers(cache), _layers(other), strict=True):
-        layer.admit(source, rows)
+    def view(self, rows: slice, width: int | None = None) -> "RoomyCache":
+        """Return a cache that shares the memory of some rows, and of their first positions."""
+        return RoomyCache([layer.view(rows, width) for layer in self._roomy_layers()])
 
+    def merge(self, views: Sequence["RoomyCache"]) -> None:
+        """Use what has been written into views that together are all rows, in order."""
+        layers = (view._roomy_layers() for view in views)
+        for layer, *of_views in zip(self._roomy_layers(), *layers, strict=True):
+            layer.merge(of_views)
 
-def part(cache: Cache, rows: slice, width: int | None = None) -> Cache:
-    """Return a cache that shares the memory of some rows, and of their first positions."""
-    return Cache(layers=[layer.part(rows, width) for layer in _layers(cache)])
+    def select(self, order: Int[Tensor, " rows"]) -> None:
+        """Keep chosen rows, without repeats, in that order."""
+        for layer in self._roomy_layers():
+            layer.select(order)
 
-
-def rejoin(cache: Cache, parts: Sequence[Cache]) -> None:
-    """Use what has been written into parts that together are all rows of a cache, in order."""
-    for layer, *own in zip(_layers(cache), *(_layers(each) for each in parts), strict=True):
-        layer.rejoin(own)
-
-
-def keep(cache: Cache, order: Int[Tensor, " rows"]) -> None:
-    """Keep chosen rows of a cache, without repeats, in that order."""
-    for layer in _layers(cache):
-        layer.keep(order)
-
-
-def _layers(cache: Cache) -> list[RoomyLayer]:
-    return cast("list[RoomyLayer]", cache.layers)
+    def _roomy_layers(self) -> list[RoomyLayer]:
+        return cast("list[RoomyLayer]", self.layers)
 
 
 def _roomy(states: States, width: int) -> InUse:

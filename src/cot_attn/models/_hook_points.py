@@ -13,10 +13,10 @@ HookName = str | Callable[[str], bool]
 
 def chosen_names(name: HookName, names: Sequence[str], model: str) -> set[str]:
     """Return the hooks that a name or a function chooses; raise where there is none."""
-    given: object = name
-    if not (isinstance(given, str) or callable(given)):
+    argument: object = name  # a user may give anything
+    if not (isinstance(argument, str) or callable(argument)):
         raise TypeError(
-            f"A hook name is {given!r}; give a name, or a function that takes a name and says "
+            f"A hook name is {argument!r}; give a name, or a function that takes a name and says "
             "whether it is chosen."
         )
     if not isinstance(name, str):
@@ -69,14 +69,15 @@ def set_aside(points: Iterable[HookPoint]) -> Iterator[list[str]]:
     try:
         yield [str(point.name) for point, *_ in kept]
     finally:
-        for point, own_tables, own_lists in kept:
+        for point, kept_tables, kept_lists in kept:
             tables = (point._forward_hooks, point._forward_pre_hooks, point._backward_hooks)
-            for table, hooks in zip(tables, own_tables, strict=True):
+            for table, hooks in zip(tables, kept_tables, strict=True):
                 added = dict(table)
                 table.clear()
                 table.update({**hooks, **added})
-            for handles, own in zip((point.fwd_hooks, point.bwd_hooks), own_lists, strict=True):
-                handles[:] = own + [each for each in handles if not _is_wiring(each)]
+            lists = (point.fwd_hooks, point.bwd_hooks)
+            for handles, kept_handles in zip(lists, kept_lists, strict=True):
+                handles[:] = kept_handles + [each for each in handles if not _is_wiring(each)]
 
 
 def _is_wiring(handle: LensHandle) -> bool:

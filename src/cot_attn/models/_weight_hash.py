@@ -8,7 +8,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from cot_attn.checkpoints.pretrained import fingerprint
-from cot_attn.models.bridge import check_unprocessed
+from cot_attn.models._bridge import check_unprocessed
 from cot_attn.models.feedback import Feedback
 
 _WORD, _ROW = 8, 1024  # bytes in a word, words in a row

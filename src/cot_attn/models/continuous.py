@@ -1,12 +1,13 @@
 """A language model that thinks in vectors: question, thoughts, answer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from typing import Any
 
 import torch
+import xarray as xr
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
@@ -19,14 +20,24 @@ from cot_attn.checkpoints.report import LoadReport
 from cot_attn.data.problem import Problem
 from cot_attn.data.spans import value_token
 from cot_attn.models import validation
+from cot_attn.models._bridge import bridged, check_unprocessed
 from cot_attn.models._weight_hash import WeightHash
-from cot_attn.models.bridge import bridged, check_unprocessed
+from cot_attn.models.activations import (
+    Names,
+    check_distinct,
+    check_memory,
+    chosen_stages,
+    labelled,
+    probed,
+    recorded,
+)
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback
 from cot_attn.models.hooks import HookedModel
 from cot_attn.models.questions import Question, check_adds_nothing, check_room, encode
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
+from cot_attn.models.stages import Stage
 from cot_attn.models.template import Template
 
 
@@ -155,6 +166,72 @@ class ContinuousThoughtModel(HookedModel):
                 runs.append(self._finish(rollout, tokens[batch], max_new_tokens))
                 advance(len(rollout.problems))
         return joined(runs)
+
+    def run_with_cache(
+        self,
+        questions: Sequence[Question],
+        names: Names,
+        *,
+        stages: Iterable[Stage] | None = None,
+        max_new_tokens: int = 64,
+        n_thoughts: int | None = None,
+        batch_size: int | None = None,
+        max_bytes: int = 2**31,
+    ) -> tuple[Run, xr.Dataset]:
+        """Run as `run` does and return the activations at some hooks as well.
+
+        Parameters
+        ----------
+        questions, max_new_tokens, n_thoughts, batch_size
+            As for `run`. No problem is given twice.
+        names
+            A hook name, a function that says whether a name is chosen, or several of both. Of
+            those that a function chooses, the ones that have no activation of each problem are
+            left out: hooks that are switched off, run over keys, or see whole numbers.
+        stages
+            When; by default `Prompt()`, every `Thought(i)` and `Close()`. Of a stage that feeds
+            several positions, the last one counts.
+        max_bytes
+            The greatest memory for the activations, which are kept outside of any GPU.
+
+        Returns
+        -------
+        tuple
+            The run, and a dataset with one variable for each hook, whose dims are `problem`,
+            `stage` (`bot`, `thought 0` .., `eot`, `answer 0` ..) and those of a vector or of heads.
+            It is NaN where a hook is not called in a stage (nothing but thoughts passes the
+            feedback) and where an answer had ended.
+
+        Raises
+        ------
+        KeyError
+            Where there is no such hook; near names are suggested.
+        ValueError
+            Where a stage is not part of the run, or a hook has no activation of each problem.
+        MemoryError
+            Before the run, where more than `max_bytes` would be taken.
+
+        Examples
+        --------
+        >>> from cot_attn import ContinuousThoughtModel, load_problems
+        >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+        >>> run, cache = model.run_with_cache(load_problems("toy", n=3), "blocks.1.hook_out")
+        >>> dict(cache["blocks.1.hook_out"].sizes)
+        {'problem': 3, 'stage': 8, 'd_model': 96}
+        >>> cache["stage"].values[:3].tolist()
+        ['bot', 'thought 0', 'thought 1']
+        """
+        n_thoughts = self.n_thoughts if n_thoughts is None else n_thoughts
+        how = {"n_thoughts": n_thoughts, "max_new_tokens": max_new_tokens}
+        problems, tokens = self.encode(questions, **how)
+        check_distinct(problems)
+        chosen = chosen_stages(stages, **how)
+        activations = probed(self, names, chosen, problems[0], tokens[0])
+        check_memory(activations, len(problems), len(chosen), max_bytes)
+        with recorded(self, activations, chosen, len(problems)) as arrays:
+            run = self.run(questions, batch_size=batch_size, **how)
+        cache = labelled(self, arrays, chosen, run.problems)
+        return run, cache.assign_attrs(self.provenance())
 
     def generate(self, questions: Sequence[Question], **options: Any) -> list[str]:
         """Return the answers alone; the options are those of `run`."""
@@ -313,6 +390,6 @@ class ContinuousThoughtModel(HookedModel):
 
 
 def _check_count(name: str, value: int) -> None:
-    given: object = value
-    if isinstance(given, bool) or not isinstance(given, Integral) or value < 0:
+    argument: object = value  # a user may give anything
+    if isinstance(argument, bool) or not isinstance(argument, Integral) or value < 0:
         raise ValueError(f"{name} is {value!r}; give a whole number, 0 or more.")

@@ -12,8 +12,8 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from cot_attn.data.problem import Problem
+from cot_attn.models._bridge import check_unprocessed
 from cot_attn.models._hook_points import HookName, chosen_names, remove, set_aside
-from cot_attn.models.bridge import check_unprocessed
 from cot_attn.models.feedback import Feedback
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
@@ -247,8 +247,8 @@ def _attached(
             chosen = chosen_names(name, names, model.name)
             called = partial(silent.pop, number, None)
             limited = _limited(model, function, stages, called)
-            for own in chosen & feedback.keys():
-                stack.callback(remove, feedback[own], feedback[own].add_hook(limited))
+            for point in (feedback[each] for each in chosen & feedback.keys()):
+                stack.callback(remove, point, point.add_hook(limited))
             if chosen - feedback.keys():
                 on_bridge.append((name, limited))
         stack.enter_context(model.bridge.hooks(fwd_hooks=on_bridge))

@@ -49,6 +49,25 @@ class Answer:
 Stage = Prompt | Thought | Close | Answer
 
 
+def stage_label(stage: Stage) -> str:
+    """Return the label of a stage in results: that of the position that is fed last in it.
+
+    Examples
+    --------
+    >>> [stage_label(stage) for stage in (Prompt(), Thought(0), Close(), Answer(2))]
+    ['bot', 'thought 0', 'eot', 'answer 2']
+    """
+    match stage:
+        case Prompt():
+            return "bot"
+        case Thought(index):
+            return f"thought {index}"
+        case Close():
+            return "eot"
+        case Answer(index):
+            return f"answer {index}"
+
+
 def stage_set(stages: Iterable[Stage]) -> frozenset[Stage]:
     """Return stages as a set, where each is one that a run can have.
 
@@ -59,14 +78,14 @@ def stage_set(stages: Iterable[Stage]) -> frozenset[Stage]:
     ValueError
         Where there is none, or an index is not a whole number from 0 on.
     """
-    given: object = stages
-    listed = list(stages) if isinstance(given, Iterable) else None
+    argument: object = stages  # a user may give anything
+    listed = list(stages) if isinstance(argument, Iterable) else None
     if listed is None or not all(
         isinstance(stage, Prompt | Thought | Close | Answer) for stage in listed
     ):
         raise TypeError(
-            f"stages is {given!r}; give a list of Prompt(), Thought(i), Close() and Answer(j), or "
-            "None for all."
+            f"stages is {argument!r}; give a list of Prompt(), Thought(i), Close() and Answer(j), "
+            "or None for all."
         )
     if not listed:
         raise ValueError("stages is empty, so nothing would be called. Give one, or None for all.")

@@ -105,7 +105,7 @@ def _observe(model: HookedModel, *edits: tuple[str, HookFunction]) -> _Seen:
 
 
 def _departure(model: HookedModel) -> tuple[float, float]:
-    """Say a token of one's own behind the first of three forced ones: in a batch, and alone.
+    """Feed another token behind the first of three forced ones: in a batch, and alone.
 
     This is how variants are run. A model that takes positions or distances from columns, where
     it is not told so, gives other logits in the batch.
@@ -115,17 +115,20 @@ def _departure(model: HookedModel) -> tuple[float, float]:
     tuple
         The greatest difference between the logits, and their greatest size.
     """
-    forced, own = (torch.tensor([tokens], device=model.device) for tokens in ([1, 2, 0], [2]))
+    forced = torch.tensor([[1, 2, 0]], device=model.device)
+    other = torch.tensor([[2]], device=model.device)
     real = torch.ones_like(forced, dtype=torch.bool)
     together = _after_thoughts(model, slice(None))
     n_rows = len(together.problems)
-    together.recite(forced.expand(n_rows, -1), real.expand(n_rows, -1))
-    said = together.answered(n_rows, 1)
-    in_batch = said.answer(1, own.expand(n_rows, -1), real[:, :1].expand(n_rows, -1))[-1, -1]
+    together.force_answer(forced.expand(n_rows, -1), real.expand(n_rows, -1))
+    behind_first = together.truncated(n_rows, 1)
+    in_batch = behind_first.answer(1, other.expand(n_rows, -1), real[:, :1].expand(n_rows, -1))[
+        -1, -1
+    ]
     alone = _after_thoughts(model, slice(n_rows - 1, n_rows))
     alone.close()
     alone.answer(0, forced[:, :1], real[:, :1])
-    expected = alone.answer(1, own, real[:, :1])[0, -1]
+    expected = alone.answer(1, other, real[:, :1])[0, -1]
     return float((in_batch - expected).abs().max()), float(expected.abs().max())
 
 

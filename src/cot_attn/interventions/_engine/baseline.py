@@ -84,7 +84,7 @@ class ForcedAnswers:
     def teacher_force(self, rollout: Rollout) -> Float[Tensor, "batch n_tokens d_model"]:
         """Feed the answers to a rollout and return the hidden states that predict each token."""
         columns = torch.arange(self.tokens.shape[1] - 1, device=self.tokens.device)
-        return rollout.recite(self.tokens[:, :-1], columns < self.length[:, None])
+        return rollout.force_answer(self.tokens[:, :-1], columns < self.length[:, None])
 
     def departures(self, best: Int[Tensor, "batch n_tokens"]) -> Int[Tensor, " batch"]:
         """Return at which token another one was likelier first, and -1 where at none.

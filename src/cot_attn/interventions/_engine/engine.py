@@ -148,7 +148,7 @@ class Engine:
         forced = self.reader.needed(baseline.forced).rows(variants.baseline_rows)
         views, best = [], []
         for rows in passes(len(variants), forced.tokens.shape[1], self.model.device):
-            view, few, answers = rollout.part(rows), variants.rows(rows), forced.rows(rows)
+            view, few, answers = rollout.view(rows), variants.rows(rows), forced.rows(rows)
             disrupted = results.disruption.variant(few.baseline_rows, answers, few.cells)
             with self._applied(few), disrupted:
                 hidden = answers.teacher_force(view)
@@ -157,7 +157,7 @@ class Engine:
             views.append(view)
             best.append(reading.best)
         if self.reader.answers:
-            rollout.rejoin(views)
+            rollout.merge(views)
             texts = self._answers(baseline, variants, forced, rollout, torch.cat(best))
             results.keep_answers(*variants.cells, texts)
         # The next batch may have this one's memory, as nothing went wrong with it.
@@ -174,7 +174,7 @@ class Engine:
         rollout = baseline.branch(rows[:n_rows], first, n_rows=len(variants), spare=spare)
         for thought in range(first, self.model.n_thoughts):
             joining = slice(n_rows, variants.n_begun(thought))
-            rollout.admit(baseline.rollout, rows[joining])
+            rollout.append_rows(baseline.rollout, rows[joining])
             n_rows = joining.stop
             with self._applied(variants.rows(slice(n_rows))):
                 fed[:n_rows, thought] = rollout.think(thought)
@@ -195,7 +195,7 @@ class Engine:
         if not len(departed):
             return answers
         departed = departed[departures[departed].argsort(stable=True)]
-        rollout.keep(departed)
+        rollout.select(departed)
         n_shared, rows = departures[departed], departed.tolist()
         changes = [variants.interventions[row] for row in rows]
         with apply_interventions(self.model, changes, self.clean, seed=self.seed):

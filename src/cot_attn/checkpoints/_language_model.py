@@ -14,9 +14,14 @@ from cot_attn.checkpoints._adapter_config import (
 )
 from cot_attn.checkpoints._base import Base
 from cot_attn.checkpoints._build import blank_model, embedding_name, language_model, tied_names
-from cot_attn.checkpoints._fit import check_finite, compare, take_known, take_repeats
 from cot_attn.checkpoints._lora import Lora, find_lora
-from cot_attn.checkpoints._mismatch_hint import likely_cause
+from cot_attn.checkpoints._mismatch_hint import mismatch_hint
+from cot_attn.checkpoints._state_dict import (
+    check_finite,
+    state_dict_diff,
+    take_repeats,
+    take_unused,
+)
 from cot_attn.checkpoints._vocabulary import Vocabulary, grown_vocabulary
 from cot_attn.checkpoints._weights import Weights
 from cot_attn.checkpoints.formats import Format
@@ -27,7 +32,7 @@ _WRAPPED = "base_model.model."  # what peft puts before every name
 
 
 @dataclass(frozen=True)
-class Inner:
+class InnerModel:
     """The language model of a checkpoint.
 
     Attributes
@@ -51,12 +56,12 @@ class Inner:
     notes: tuple[str, ...]
 
 
-def read_inner(
+def read_language_model(
     weights: Weights,
     base: Base,
     info: CheckpointInfo,
     form: Format,
-) -> Inner:
+) -> InnerModel:
     """Read the language model of a checkpoint, and check that the checkpoint has all and no more.
 
     Parameters
@@ -76,13 +81,13 @@ def read_inner(
         Where a key is missing, not expected, or of the wrong shape, a number is not finite, two
         copies of a tied tensor differ, or LoRA's strength or a token's id is not known.
     """
-    given = dict(weights.tensors)
-    of_feedback = form.feedback_shapes(given, base.config.hidden_size)
-    unused = take_known(given, info.unused)
+    stored = dict(weights.tensors)
+    of_feedback = form.feedback_shapes(stored, base.config.hidden_size)
+    unused = take_unused(stored, info.unused)
     wrapped = form.prefix + _WRAPPED
-    prefix = wrapped if any(key.startswith(wrapped) for key in given) else form.prefix
+    prefix = wrapped if any(key.startswith(wrapped) for key in stored) else form.prefix
     inner = {
-        key.removeprefix(prefix): tensor for key, tensor in given.items() if key.startswith(prefix)
+        key.removeprefix(prefix): tensor for key, tensor in stored.items() if key.startswith(prefix)
     }
     lora = find_lora(inner, weights.where)
     blank = blank_model(base.config)
@@ -93,29 +98,29 @@ def read_inner(
         module = f"{prefix}{embedding.rpartition('.')[0]}."
         repeats |= {
             key: module + key.removeprefix(form.duplicate)
-            for key in given
+            for key in stored
             if key.startswith(form.duplicate)
         }
-    repeated = take_repeats(given, repeats, weights.where)
+    repeated = take_repeats(stored, repeats, weights.where)
 
-    table = given.get(keys[embedding])
+    table = stored.get(keys[embedding])
     n_rows = len(table) if table is not None and table.ndim == 2 else None
-    said = {"bot": info.bot, "eot": info.eot}
-    vocabulary = grown_vocabulary(base, form.added, n_rows, weights.folder, said)
+    user_ids = {"bot": info.bot, "eot": info.eot}
+    vocabulary = grown_vocabulary(base, form.added, n_rows, weights.folder, user_ids)
     blank = blank_model(vocabulary.base.config)
     untied = {name: key for name, key in keys.items() if name not in ties}
     wanted = {key: tuple(blank.state_dict()[name].shape) for name, key in untied.items()}
     halves = lora.shapes(blank) if lora else {}
     wanted |= {prefix + name: shape for name, shape in halves.items()} | of_feedback
-    if misfit := compare(wanted, given):
+    if diff := state_dict_diff(wanted, stored):
         n_added = len(form.added.names)
-        cause = likely_cause(misfit, given, keys[embedding], base.n_vocabulary, n_added)
+        hint = mismatch_hint(diff, stored, keys[embedding], base.n_vocabulary, n_added)
         what = f"a {form.title} model on the base {base.source}"
-        raise misfit.error(weights.where, what, cause)
-    check_finite(given, weights.where)
+        raise diff.error(weights.where, what, hint)
+    check_finite(stored, weights.where)
 
     adapter = read_adapter_config(weights.folder)
-    tensors = {name: given[key] for name, key in untied.items()}
+    tensors = {name: stored[key] for name, key in untied.items()}
     config, notes = vocabulary.base.config, vocabulary.notes
     if lora is None:
         check_no_adapter(adapter, weights.where)
@@ -132,7 +137,7 @@ def read_inner(
         model, settings = language_model(config, tensors), _settings(lora, strength)
         lora.merge(model, strength.scales(lora), inner)
         notes += (f"read {NAME}",) if adapter else ()
-    return Inner(model, vocabulary, len(wanted), repeated, unused, settings, notes)
+    return InnerModel(model, vocabulary, len(wanted), repeated, unused, settings, notes)
 
 
 def _untie(config: PretrainedConfig, where: str) -> None:

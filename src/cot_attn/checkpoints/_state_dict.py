@@ -17,8 +17,8 @@ _CONSTANT = re.compile(r".*\.(attn\.(masked_)?bias|rotary_emb\.inv_freq)")
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """The keys that keep a checkpoint from fitting a model.
+class StateDictDiff:
+    """What keeps the state dict of a checkpoint from fitting a model.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Misfit:
     def __bool__(self) -> bool:
         return bool(self.missing or self.unexpected or self.misshapen)
 
-    def error(self, where: str, what: str, cause: str) -> ValueError:
+    def error(self, where: str, what: str, hint: str) -> ValueError:
         """Return the error that lists the keys.
 
         Parameters
@@ -46,7 +46,7 @@ class Misfit:
             The file.
         what
             What it should fit.
-        cause
+        hint
             A sentence about the likely cause.
         """
         shapes = [f"{key}: {got}, not {want}" for key, (got, want) in self.misshapen.items()]
@@ -55,40 +55,40 @@ class Misfit:
             _group("not expected", self.unexpected),
             _group("wrong shape", shapes),
         ]
-        return ValueError(f"{where} does not fit {what}. {cause}" + "".join(groups))
+        return ValueError(f"{where} does not fit {what}. {hint}" + "".join(groups))
 
 
-def compare(wanted: Mapping[str, Shape], given: Mapping[str, Tensor]) -> Misfit:
+def state_dict_diff(wanted: Mapping[str, Shape], tensors: Mapping[str, Tensor]) -> StateDictDiff:
     """Return the difference between the shapes that are needed and the tensors that are there."""
-    return Misfit(
-        missing=tuple(key for key in wanted if key not in given),
-        unexpected=tuple(sorted(given.keys() - wanted.keys())),
+    return StateDictDiff(
+        missing=tuple(key for key in wanted if key not in tensors),
+        unexpected=tuple(sorted(tensors.keys() - wanted.keys())),
         misshapen={
-            key: (tuple(given[key].shape), shape)
+            key: (tuple(tensors[key].shape), shape)
             for key, shape in wanted.items()
-            if key in given and tuple(given[key].shape) != tuple(shape)
+            if key in tensors and tuple(tensors[key].shape) != tuple(shape)
         },
     )
 
 
-def take_known(given: dict[str, Tensor], unused: tuple[str, ...]) -> tuple[str, ...]:
+def take_unused(tensors: dict[str, Tensor], unused: tuple[str, ...]) -> tuple[str, ...]:
     """Remove the keys that running a model does not need, and return them.
 
     Parameters
     ----------
-    given
+    tensors
         The checkpoint's tensors; changed.
     unused
         How such keys begin. Constants of older transformers versions always count as such.
     """
-    taken = tuple(key for key in given if key.startswith(unused) or _CONSTANT.fullmatch(key))
+    taken = tuple(key for key in tensors if key.startswith(unused) or _CONSTANT.fullmatch(key))
     for key in taken:
-        del given[key]
+        del tensors[key]
     return taken
 
 
 def take_repeats(
-    given: dict[str, Tensor], repeats: Mapping[str, str], where: str
+    tensors: dict[str, Tensor], repeats: Mapping[str, str], where: str
 ) -> tuple[str, ...]:
     """Remove the keys that repeat another key's tensor, and return them.
 
@@ -97,7 +97,7 @@ def take_repeats(
 
     Parameters
     ----------
-    given
+    tensors
         The checkpoint's tensors; changed.
     repeats
         The key that each repeating key repeats.
@@ -111,10 +111,10 @@ def take_repeats(
     """
     taken = []
     for key, first in repeats.items():
-        if key not in given:
+        if key not in tensors:
             continue
-        tensor = given.pop(key)
-        if not same_numbers(given.setdefault(first, tensor), tensor):
+        tensor = tensors.pop(key)
+        if not same_numbers(tensors.setdefault(first, tensor), tensor):
             raise ValueError(
                 f"{where} holds {first!r} and {key!r} with different numbers, where the base ties "
                 "the two together. Give the right base=, or save the checkpoint again."
