@@ -6,11 +6,13 @@ from pathlib import Path
 import xarray as xr
 
 from cot_attn import ContinuousThoughtModel, Problem, load_problems, plots, run_study, stats, toy
+from cot_attn.data.sets.toy import DAYS, NAMES
 from cot_attn.experiments import (
     causal_graph,
     difference_of_means,
     draw_pairs,
     exit_curve,
+    frontier,
     interchange,
     rank_heads,
     steer,
@@ -24,6 +26,7 @@ from cot_attn.report.figure import Results
 DOCS = Path(__file__).parent
 N_PROBLEMS = 120
 DPI = 150  # for the screen
+WORDS = [*NAMES, *DAYS, "clock", "dial", "knob", "wheel"]  # that the bundled models know
 INTRODUCTION = """\
 # Gallery
 
@@ -56,6 +59,8 @@ def results() -> dict[str, Results]:
 def experiments(model: ContinuousThoughtModel, problems: list[Problem]) -> dict[str, xr.Dataset]:
     """Ask a model the questions of `cot_attn.experiments`; tables by the figure that shows them."""
     four, six = (toy.toy_problems(40, seed=1, steps=[steps]) for steps in (4, 6))
+    # It was never taught any graph, so that nothing should be found.
+    graphs = toy.graph_problems(40, WORDS, n_steps=2)
     exits = exit_curve(model, problems)
     patched = interchange(model, draw_pairs(four), expected=toy.expected_answer)
     known = toy.toy_problems(400, steps=[4])
@@ -72,6 +77,7 @@ def experiments(model: ContinuousThoughtModel, problems: list[Problem]) -> dict[
         ),
         "steering_by_dose": stats.dose_response(steered).sel(outcome="target"),
         "causal_graph": stats.edge_effects(causal_graph(model, six)).sel(downstream="recompute"),
+        "frontier_by_thought": stats.frontier_excess(frontier(model, graphs)),
         "failure_by_heads": stats.head_sets(rank_heads(model, six, thought=5)),
     }
 

@@ -48,6 +48,7 @@ def results() -> dict[str, xr.Dataset | xr.DataArray]:
         "committed": simulated_experiments.committed(),
         "graph": simulated_experiments.graph(),
         "head_sets": simulated_experiments.heads(),
+        "nodes": simulated_experiments.frontier(),
         "steering": simulated_experiments.steering(),
         "interchange": simulated_experiments.interchange(),
     }
@@ -91,6 +92,7 @@ SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
     "accuracy_by_exit": lambda ax: plots.accuracy_by_exit(results()["exits"], ax=ax),
     "causal_graph": lambda ax: plots.causal_graph(results()["graph"], ax=ax),
     "failure_by_heads": lambda ax: plots.failure_by_heads(results()["head_sets"], ax=ax),
+    "frontier_by_thought": lambda ax: plots.frontier_by_thought(results()["nodes"], ax=ax),
     "commitment_by_exit": lambda ax: plots.commitment_by_exit(results()["committed"], ax=ax),
     "interchange_by_thought": lambda ax: plots.interchange_by_thought(
         results()["interchange"], ax=ax

@@ -17,6 +17,7 @@ from .downstream import recompute_against_frozen as recompute_against_frozen
 from .exits import accuracy_by_exit as accuracy_by_exit
 from .exits import commitment_by_exit as commitment_by_exit
 from .flow import flow_between_thoughts as flow_between_thoughts
+from .frontier import frontier_by_thought as frontier_by_thought
 from .graph import causal_graph as causal_graph
 from .heads import failure_by_heads as failure_by_heads
 from .importance_bars import importance_by_thought as importance_by_thought
@@ -47,6 +48,7 @@ __all__ = [
     "failure_by_heads",
     "figure",
     "flow_between_thoughts",
+    "frontier_by_thought",
     "importance_beside_attention",
     "importance_beside_attention_by_layer",
     "importance_by_corruption",
