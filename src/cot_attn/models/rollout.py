@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from cot_attn._former import former_method
 from cot_attn.data.problem import Problem
 from cot_attn.models._cache import RoomyCache
 from cot_attn.models.feedback import Feedback
@@ -297,6 +298,13 @@ class Rollout:
         other._positions = other._mask.sum(dim=1)
         other._cache = self._cache.view(slice(n_rows), width)
         return other
+
+    admit = former_method("Rollout", "admit", "append_rows")
+    part = former_method("Rollout", "part", "view")
+    rejoin = former_method("Rollout", "rejoin", "merge")
+    keep = former_method("Rollout", "keep", "select")
+    recite = former_method("Rollout", "recite", "force_answer")
+    answered = former_method("Rollout", "answered", "truncated")
 
     @contextmanager
     def _in_stage(self, stage: Stage) -> Iterator[None]:

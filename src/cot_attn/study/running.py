@@ -19,7 +19,8 @@ from cot_attn.interventions.intervention import Downstream, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
-from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
+from cot_attn.recording import AttentionRecorder
+from cot_attn.recording._places import VALUE, places_of
 from cot_attn.recording.states import StateRecorder
 from cot_attn.study._packing import rounded
 from cot_attn.study._readouts import check_readable, read_states
@@ -198,7 +199,7 @@ def check_study(
     check_outcomes(outcomes)
     if "failed" not in outcomes:
         raise ValueError(f"outcomes is {list(outcomes)}; a study needs 'failed' among them.")
-    accepted = [each for each in queries_of(model.n_thoughts) if each != "bot"]
+    accepted = [each for each in places_of(model.n_thoughts) if each != "bot"]
     if query not in accepted:
         before = " stands before every thought and attends to none" if query == "bot" else ""
         raise ValueError(f"query is {query!r}{before}; accepted: {accepted}.")
