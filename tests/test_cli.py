@@ -191,9 +191,10 @@ class Closed(io.TextIOWrapper):
 
     def __init__(self, error: OSError) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8")
-        self.error = error
+        self.error, self.tried = error, 0
 
     def write(self, text: str) -> int:
+        self.tried += 1
         raise self.error
 
 
@@ -201,10 +202,14 @@ class Closed(io.TextIOWrapper):
 def test_what_cannot_be_printed_stops_nothing(
     error: OSError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdout", Closed(error))
+    stream = Closed(error)
+    monkeypatch.setattr(sys, "stdout", stream)
     screen = Screen()
     screen.say("one")
+    tried = stream.tried
+    assert tried > 0
     screen.say("two")
+    assert stream.tried == tried  # what failed once is not tried again
 
 
 def test_a_stream_without_a_letter_shows_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
