@@ -90,7 +90,7 @@ def _cut(text: str, room: float) -> str:
     Examples
     --------
     >>> _cut("multiplication", 30.0)
-    'multip…'
+    'multipl…'
     """
     if text_width(text, SIZE) <= room:
         return text
