@@ -15,14 +15,14 @@ from cot_attn.readouts._ranks import ranks
 from cot_attn.recording._places import VALUE
 
 Tokens = tuple[int, ...]
-Said = dict[tuple[int, Tokens], tuple[np.ndarray, np.ndarray]]
+Forced = dict[tuple[int, Tokens], tuple[np.ndarray, np.ndarray]]
 """By problem and tokens: log-probability and rank over (layer, place)."""
 ROWS_AT_ONCE = 256
 PROBLEMS_AT_ONCE = 64
 
 
 @torch.no_grad()
-def said_from(
+def force_chains(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
     n_thoughts: int,
@@ -31,8 +31,8 @@ def said_from(
     before_value: Sequence[int | None],
     asked: Mapping[int, set[Tokens]],
     read: Callable[[Float[Tensor, "n layer d_model"]], Float[Tensor, "n layer token"]],
-) -> Said:
-    """Say tokens at every place, and read from each layer how likely each is behind the others.
+) -> Forced:
+    """Force tokens after every place, and read at each layer how likely each is after the others.
 
     The first token is fed at the position after the place, and is not scored here: a lens reads it
     from the state at the place itself.
@@ -42,11 +42,11 @@ def said_from(
     model, problems, n_thoughts
         What is run again.
     layers, places
-        Where the tokens are read and said.
+        After which the tokens are forced, and where they are read.
     before_value
-        How many answer tokens each problem says before its value, None where it has none.
+        How many answer tokens each problem has before its value, None where it has none.
     asked
-        By the number of a problem, the tokens (two or more) to say after each of its places.
+        By the number of a problem, the tokens (two or more) to force after each of its places.
     read
         Gives log-probabilities from states.
 
@@ -56,7 +56,7 @@ def said_from(
         The sum of the later tokens' log-probabilities and the worst of their ranks; NaN at
         `answer_value` where a problem has none.
     """
-    said: Said = {
+    forced: Forced = {
         (number, tokens): (shape, shape.copy())
         for number, several in asked.items()
         for tokens in several
@@ -66,9 +66,9 @@ def said_from(
     with model.isolated(), _States(model, layers) as states:
         for start in range(0, len(numbers), PROBLEMS_AT_ONCE):
             batch = numbers[start : start + PROBLEMS_AT_ONCE]
-            some = [problems[number] for number in batch]
+            asking = [problems[number] for number in batch]
             lengths = [before_value[number] for number in batch] if VALUE in places else []
-            for place, at, rows in _places(model, some, n_thoughts, lengths):
+            for place, rollout, rows in _places(model, asking, n_thoughts, lengths):
                 if place not in places:
                     continue
                 column = list(places).index(place)
@@ -78,13 +78,13 @@ def said_from(
                     for tokens in sorted(asked[batch[row]])
                 ]
                 for first in range(0, len(work), ROWS_AT_ONCE):
-                    part = work[first : first + ROWS_AT_ONCE]
-                    branch = at.branch(torch.tensor([index for index, _, _ in part]))
-                    found = _say(branch, [tokens for _, _, tokens in part], states, read)
-                    for (_, row, tokens), logprob, rank in zip(part, *found, strict=True):
-                        table = said[batch[row], tokens]
+                    pieces = work[first : first + ROWS_AT_ONCE]
+                    branch = rollout.branch(torch.tensor([index for index, _, _ in pieces]))
+                    found = _force(branch, [tokens for _, _, tokens in pieces], states, read)
+                    for (_, row, tokens), logprob, rank in zip(pieces, *found, strict=True):
+                        table = forced[batch[row], tokens]
                         table[0][:, column], table[1][:, column] = logprob, rank
-    return said
+    return forced
 
 
 def _places(
@@ -94,8 +94,8 @@ def _places(
     before_value: Sequence[int | None],
 ) -> Iterator[tuple[str, Rollout, list[int]]]:
     """Run problems, and stop at every place with the problems that stand there."""
-    known, tokens = model.encode(problems, n_thoughts=n_thoughts)
-    rollout, everybody = model.rollout(known, tokens, n_thoughts), list(range(len(known)))
+    problems, questions = model.encode(problems, n_thoughts=n_thoughts)
+    rollout, everybody = model.rollout(problems, questions, n_thoughts), list(range(len(problems)))
     rollout.read()
     yield "bot", rollout, everybody
     for index in range(n_thoughts):
@@ -106,17 +106,17 @@ def _places(
     lengths = sorted({length for length in before_value if length is not None})
     if not lengths:
         return
-    said = model.run(problems, n_thoughts=n_thoughts, max_new_tokens=lengths[-1]).answer_tokens
+    answers = model.run(problems, n_thoughts=n_thoughts, max_new_tokens=lengths[-1]).answer_tokens
     for length in lengths:
         rows = [row for row, each in enumerate(before_value) if each == length]
         branch = rollout.branch(torch.tensor(rows))
         if length:
-            words = torch.tensor([said[row][:length] for row in rows], device=model.device)
-            branch.answer(0, words, torch.ones_like(words, dtype=torch.bool))
+            tokens = torch.tensor([answers[row][:length] for row in rows], device=model.device)
+            branch.answer(0, tokens, torch.ones_like(tokens, dtype=torch.bool))
         yield VALUE, branch, rows
 
 
-def _say(
+def _force(
     branch: Rollout,
     chains: Sequence[Tokens],
     states: "_States",
@@ -137,9 +137,9 @@ def _say(
         wanted: Int[Tensor, "row layer"] = torch.tensor(
             [[chains[row][column + 1]] * len(states.layers) for row in rows], device=scores.device
         )
-        own = scores.gather(-1, wanted[..., None])[..., 0]
+        of_token = scores.gather(-1, wanted[..., None])[..., 0]
         places = ranks(scores.reshape(-1, n_tokens), wanted.reshape(-1, 1)).view(wanted.shape)
-        logprob[rows] += own.cpu().numpy()
+        logprob[rows] += of_token.cpu().numpy()
         rank[rows] = np.maximum(rank[rows], places.cpu().numpy())
     return logprob, rank
 

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.readouts._asking import Asked
-from cot_attn.readouts._chains import Said, said_from
+from cot_attn.readouts._chains import Forced, force_chains
 from cot_attn.readouts._joining import of_the_same, vectors_of
 from cot_attn.readouts._reading import FirstWords, first_words, layer_scores
 from cot_attn.readouts._spaces import Reading, Space, reading
@@ -107,9 +107,9 @@ def logit_lens(
     vectors = vectors_of(states, space)
     asked = Asked.of(texts, Vocabulary(model.tokenizer, read.n_tokens), n_others)
     first = first_words(read, vectors, asked, lens)
-    said: Said = {}
+    forced: Forced = {}
     if space == "hidden" and asked.chains():
-        said = said_from(
+        forced = force_chains(
             model,
             problems,
             states.sizes["thought"],
@@ -119,7 +119,7 @@ def logit_lens(
             asked.chains(),
             lambda chain: layer_scores(read, chain, vectors["layer"].values.tolist(), lens),
         )
-    return _dataset(read, vectors, texts, asked, first, said).assign_attrs(
+    return _dataset(read, vectors, texts, asked, first, forced).assign_attrs(
         states.attrs, space=space, lens="logit" if lens is None else "tuned"
     )
 
@@ -145,7 +145,7 @@ def _dataset(
     texts: xr.DataArray,
     asked: Asked,
     first: FirstWords,
-    said: Said,
+    forced: Forced,
 ) -> xr.Dataset:
     """Put together what was read of each target, in its own problem's states and in others'."""
     n_layers, n_places = vectors.shape[1:3]
@@ -155,7 +155,7 @@ def _dataset(
     for problem, target, searched in np.argwhere(asked.donors >= 0):
         donor = int(asked.donors[problem, target, searched])
         spellings = asked.spelled[problem][target]
-        found = [_found(donor, spelling, asked, first, said) for spelling in spellings]
+        found = [_found(donor, spelling, asked, first, forced) for spelling in spellings]
         score[problem, target, searched] = logsumexp([each[0] for each in found], axis=0)
         rank[problem, target, searched] = np.min([each[1] for each in found], axis=0)
     for problem, target in np.argwhere(asked.n_tokens > 0):
@@ -186,7 +186,7 @@ def _dataset(
 
 
 def _found(
-    problem: int, spelling: Spelling, asked: Asked, first: FirstWords, said: Said
+    problem: int, spelling: Spelling, asked: Asked, first: FirstWords, forced: Forced
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return score and rank (layer, place) of one spelling in one problem's states."""
     column = np.searchsorted(asked.words[problem], spelling.word)
@@ -194,7 +194,7 @@ def _found(
     if not spelling.tail:
         return score, rank
     nothing = np.full_like(score, np.nan)
-    logprob, worst = said.get((problem, spelling.tokens), (nothing, nothing))
+    logprob, worst = forced.get((problem, spelling.tokens), (nothing, nothing))
     return score + logprob, np.maximum(rank, worst)
 
 
