@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import cot_attn.interventions._engine.engine as engine
 import cot_attn.interventions.variants as measuring
 from cot_attn.data import Problem, grade
 from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
@@ -177,13 +178,52 @@ def test_the_noise_floor_takes_as_many_rows_as_fit(
             sizes.append(size)
             super().__init__(size)
 
-    monkeypatch.setattr(measuring, "Batches", Noted)
+    monkeypatch.setattr(engine, "Batches", Noted)
     for fit in (7, 10_000):
         monkeypatch.setattr(measuring, "fitting", lambda model, n_positions, fit=fit: fit)
         noise_floor(model, problems, ["kl_first"], max_new_tokens=N_NEW)
     noise_floor(model, problems, ["kl_first"], max_new_tokens=N_NEW, batch_size=4)
     n_rows = len(problems) * N_THOUGHTS
-    assert sizes == [7, 2, n_rows, n_rows // 3, 4, 1]
+    assert sizes == [7, 7, 2, n_rows, n_rows, n_rows // 3, 4, 4, 1]  # baselines, then each shape
+
+
+def test_a_noise_floor_is_measured_once_for_what_it_depends_on(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, loop = model_and_loop
+    one, other = right_problems(model, loop)[0][:2]
+    measured: list[int] = []
+    run_in_sizes = engine.Engine.run_in_sizes
+
+    def counted(self: engine.Engine, sizes: list[int]) -> list[dict[str, np.ndarray]]:
+        measured.append(len(self.problems))
+        return run_in_sizes(self, sizes)
+
+    monkeypatch.setattr(engine.Engine, "run_in_sizes", counted)
+
+    def floor(problem: Problem, thought: int = 1, batch_size: int | None = None) -> float:
+        change = Intervention(thought, Zero())
+        result = run_variants(
+            model, [problem], [change], ["kl_first"], max_new_tokens=N_NEW, batch_size=batch_size
+        )
+        return float(result.attrs["noise_floor"]["kl_first"])
+
+    first = floor(one)
+    assert floor(one, thought=2) == first
+    assert len(measured) == 1
+    floor(other)
+    floor(one, batch_size=2)
+    assert len(measured) == 3
+    weight = next(model.feedback.parameters())
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight.mul_(1.01)
+    try:
+        floor(one)
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
+    assert len(measured) == 4
 
 
 def test_the_change_of_later_thoughts_is_their_cosine_distance_to_the_baselines(

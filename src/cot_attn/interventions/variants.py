@@ -16,6 +16,7 @@ from cot_attn.interventions._engine.batches import Batches, fitting
 from cot_attn.interventions._engine.contents import digest
 from cot_attn.interventions._engine.engine import Engine
 from cot_attn.interventions._engine.identity import identity
+from cot_attn.interventions._probe import memory
 from cot_attn.interventions.context import CleanActivations, collect_encoded
 from cot_attn.interventions.corruption import Unchanged
 from cot_attn.interventions.intervention import Downstream, Intervention, check_interventions
@@ -286,8 +287,13 @@ def _floor(
     if not (unchanged and numeric):
         return {}
     n_rows = min(size, len(problems) * len(unchanged))
-    runs = []
-    for batch_size in (n_rows, max(1, n_rows // 3)):
+    # It is the same whatever else is done to the same problems of the same model.
+    asked = tuple(
+        (p.id, p.answer, p.answer_type, *q) for p, q in zip(problems, questions, strict=True)
+    )
+    weights = tuple(model.provenance().values())
+    known, key = memory(model), (weights, asked, *unchanged, *numeric, max_new_tokens, n_rows)
+    if key not in known:
         engine = Engine(
             model,
             problems,
@@ -299,16 +305,18 @@ def _floor(
             max_new_tokens=max_new_tokens,
             only_correct=True,
         )
-        runs.append(engine.run(Batches(batch_size), lambda done: None).dataset())
-    floor = {}
-    for name in numeric:
-        one, other = (run[name].values for run in runs)
-        deviations = [np.abs(one - other)]
-        if not name.startswith("logprob"):  # these are zero where nothing moved
-            deviations += [np.abs(one), np.abs(other)]
-        finite = np.concatenate([each[np.isfinite(each)] for each in deviations])
-        floor[name] = float(finite.max()) if finite.size else float("nan")
-    return floor
+        one, other = engine.run_in_sizes([n_rows, max(1, n_rows // 3)])
+        known[key] = {name: _deviation(name, one[name], other[name]) for name in numeric}
+    return dict(known[key])
+
+
+def _deviation(name: str, one: np.ndarray, other: np.ndarray) -> float:
+    """Return how far an outcome of unchanged runs is from nothing, and two of them apart."""
+    deviations = [np.abs(one - other)]
+    if not name.startswith("logprob"):  # these are zero where nothing moved
+        deviations += [np.abs(one), np.abs(other)]
+    finite = np.concatenate([each[np.isfinite(each)] for each in deviations])
+    return float(finite.max()) if finite.size else float("nan")
 
 
 def _most_rows(

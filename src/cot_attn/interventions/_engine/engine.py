@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import product
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -107,10 +108,38 @@ class Engine:
         batches.work(order, job, rows_each=min(ROWS_OF_A_PROBLEM, len(self.interventions)))
         return self.results
 
+    def run_in_sizes(self, sizes: Sequence[int]) -> list[dict[str, np.ndarray]]:
+        """Run everything in batches of each size in turn, off the same baselines.
+
+        Returns
+        -------
+        list
+            For each size the outcomes as `Results.of_problems` returns them.
+        """
+        pieces: list[list[dict[str, np.ndarray]]] = [[] for _ in sizes]
+
+        def job(chosen: Sequence[int]) -> None:
+            baseline, log_p = self._baseline(chosen)
+            for size, piece in zip(sizes, pieces, strict=True):
+                self._run_all(Batches(size), lambda done: None, chosen, baseline, log_p)
+                piece.append(self.results.of_problems(chosen))
+
+        Batches(max(sizes)).work(range(len(self.problems)), job)
+        return [
+            {name: np.concatenate([each[name] for each in piece]) for name in piece[0]}
+            for piece in pieces
+        ]
+
     def _run_problems(
         self, batches: Batches, advance: Callable[[int], None], chosen: Sequence[int]
     ) -> None:
         """Run a batch of problems with all their variants."""
+        self._run_all(batches, advance, chosen, *self._baseline(chosen))
+
+    def _baseline(
+        self, chosen: Sequence[int]
+    ) -> tuple[Baseline, dict[str, Float[Tensor, "batch d_vocab"]]]:
+        """Run a batch of problems as they are, and return what its variants are compared with."""
         problems = [self.problems[i] for i in chosen]
         questions = [self.questions[i] for i in chosen]
         baseline = Baseline(self.model, problems, questions, self.max_new_tokens)
@@ -122,7 +151,17 @@ class Engine:
             with results.disruption.baseline(forced):
                 hidden = forced.teacher_force(rollout)
             log_p = self.reader.baseline(rollout, forced, hidden)
-            del rollout, hidden
+        return baseline, log_p
+
+    def _run_all(
+        self,
+        batches: Batches,
+        advance: Callable[[int], None],
+        chosen: Sequence[int],
+        baseline: Baseline,
+        log_p: dict[str, Float[Tensor, "batch d_vocab"]],
+    ) -> None:
+        """Run all variants of a batch of problems."""
         rows = [row for row, right in enumerate(baseline.correct) if right or not self.only_correct]
 
         def job(pairs: Sequence[tuple[int, int]]) -> None:

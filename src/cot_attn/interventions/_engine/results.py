@@ -76,7 +76,7 @@ class Results:
             **self.arrays,
             **self.disruption.arrays,
             "variant_answers": self.answers,
-            "thought_changes": self.thought_change,
+            "thought_change": self.thought_change,
             "baseline_correct": self.correct,
             "baseline_answers": self.baseline_answers,
             "question_lengths": self.lengths,
