@@ -1,35 +1,72 @@
-"""What recording attention costs, in time and on disk."""
+"""What recording costs, in time and on disk, and what reading states as words does."""
 
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.measuring import interleaved
 from benchmarks.models import N_ANSWER, Subject, problems
-from cot_attn.recording import AttentionRecorder
+from cot_attn.readouts import logit_lens
+from cot_attn.recording import AttentionRecorder, StateRecorder
 from cot_attn.study._packing import rounded
 from cot_attn.study._storage import read_folder, write_folder
 
 
 def overhead(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:
-    """Time runs with and without a recorder of all layers and heads, in turns."""
+    """Time runs without a recorder, and with one of all layers, in turns."""
     given = problems(n_problems)
 
     def bare() -> None:
         subject.model.run(given, max_new_tokens=N_ANSWER)
 
-    def recorded() -> None:
-        with AttentionRecorder(subject.model) as recorder:
+    def recorded(kind: type[AttentionRecorder] | type[StateRecorder]) -> None:
+        with kind(subject.model) as recorder:
             subject.model.run(given, max_new_tokens=N_ANSWER)
         recorder.dataset()
 
     bare()
-    times = interleaved({"bare": bare, "recorded": recorded}, repeats)
+    works = {
+        "bare": bare,
+        "attention": lambda: recorded(AttentionRecorder),
+        "states": lambda: recorded(StateRecorder),
+    }
+    times = interleaved(works, repeats)
     return {
         "problems": n_problems,
         "repeats": repeats,
         "seconds": {name: vars(each) for name, each in times.items()},
-        "ratio": vars(times["recorded"] / times["bare"]),
+        "ratios": {name: vars(times[name] / times["bare"]) for name in ("attention", "states")},
+    }
+
+
+def lens(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:
+    """Time the logit lens over every layer and place, beside the bare product it cannot do without.
+
+    The product is that of all states with the unembedding, in pieces of 1024 states.
+    """
+    given, model = problems(n_problems), subject.model
+    with StateRecorder(model) as recorder:
+        model.run(given, max_new_tokens=N_ANSWER)
+    states = recorder.dataset()
+    targets = {problem.id: ["w7"] for problem in given}
+    vectors = torch.from_numpy(states["state"].values).flatten(0, 2).to(model.device, model.dtype)
+    head = model.bridge.original_model.get_output_embeddings().weight
+
+    @torch.no_grad()
+    def product() -> None:
+        for piece in vectors.split(1024):
+            (piece @ head.T).float().logsumexp(dim=-1)
+
+    works = {"lens": lambda: logit_lens(model, states, given, targets), "product": product}
+    times = interleaved(works, repeats)
+    return {
+        "problems": n_problems,
+        "states": len(vectors),
+        "repeats": repeats,
+        "seconds": {name: vars(each) for name, each in times.items()},
+        "ratio": vars(times["lens"] / times["product"]),
     }
 
 

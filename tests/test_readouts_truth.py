@@ -5,6 +5,7 @@ steps uses k thoughts.
 """
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,21 +16,18 @@ from cot_attn.data import Problem
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.readouts import logit_lens, probe, probe_transfer, step_results
 from cot_attn.recording import StateRecorder
-from cot_attn.toy.architecture import ToyNetwork
-from cot_attn.toy.measuring import thinking
-from cot_attn.toy.tokenizer import toy_tokenizer
 
 pytestmark = pytest.mark.slow
 
+CONTROL = Path(__file__).parent / "controls" / "toy-gpt2-control"  # trained without thoughts
 BUNDLED = ["toy-gpt2", "toy-llama"]
 UNSURE = 0.999  # of each interval: there are many
 
 
 @cache
 def model_of(name: str) -> ContinuousThoughtModel:
-    if name == "untrained":
-        return thinking(ToyNetwork("toy-gpt2", toy_tokenizer(), seed=0), name, 6)
-    return ContinuousThoughtModel.from_pretrained(name, validate=False)
+    source = CONTROL if name == "control" else name
+    return ContinuousThoughtModel.from_pretrained(source, validate=False)
 
 
 @cache
@@ -86,8 +84,8 @@ def test_a_problem_of_k_steps_keeps_its_result_in_the_thoughts_it_does_not_use(n
 
 
 @pytest.mark.parametrize("space", ["fed", "hidden"])
-def test_in_an_untrained_model_the_lens_finds_nothing(space: str) -> None:
-    assert (agreement("untrained", space).low <= 0).all()
+def test_in_the_control_that_never_thought_the_lens_finds_nothing(space: str) -> None:
+    assert (agreement("control", space).low <= 0).all()
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -112,8 +110,8 @@ def test_the_probe_finds_a_step_where_it_is_and_not_before(name: str) -> None:
     assert abs(first.gain.sel(thought=0)) < 0.05
 
 
-def test_in_an_untrained_model_the_probe_finds_nothing() -> None:
-    problems, states = recorded("untrained", 400, 3)
+def test_in_the_control_that_never_thought_the_probe_finds_nothing() -> None:
+    problems, states = recorded("control", 400, 3)
     labels = step_results(problems).sel(step=2)
     found = probe(states, labels, space="fed", n_permutations=19, n_controls=1)
     assert (found.accuracy < 0.15).all()
