@@ -55,13 +55,16 @@ def study(
         int | None, typer.Option(min=1, help="Rows that run at once; by default what fits.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
+    experiments: Annotated[
+        str, typer.Option(help="What else is asked: usage, exits, interchange, graph.")
+    ] = "",
 ) -> None:
     """Study whether models attend to the thoughts that matter to them.
 
     A study that was interrupted goes on where it was when the same is asked for again.
     """
     with _errors_as_sentences():
-        how = {
+        how: dict[str, Any] = {
             "corruptions": corruptions,
             "layers": _layers(layers),
             "query": query,
@@ -69,6 +72,8 @@ def study(
             "max_new_tokens": max_new_tokens,
             "seed": _seed(seed),
         }
+        if asked := [name.strip() for name in experiments.split(",") if name.strip()]:
+            how["experiments"] = asked
         studies, folder = _studied(models, problems, n, how, out, device, batch_size)
     _show(studies, folder)
 

@@ -51,6 +51,7 @@ class Topic:
 
     title: str
     pictures: tuple[Picture, ...]
+    of_experiment: bool = False
 
     @property
     def has_panels(self) -> bool:
@@ -62,7 +63,8 @@ def drawn(studies: Sequence[Study], kinds: Iterable[Figure]) -> Iterator[Drawn]:
     """Draw one thing after the other; each is closed when the next is asked for."""
     for figure in kinds:
         results = figure.of(studies)
-        side_by_side = [results] if figure.scope == "model" else [[each] for each in results]
+        each_alone = figure.scope not in ("model", "other")
+        side_by_side = [[each] for each in results] if each_alone else [results] if results else []
         for shown in side_by_side:
             with _opened(figure, shown) as open_figures:
                 yield open_figures
@@ -78,7 +80,7 @@ def topic(shown: Drawn) -> Topic:
         Picture(shown.figure.below(results), *versions)
         for results, *versions in zip(shown.results, *drawings, strict=True)
     ]
-    return Topic(shown.figure.title, tuple(pictures))
+    return Topic(shown.figure.title, tuple(pictures), shown.figure.scope == "other")
 
 
 def save_beside_page(shown: Drawn, folder: Path, formats: Sequence[str]) -> None:

@@ -1,13 +1,14 @@
 """The figures of experiments, as entries of the catalogue; each shows one statistic's table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import xarray as xr
 
 from cot_attn import plots
-from cot_attn.report._numbers import percent
-from cot_attn.report.figure import Figure, Results
+from cot_attn.report._numbers import percent, percent_interval
+from cot_attn.report.figure import Figure, Results, Target
+from cot_attn.study.results import Study
 
 Words = Callable[[xr.Dataset], str]
 
@@ -25,13 +26,16 @@ def _by(dim: str, name: str = "") -> Words:
 
 
 def _by_exit(table: xr.Dataset) -> str:
-    """Say from how many thoughts on most problems of each difficulty are answered right."""
+    """Say how many problems are answered right after each number of thoughts."""
+    exits = ", ".join(str(n) for n in table["n_thoughts"].values)
+    if "difficulty" not in table.dims:
+        numbers = ", ".join(percent(rate) for rate in table["estimate"])
+        return f"Percent right after {exits} thoughts: {numbers}."
     parts = []
     for difficulty in table["difficulty"].values:
         rates = table["estimate"].sel(difficulty=difficulty)
         numbers = ", ".join(percent(rate) for rate in rates)
         parts.append(f"difficulty {difficulty:g}: {numbers}")
-    exits = ", ".join(str(n) for n in table["n_thoughts"].values)
     return f"Percent right after {exits} thoughts. {'; '.join(parts)}."
 
 
@@ -55,10 +59,25 @@ def _excess(table: xr.Dataset) -> str:
     return f"Mean over thoughts. {'; '.join(parts)}."
 
 
-def _entry(plot: str, title: str, caption: str, words: Words) -> Figure:
+def _table(study: Study, name: str, **where: str) -> xr.Dataset | None:
+    """Return the table of an experiment that a study made, at chosen labels."""
+    table = study.experiment_tables.get(name)
+    return None if table is None else table.sel(where)
+
+
+def _entry(
+    plot: str,
+    title: str,
+    caption: str,
+    words: Words,
+    of_study: Callable[[Study], xr.Dataset | None] | None = None,
+) -> Figure:
     def draw(results: Results, **where: Any) -> Any:
         return getattr(plots, plot)(results.other, **where)
 
+    targets: list[Target] = ["gallery"]
+    if of_study is not None:
+        targets += ["page of one", "page of several", "files"]
     return Figure(
         name=plot,
         plot=plot,
@@ -67,8 +86,40 @@ def _entry(plot: str, title: str, caption: str, words: Words) -> Figure:
         words=lambda results: words(results.other),
         draw=draw,
         scope="other",
-        targets=frozenset({"gallery"}),
+        targets=frozenset(targets),
+        of_study=of_study,
     )
+
+
+def sentences(study: Study) -> Iterator[str]:
+    """Say what the experiments that a study made have found."""
+    tables = study.experiment_tables
+    if "usage" in tables:
+        yield f"Is the thought used? {tables['usage'].attrs['verdict']}"
+    if "commitment" in tables:
+        there = tables["commitment"].sel(target="right", kind="stable")
+        half, last = float(there["median"]), there.isel(n_thoughts=-1)
+        after = "Half of the answers are never right for good"
+        if half == half:
+            after = f"Half of the answers are right for good after {half:g} thoughts"
+        yield (
+            f"When is the answer there? {after}; after {int(last['n_thoughts'])} thoughts, "
+            f"{percent(last['estimate'])} % are. Fewer thoughts than in training are off the "
+            "model's distribution."
+        )
+    if "interchange" in tables:
+        table = tables["interchange"].isel(site=0, prediction=0).sel(outcome="the source's")
+        own = table.sel(vector="source")
+        most = int(own["estimate"].fillna(-1).argmax("thought"))
+        best, chance = own.isel(thought=most), table.sel(vector="random").isel(thought=most)
+        yield (
+            f"What does it carry? Thought {int(best['thought'])} of another problem gives that "
+            f"problem's answer in {percent(best['estimate'])} % of pairs "
+            f"({percent_interval(best)}), a random vector in {percent(chance['estimate'])} %."
+        )
+    if "causal_graph" in tables:
+        recompute = tables["causal_graph"].sel(downstream="recompute")
+        yield f"By which path? {_needed(recompute)}"
 
 
 EXPERIMENTS: tuple[Figure, ...] = (
@@ -77,18 +128,21 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "Thoughts replaced",
         "Answers right when all thoughts are replaced, beside the model as trained.",
         _by("condition"),
+        lambda study: _table(study, "usage"),
     ),
     _entry(
         "accuracy_by_exit",
         "Answers forced after some thoughts",
         "Answers right after each number of thoughts; on grey, more than in training.",
         _by_exit,
+        lambda study: _table(study, "exit_accuracy"),
     ),
     _entry(
         "commitment_by_exit",
         "When the answer is there",
         "The part of the problems whose answer is right, for the first time and from there on.",
         _committed,
+        lambda study: _table(study, "commitment", target="right"),
     ),
     _entry(
         "interchange_by_thought",
@@ -107,6 +161,7 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "What the answer hangs on",
         "Edges as wide as the part of the answers that break without them.",
         _needed,
+        lambda study: _table(study, "causal_graph", downstream="recompute"),
     ),
     _entry(
         "failure_by_heads",

@@ -71,9 +71,11 @@ def write_folder(
 
 
 def read_folder(
-    folder: str | PathLike[str], names: Sequence[str]
+    folder: str | PathLike[str], names: Sequence[str], others: str = ""
 ) -> tuple[dict[str, xr.Dataset], dict[str, Any], list[Problem]]:
     """Read what `write_folder` wrote: arrays, settings and problems.
+
+    Beside the arrays of given names, those are read whose names begin with `others`.
 
     Raises
     ------
@@ -104,7 +106,9 @@ def read_folder(
     if not isinstance(settings, dict) or not isinstance(files, dict):
         raise damaged(file, "has no settings or no checksums")
     contents = checked(source, files)
-    arrays = {name: _opened(source / f"{name}.zarr", contents) for name in names}
+    stores = {file.partition(".zarr/")[0]: None for file in contents if ".zarr/" in file}
+    wanted = [*names, *(name for name in stores if others and name.startswith(others))]
+    arrays = {name: _opened(source / f"{name}.zarr", contents) for name in wanted}
     if PROBLEMS not in contents:
         raise damaged(source / PROBLEMS, "is missing")
     return arrays, settings, load_problems(source / PROBLEMS)

@@ -1,7 +1,7 @@
 """A study: who attends to which thought, what each thought matters, and whether they agree."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -16,6 +16,7 @@ from cot_attn.plots._layers import early_middle_last
 from cot_attn.stats import Estimand
 from cot_attn.study._checksums import damaged
 from cot_attn.study._consistency import inconsistency
+from cot_attn.study._experiments import STORE, experiment_tables
 from cot_attn.study._storage import read_folder, write_folder
 
 ARRAYS = ("attention", "effects")
@@ -36,6 +37,9 @@ class Study:
         What was asked.
     settings
         How the study was made: model, checkpoint, query, seed, corruptions, versions.
+    experiments
+        What `run_study(..., experiments=[...])` was asked beside it, by name: the datasets that the
+        functions of `cot_attn.experiments` return.
 
     Examples
     --------
@@ -55,6 +59,7 @@ class Study:
     effects: xr.Dataset
     problems: tuple[Problem, ...]
     settings: dict[str, Any]
+    experiments: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -143,6 +148,11 @@ class Study:
         """How concentrated attention on thoughts is, at every layer."""
         return stats.concentration(self.shares).assign_attrs(model=self.name)
 
+    @cached_property
+    def experiment_tables(self) -> dict[str, xr.Dataset]:
+        """The statistic of each experiment that was made, by the name of its table."""
+        return dict(experiment_tables(self.experiments))
+
     def _correlate(self, estimand: Estimand) -> xr.Dataset:
         seed = int(self.settings["seed"])
         found = stats.correlate(self.shares, self.failure, estimand, seed=seed)
@@ -185,6 +195,8 @@ class Study:
         by_thought = self.correlations_by_thought.to_dataframe().reset_index()
         yield "correlations_by_thought", by_thought
         yield "concentration", self.concentration.to_dataframe().reset_index()
+        for name, found in self.experiment_tables.items():
+            yield name, found.to_dataframe().reset_index()
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the study to a folder; a study that is there already is replaced.
@@ -198,10 +210,13 @@ class Study:
         ValueError
             Where the study's parts contradict each other, so that it could not be loaded.
         """
-        wrong = inconsistency(self.attention, self.effects, self.problems, self.settings)
+        wrong = inconsistency(
+            self.attention, self.effects, self.problems, self.settings, self.experiments
+        )
         if wrong:
             raise ValueError(f"The study is not saved, as its parts do not fit together: {wrong}.")
-        arrays = {"attention": self.attention, "effects": self.effects}
+        asked = {f"{STORE}{name}": found for name, found in self.experiments.items()}
+        arrays = {"attention": self.attention, "effects": self.effects, **asked}
         return write_folder(folder, arrays, self.settings, self.problems)
 
     def figures(self, folder: str | PathLike[str]) -> list[Path]:
@@ -231,12 +246,13 @@ class Study:
             Where the study is of another format version, or where anything in it is not as it was
             written; the message says which file.
         """
-        arrays, settings, problems = read_folder(folder, ARRAYS)
-        attention, effects = (arrays[name] for name in ARRAYS)
-        wrong = inconsistency(attention, effects, problems, settings)
+        arrays, settings, problems = read_folder(folder, ARRAYS, STORE)
+        attention, effects = (arrays.pop(name) for name in ARRAYS)
+        asked = {name.removeprefix(STORE): found for name, found in arrays.items()}
+        wrong = inconsistency(attention, effects, problems, settings, asked)
         if wrong:
             raise damaged(Path(folder), f"does not fit together ({wrong})")
-        return cls(attention, effects, tuple(problems), settings)
+        return cls(attention, effects, tuple(problems), settings, asked)
 
     def __repr__(self) -> str:
         return (

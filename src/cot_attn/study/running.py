@@ -19,6 +19,7 @@ from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
+from cot_attn.study._experiments import ASKED, Options, check_experiments
 from cot_attn.study._packing import rounded
 from cot_attn.study.results import Study
 
@@ -41,6 +42,7 @@ def run_study(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
+    experiments: Sequence[str] = (),
     resume: str | PathLike[str] | None = None,
 ) -> Study:
     """Record where a model attends, corrupt each of its thoughts, and put both into one study.
@@ -70,6 +72,9 @@ def run_study(
         How many rows run at once; by default as many as fit into memory, up to a limit.
     seed
         For random corruptions and for resampling.
+    experiments
+        Which experiments of `cot_attn.experiments` are made beside it: "usage", "exits",
+        "interchange", "graph".
     resume
         A folder from which an interrupted study goes on; see `run_variants`.
 
@@ -106,6 +111,7 @@ def run_study(
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         seed=seed,
+        experiments=experiments,
     )
     started, clock = datetime.now(UTC), perf_counter()
     ablator = TokenAblator(model, chosen, downstream=downstream, seed=seed)
@@ -123,6 +129,8 @@ def run_study(
         batch_size=batch_size,
         resume=resume,
     )
+    how = Options(max_new_tokens, batch_size, seed, resume)
+    asked = {name: ASKED[name](model, problems, how) for name in experiments}
     settings = {
         **model.provenance(),
         "n_thoughts": model.n_thoughts,
@@ -137,6 +145,7 @@ def run_study(
         "query": query,
         "seed": seed,
         "max_new_tokens": max_new_tokens,
+        "experiments": list(asked),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(perf_counter() - clock, 1),
         "device": str(model.device),
@@ -145,7 +154,7 @@ def run_study(
     }
     # As it will be stored, so that a study that is loaded gives the very same numbers.
     attention = recorder.dataset().map(rounded, keep_attrs=True)
-    return Study(attention, effects, tuple(problems), settings)
+    return Study(attention, effects, tuple(problems), settings, asked)
 
 
 def check_study(
@@ -160,6 +169,7 @@ def check_study(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
+    experiments: Sequence[str] = (),
 ) -> None:
     """Raise what `run_study` would raise of these arguments, without asking the model a problem.
 
@@ -198,6 +208,7 @@ def check_study(
     model.encode(problems, max_new_tokens=max_new_tokens)
     ablator = TokenAblator(model, _corruptions(corruptions), downstream=downstream, seed=seed)
     check_interventions(ablator.interventions, model)
+    check_experiments(experiments, model, problems, max_new_tokens)
 
 
 def _in_python(corruption: Corruption) -> str | None:
