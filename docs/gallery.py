@@ -18,7 +18,8 @@ from cot_attn.experiments import (
     steer,
     usage,
 )
-from cot_attn.recording import PositionRecorder
+from cot_attn.readouts import probe, top_tokens
+from cot_attn.recording import PositionRecorder, StateRecorder
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Results
 
@@ -47,7 +48,8 @@ def results() -> dict[str, Results]:
         "one_problem": recorder.dataset(hardest.id),
     }
     others |= experiments(gpt2, problems)
-    studies = [run_study(model, problems) for model in (gpt2, llama)]
+    others |= readouts(gpt2, problems, hardest)
+    studies = [run_study(model, problems, readouts=True) for model in (gpt2, llama)]
     return {
         figure.plot: (figure.of(studies[:1], others) or figure.of(studies))[-1]
         for figure in figures("gallery")
@@ -77,6 +79,23 @@ def experiments(model: ContinuousThoughtModel, problems: list[Problem]) -> dict[
         "causal_graph": stats.edge_effects(causal_graph(model, six)).sel(downstream="recompute"),
         "frontier_by_thought": stats.frontier_excess(frontier(model, graphs)),
         "failure_by_heads": stats.head_sets(rank_heads(model, six, thought=5)),
+    }
+
+
+def readouts(
+    model: ContinuousThoughtModel, problems: list[Problem], one: Problem
+) -> dict[str, xr.Dataset]:
+    """Read a model's states as words and for a label; results by the figure that shows them."""
+    with StateRecorder(model) as recorder:
+        model.run(problems, max_new_tokens=8)
+    states = recorder.dataset()
+    three = load_problems("toy", n=2 * N_PROBLEMS, difficulties=[3])
+    with StateRecorder(model, layers=[-1]) as recorder:
+        model.run(three, max_new_tokens=8)
+    even = {problem.id: int(problem.steps[1]) % 2 == 0 for problem in three}
+    return {
+        "top_words": top_tokens(states, model, k=2).sel(problem=one.id),
+        "probe_accuracy": probe(recorder.dataset(), even, n_permutations=99).isel(layer=0),
     }
 
 

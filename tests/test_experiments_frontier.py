@@ -96,7 +96,7 @@ def test_the_measures_are_a_plain_cosine_and_a_plain_softmax(tiny_gpt2_model) ->
     masses = model.get_output_embeddings()(hidden[1][0]).softmax(-1)[ids]
     here = found.sel(thought=1, part="frontier").isel(problem=0)
     assert here["n_nodes"].item() == len(nodes) > 0
-    assert here["similarity"].item() == pytest.approx(float(cosines.mean()), abs=1e-5)
+    assert here["similarity"].item() == pytest.approx(float(cosines.detach().mean()), abs=1e-5)
     assert here["mass"].item() == pytest.approx(float(masses.mean()), abs=1e-6)
 
 

@@ -55,6 +55,9 @@ def study(
         int | None, typer.Option(min=1, help="Rows that run at once; by default what fits.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
+    readouts: Annotated[
+        bool, typer.Option("--readouts", help="Read thoughts as words too, by a lens.")
+    ] = False,
     experiments: Annotated[
         str, typer.Option(help="What else is asked: usage, exits, interchange, graph.")
     ] = "",
@@ -71,6 +74,7 @@ def study(
             "downstream": downstream,
             "max_new_tokens": max_new_tokens,
             "seed": _seed(seed),
+            "readouts": readouts,
         }
         if asked := [name.strip() for name in experiments.split(",") if name.strip()]:
             how["experiments"] = asked
