@@ -2,7 +2,9 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import xarray as xr
@@ -11,7 +13,9 @@ from typer.testing import CliRunner
 from cot_attn import ContinuousThoughtModel, Study, load_problems, run_study
 from cot_attn.cli import app
 from cot_attn.experiments import usage
+from cot_attn.interventions.resume import FinishedProblems
 from cot_attn.report import write_figures, write_report
+from cot_attn.study import _experiments
 
 OPTIONS = {"corruptions": "zero", "layers": [-1], "max_new_tokens": 8}
 
@@ -55,7 +59,10 @@ def test_the_page_says_what_was_found_and_shows_it(study, page) -> None:
     section = text[text.index('id="experiments"') : text.index('id="figures"')]
     assert study.experiments["usage"].attrs["verdict"].split(":")[0] in section
     assert "are right for good after" in section
-    assert section.count("<svg") == 3
+    assert section.count("<svg") == 4
+    assert section.count("Not to conclude") == 3
+    for name in ("usage", "exit_accuracy", "interchange"):
+        assert f"toy-gpt2/tables/{name}.csv" in section
     assert '<a href="#experiments">' in text
     assert "--experiments usage,exits,interchange" in text
     assert "experiments=[&#39;usage&#39;, &#39;exits&#39;, &#39;interchange&#39;]" in text
@@ -86,10 +93,66 @@ def test_parts_that_do_not_fit_are_not_saved(study, tmp_path) -> None:
         strange.save(tmp_path / "strange")
 
 
+@pytest.mark.parametrize("name", ["usage", "exits", "interchange"])
+def test_a_damaged_experiment_does_not_load(study, tmp_path, name) -> None:
+    folder = study.save(tmp_path / "study")
+    store = folder / f"experiment_{name}.zarr"
+    for file in sorted(store.rglob("*")):
+        if file.is_file():
+            whole = file.read_bytes()
+            file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+            with pytest.raises(ValueError, match="experiment_"):
+                Study.load(folder)
+            file.write_bytes(whole)
+    Study.load(folder)
+    shutil.rmtree(store)
+    with pytest.raises(ValueError, match=store.name):
+        Study.load(folder)
+
+
+def test_a_study_killed_in_an_experiment_goes_on_there(model, tmp_path, monkeypatch) -> None:
+    problems = load_problems("toy", n=6)
+    asked: dict[str, Any] = {**OPTIONS, "experiments": ["usage", "exits"]}
+    plain = run_study(model, problems, **asked)
+
+    def killed(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_experiments, "exit_curve", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(model, problems, **asked, resume=tmp_path / "kept")
+    # Effects, no thoughts, thoughts replaced.
+    assert len(list((tmp_path / "kept").rglob("*.npz"))) == 3
+    kept, keep = [], FinishedProblems.keep
+    monkeypatch.setattr(
+        FinishedProblems, "keep", lambda run, arrays: (kept.append(run), keep(run, arrays))
+    )
+    resumed = run_study(model, problems, **asked, resume=tmp_path / "kept")
+    assert len(kept) == 1
+    for name in asked["experiments"]:
+        xr.testing.assert_allclose(resumed.experiments[name], plain.experiments[name])
+    xr.testing.assert_allclose(resumed.effects, plain.effects)
+    assert not (tmp_path / "kept").exists()
+
+
 def test_what_could_not_be_made_is_refused_before_anything_runs(model) -> None:
     problems = load_problems("toy", n=12)
-    with pytest.raises(ValueError, match="accepted, each once: usage"):
-        run_study(model, problems, **OPTIONS, experiments=["telepathy"])
+    for names in (["telepathy"], ["usage", "usage"]):
+        with pytest.raises(
+            ValueError, match="Accepted, each once: usage, exits, interchange, graph"
+        ):
+            run_study(model, problems, **OPTIONS, experiments=names)
+    for name, needed in (
+        ("steer", "a direction"),
+        ("heads", "the thought"),
+        ("frontier", "graphs"),
+    ):
+        with pytest.raises(ValueError, match=needed):
+            run_study(model, problems, **OPTIONS, experiments=[name])
+    alike = [dataclasses.replace(problem, answer="5") for problem in problems]
+    with pytest.raises(ValueError, match="the same answer"):
+        run_study(model, alike, **OPTIONS, experiments=["interchange"])
     with pytest.raises(TypeError, match="give a list"):
         run_study(model, problems, **OPTIONS, experiments="usage")
     with pytest.raises(ValueError, match="at least 3"):

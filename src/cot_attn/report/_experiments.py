@@ -1,12 +1,13 @@
 """The figures of experiments, as entries of the catalogue; each shows one statistic's table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import xarray as xr
 
 from cot_attn import plots
-from cot_attn.report._numbers import percent, percent_interval
+from cot_attn.plots.interchange import expected_outcome
+from cot_attn.report._numbers import percent
 from cot_attn.report.figure import Figure, Results, Target
 from cot_attn.study.results import Study
 
@@ -44,7 +45,11 @@ def _committed(table: xr.Dataset) -> str:
 
 
 def _interchanged(table: xr.Dataset) -> str:
-    return _by("thought", "thought ")(table.sel(outcome="predicted", vector="source"))
+    outcome = expected_outcome(table)
+    rates = _by("thought", "thought ")(table.sel(outcome=outcome, vector="source"))
+    return (
+        f"The answer becomes {'the predicted one' if outcome == 'predicted' else outcome}. {rates}"
+    )
 
 
 def _needed(table: xr.Dataset) -> str:
@@ -71,6 +76,8 @@ def _entry(
     caption: str,
     words: Words,
     of_study: Callable[[Study], xr.Dataset | None] | None = None,
+    *,
+    wide: bool = False,
 ) -> Figure:
     def draw(results: Results, **where: Any) -> Any:
         return getattr(plots, plot)(results.other, **where)
@@ -87,39 +94,9 @@ def _entry(
         draw=draw,
         scope="other",
         targets=frozenset(targets),
+        wide=wide,
         of_study=of_study,
     )
-
-
-def sentences(study: Study) -> Iterator[str]:
-    """Say what the experiments that a study made have found."""
-    tables = study.experiment_tables
-    if "usage" in tables:
-        yield f"Is the thought used? {tables['usage'].attrs['verdict']}"
-    if "commitment" in tables:
-        there = tables["commitment"].sel(target="right", kind="stable")
-        half, last = float(there["median"]), there.isel(n_thoughts=-1)
-        after = "Half of the answers are never right for good"
-        if half == half:
-            after = f"Half of the answers are right for good after {half:g} thoughts"
-        yield (
-            f"When is the answer there? {after}; after {int(last['n_thoughts'])} thoughts, "
-            f"{percent(last['estimate'])} % are. Fewer thoughts than in training are off the "
-            "model's distribution."
-        )
-    if "interchange" in tables:
-        table = tables["interchange"].isel(site=0, prediction=0).sel(outcome="the source's")
-        own = table.sel(vector="source")
-        most = int(own["estimate"].fillna(-1).argmax("thought"))
-        best, chance = own.isel(thought=most), table.sel(vector="random").isel(thought=most)
-        yield (
-            f"What does it carry? Thought {int(best['thought'])} of another problem gives that "
-            f"problem's answer in {percent(best['estimate'])} % of pairs "
-            f"({percent_interval(best)}), a random vector in {percent(chance['estimate'])} %."
-        )
-    if "causal_graph" in tables:
-        recompute = tables["causal_graph"].sel(downstream="recompute")
-        yield f"By which path? {_needed(recompute)}"
 
 
 EXPERIMENTS: tuple[Figure, ...] = (
@@ -147,8 +124,10 @@ EXPERIMENTS: tuple[Figure, ...] = (
     _entry(
         "interchange_by_thought",
         "Answers after an interchange",
-        "How often the answer becomes the predicted one when a thought is another problem's.",
+        "How often the answer becomes the predicted one, or where none was predicted the other "
+        "problem's, when a thought is that problem's.",
         _interchanged,
+        lambda study: _table(study, "interchange", site="input", prediction="unknown"),
     ),
     _entry(
         "steering_by_dose",
@@ -162,6 +141,7 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "Edges as wide as the part of the answers that break without them.",
         _needed,
         lambda study: _table(study, "causal_graph", downstream="recompute"),
+        wide=True,
     ),
     _entry(
         "failure_by_heads",

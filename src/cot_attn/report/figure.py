@@ -75,6 +75,8 @@ class Figure:
         Where it stands.
     panels
         Whether it has several panels, which on a phone stand one above the other.
+    wide
+        Whether one panel needs the width of the page.
     of_study
         What of a study a figure of another scope shows, or None where it has nothing of the kind.
     shared
@@ -90,6 +92,7 @@ class Figure:
     scope: Scope
     targets: frozenset[Target]
     panels: bool = False
+    wide: bool = False
     shared: Literal["x", "y"] | None = None
     of_study: Callable[[Study], Any] | None = None
 

@@ -13,7 +13,7 @@ from cot_attn.experiments.exits import BEYOND
 from cot_attn.interventions import Attention
 from cot_attn.models.continuous import ContinuousThoughtModel
 
-N_SOURCES = 2
+N_SOURCES = 2  # of each base
 FEWEST_PROBLEMS, FEWEST_THOUGHTS = 3, 2
 STORE = "experiment_"
 """How the stores of a study's folder begin that hold an experiment."""
@@ -58,12 +58,17 @@ def _interchange(
 ) -> xr.Dataset:
     return interchange(
         model,
-        draw_pairs(problems, N_SOURCES, seed=how.seed),
+        draw_pairs(problems, N_SOURCES, allowed=_unlike, seed=how.seed),
         max_new_tokens=how.max_new_tokens,
         batch_size=how.batch_size,
         seed=how.seed,
         resume=how.resume,
     )
+
+
+def _unlike(base: Problem, source: Problem) -> bool:
+    """Return whether the source's answer could be told from the base's own."""
+    return base.answer != source.answer
 
 
 def _graph(model: ContinuousThoughtModel, problems: Sequence[Problem], how: Options) -> xr.Dataset:
@@ -83,7 +88,13 @@ ASKED: Mapping[str, Ask] = {
     "interchange": _interchange,
     "graph": _graph,
 }
-"""Those that need nothing but a model and problems. The others want a direction, a thought, ..."""
+"""Those that need nothing but a model and problems."""
+NEEDS = {
+    "steer": "a direction, doses, and problems that the direction was not made from",
+    "heads": "the thought that heads look at",
+    "frontier": "problems on graphs, run a second time with their names exchanged",
+}
+"""What the others need, which a study does not know."""
 
 
 def check_experiments(
@@ -104,16 +115,24 @@ def check_experiments(
     """
     if isinstance(names, str):
         raise TypeError(f"experiments is {names!r}; give a list, as in [{names!r}].")
-    unknown = [name for name in names if name not in ASKED]
-    if unknown or len(set(names)) < len(names):
-        raise ValueError(
-            f"experiments are {list(names)}; accepted, each once: {', '.join(ASKED)}. Others are "
-            "functions of cot_attn.experiments."
-        )
+    accepted = f"Accepted, each once: {', '.join(ASKED)}."
+    for name in names:
+        if name in NEEDS:
+            raise ValueError(
+                f"The experiment {name!r} needs {NEEDS[name]}: call it from cot_attn.experiments. "
+                + accepted
+            )
+        if name not in ASKED or list(names).count(name) > 1:
+            raise ValueError(f"experiments are {list(names)}, with {name!r} among them. {accepted}")
     if names and (len(problems) < FEWEST_PROBLEMS or model.n_thoughts < FEWEST_THOUGHTS):
         raise ValueError(
             f"There are {len(problems)} problems and {model.n_thoughts} thoughts; experiments need "
             f"at least {FEWEST_PROBLEMS} and {FEWEST_THOUGHTS}."
+        )
+    if "interchange" in names and len({problem.answer for problem in problems}) < 2:
+        raise ValueError(
+            "All problems have the same answer, so an interchange could not change it. Give "
+            "problems with different answers."
         )
     if "exits" in names:
         most = model.n_thoughts + BEYOND

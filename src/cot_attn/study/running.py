@@ -17,6 +17,7 @@ from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
+from cot_attn.interventions.resume import Lasting
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording import AttentionRecorder
@@ -133,15 +134,19 @@ def run_study(
     with recorder, states or nullcontext():
         Batches(batch_size or RECORDED_AT_ONCE).work(problems, record)
     read = None if states is None else read_states(model, states.dataset(), problems)
+    # What one part has finished is kept until all parts are.
+    kept = Lasting(resume) if resume is not None and not isinstance(resume, Lasting) else resume
     effects = ablator.run(
         problems,
         outcomes,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        resume=resume,
+        resume=kept,
     )
-    how = Options(max_new_tokens, batch_size, seed, resume)
+    how = Options(max_new_tokens, batch_size, seed, kept)
     asked = {name: ASKED[name](model, problems, how) for name in experiments}
+    if kept is not None and kept is not resume:
+        kept.clear()
     settings = {
         **model.provenance(),
         "n_thoughts": model.n_thoughts,
