@@ -58,13 +58,16 @@ def study(
     readouts: Annotated[
         bool, typer.Option("--readouts", help="Read thoughts as words too, by a lens.")
     ] = False,
+    experiments: Annotated[
+        str, typer.Option(help="What else is asked: usage, exits, interchange, graph.")
+    ] = "",
 ) -> None:
     """Study whether models attend to the thoughts that matter to them.
 
     A study that was interrupted goes on where it was when the same is asked for again.
     """
     with _errors_as_sentences():
-        how = {
+        how: dict[str, Any] = {
             "corruptions": corruptions,
             "layers": _layers(layers),
             "query": query,
@@ -73,6 +76,8 @@ def study(
             "seed": _seed(seed),
             "readouts": readouts,
         }
+        if asked := [name.strip() for name in experiments.split(",") if name.strip()]:
+            how["experiments"] = asked
         studies, folder = _studied(models, problems, n, how, out, device, batch_size)
     _show(studies, folder)
 

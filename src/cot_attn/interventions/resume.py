@@ -18,16 +18,22 @@ LOCK = ".lock"
 
 
 class Lasting(PathLike[str]):
-    """A folder to resume from whose contents outlast their run: who made it removes it.
+    """A folder to resume from whose contents outlast their run: who made it clears it.
 
     What is in any other folder is removed as soon as its run is complete.
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
+        self.complete: list[FinishedProblems] = []
 
     def __fspath__(self) -> str:
         return str(self.folder)
+
+    def clear(self) -> None:
+        """Remove what the complete runs have kept there."""
+        while self.complete:
+            self.complete.pop().clear()
 
 
 class FinishedProblems:
@@ -45,7 +51,7 @@ class FinishedProblems:
 
     def __init__(self, folder: str | PathLike[str], name: str) -> None:
         self.folder = Path(folder) / name
-        self._lasting = isinstance(folder, Lasting)
+        self._lasting = folder if isinstance(folder, Lasting) else None
         self._lock = contextlib.ExitStack()
 
     def __enter__(self) -> "FinishedProblems":
@@ -82,9 +88,14 @@ class FinishedProblems:
             new.write_bytes(data.getvalue())
 
     def remove(self) -> None:
-        """Remove the run's folder, once its results are handed on, and what is empty round it."""
-        if self._lasting:
-            return
+        """Let go of the run's folder, once it is complete."""
+        if self._lasting is None:
+            self.clear()
+        else:
+            self._lasting.complete.append(self)
+
+    def clear(self) -> None:
+        """Remove the run's folder and what is empty round it."""
         # Another process may be at the same run by now; then it removes them.
         with contextlib.suppress(BlockingIOError), self:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -12,24 +12,27 @@ from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import IMPORTANCE, series
 
 APART = 0.2
-DRAWN = (
-    ("predicted", "source", IMPORTANCE, "o", "predicted answer"),
-    ("the base's own", "source", series(2).color, "s", "still the base's own"),
-    ("predicted", "random", CHANCE, "^", "predicted answer, random vector"),
-)
+PREDICTED, SOURCES = "predicted", "the source's"
+
+
+def expected_outcome(accuracy: xr.Dataset) -> str:
+    """Return which answer is looked for: the predicted one, or the source's where none was."""
+    predicted = accuracy["estimate"].sel(outcome=PREDICTED)
+    return SOURCES if predicted.isnull().all() else PREDICTED
 
 
 @style()
 def interchange_by_thought(accuracy: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw how often the answer becomes the predicted one, thought by thought, beside chance.
 
-    Chance is a random vector in the source's place, of its norm and with the thoughts' covariance.
+    Where nothing was predicted, the source's own answer is in the predicted one's place. Chance is
+    a random vector in the source's place, of its norm and with the thoughts' covariance.
 
     Parameters
     ----------
     accuracy
         Over (outcome, thought, vector) for one prediction and site, from
-        `stats.interchange_accuracy(...).sel(prediction="changes", site="input")`.
+        `stats.interchange_accuracy(...).sel(prediction="changes", site="input")`, or "unknown".
     ax
         Where to draw; by default, on a new figure of a column's width.
     """
@@ -38,7 +41,13 @@ def interchange_by_thought(accuracy: xr.Dataset, *, ax: Axes | None = None) -> A
     thoughts = [int(thought) for thought in shown["thought"].values]
     at = np.arange(len(thoughts), dtype=float)
     handles = []
-    for index, (outcome, vector, colour, marker, label) in enumerate(DRAWN):
+    looked_for = expected_outcome(shown)
+    drawn = (
+        (looked_for, "source", IMPORTANCE, "o", f"{looked_for} answer"),
+        ("the base's own", "source", series(2).color, "s", "still the base's own"),
+        (looked_for, "random", CHANCE, "^", f"{looked_for} answer, random vector"),
+    )
+    for index, (outcome, vector, colour, marker, label) in enumerate(drawn):
         line = shown.sel(outcome=outcome, vector=vector)
         estimate, low, high = (100 * line[name].values for name in ("estimate", "low", "high"))
         handles.append(

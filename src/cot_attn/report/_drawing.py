@@ -51,11 +51,9 @@ class Topic:
 
     title: str
     pictures: tuple[Picture, ...]
-
-    @property
-    def has_panels(self) -> bool:
-        """Whether the pictures need the width of the page."""
-        return any(picture.narrow is not None for picture in self.pictures)
+    name: str = ""
+    wide: bool = False
+    """Whether the pictures need the width of the page."""
 
 
 def drawn(studies: Sequence[Study], kinds: Iterable[Figure]) -> Iterator[Drawn]:
@@ -63,7 +61,7 @@ def drawn(studies: Sequence[Study], kinds: Iterable[Figure]) -> Iterator[Drawn]:
     for figure in kinds:
         results = figure.of(studies)
         side_by_side = [[each] for each in results]
-        if figure.scope in ("model", "readouts"):
+        if figure.scope in ("model", "readouts", "other"):
             side_by_side = [results] if results else []
         for shown in side_by_side:
             with _opened(figure, shown) as open_figures:
@@ -80,7 +78,8 @@ def topic(shown: Drawn) -> Topic:
         Picture(shown.figure.below(results), *versions)
         for results, *versions in zip(shown.results, *drawings, strict=True)
     ]
-    return Topic(shown.figure.title, tuple(pictures))
+    wide = shown.figure.panels or shown.figure.wide
+    return Topic(shown.figure.title, tuple(pictures), shown.figure.name, wide)
 
 
 def save_beside_page(shown: Drawn, folder: Path, formats: Sequence[str]) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import xarray as xr
 
 from cot_attn import plots
+from cot_attn.plots.interchange import expected_outcome
 from cot_attn.report._numbers import percent
-from cot_attn.report.figure import Figure, Results
+from cot_attn.report.figure import Figure, Results, Target
+from cot_attn.study.results import Study
 
 Words = Callable[[xr.Dataset], str]
 
@@ -25,13 +27,16 @@ def _by(dim: str, name: str = "") -> Words:
 
 
 def _by_exit(table: xr.Dataset) -> str:
-    """Say from how many thoughts on most problems of each difficulty are answered right."""
+    """Say how many problems are answered right after each number of thoughts."""
+    exits = ", ".join(str(n) for n in table["n_thoughts"].values)
+    if "difficulty" not in table.dims:
+        numbers = ", ".join(percent(rate) for rate in table["estimate"])
+        return f"Percent right after {exits} thoughts: {numbers}."
     parts = []
     for difficulty in table["difficulty"].values:
         rates = table["estimate"].sel(difficulty=difficulty)
         numbers = ", ".join(percent(rate) for rate in rates)
         parts.append(f"difficulty {difficulty:g}: {numbers}")
-    exits = ", ".join(str(n) for n in table["n_thoughts"].values)
     return f"Percent right after {exits} thoughts. {'; '.join(parts)}."
 
 
@@ -40,7 +45,11 @@ def _committed(table: xr.Dataset) -> str:
 
 
 def _interchanged(table: xr.Dataset) -> str:
-    return _by("thought", "thought ")(table.sel(outcome="predicted", vector="source"))
+    outcome = expected_outcome(table)
+    rates = _by("thought", "thought ")(table.sel(outcome=outcome, vector="source"))
+    return (
+        f"The answer becomes {'the predicted one' if outcome == 'predicted' else outcome}. {rates}"
+    )
 
 
 def _needed(table: xr.Dataset) -> str:
@@ -55,10 +64,27 @@ def _excess(table: xr.Dataset) -> str:
     return f"Mean over thoughts. {'; '.join(parts)}."
 
 
-def _entry(plot: str, title: str, caption: str, words: Words) -> Figure:
+def _table(study: Study, name: str, **where: str) -> xr.Dataset | None:
+    """Return the table of an experiment that a study made, at chosen labels."""
+    table = study.experiment_tables.get(name)
+    return None if table is None else table.sel(where)
+
+
+def _entry(
+    plot: str,
+    title: str,
+    caption: str,
+    words: Words,
+    of_study: Callable[[Study], xr.Dataset | None] | None = None,
+    *,
+    wide: bool = False,
+) -> Figure:
     def draw(results: Results, **where: Any) -> Any:
         return getattr(plots, plot)(results.other, **where)
 
+    targets: list[Target] = ["gallery"]
+    if of_study is not None:
+        targets += ["page of one", "page of several", "files"]
     return Figure(
         name=plot,
         plot=plot,
@@ -67,7 +93,9 @@ def _entry(plot: str, title: str, caption: str, words: Words) -> Figure:
         words=lambda results: words(results.other),
         draw=draw,
         scope="other",
-        targets=frozenset({"gallery"}),
+        targets=frozenset(targets),
+        wide=wide,
+        of_study=of_study,
     )
 
 
@@ -77,24 +105,29 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "Thoughts replaced",
         "Answers right when all thoughts are replaced, beside the model as trained.",
         _by("condition"),
+        lambda study: _table(study, "usage"),
     ),
     _entry(
         "accuracy_by_exit",
         "Answers forced after some thoughts",
         "Answers right after each number of thoughts; on grey, more than in training.",
         _by_exit,
+        lambda study: _table(study, "exit_accuracy"),
     ),
     _entry(
         "commitment_by_exit",
         "When the answer is there",
         "The part of the problems whose answer is right, for the first time and from there on.",
         _committed,
+        lambda study: _table(study, "commitment", target="right"),
     ),
     _entry(
         "interchange_by_thought",
         "Answers after an interchange",
-        "How often the answer becomes the predicted one when a thought is another problem's.",
+        "How often the answer becomes the predicted one, or where none was predicted the other "
+        "problem's, when a thought is that problem's.",
         _interchanged,
+        lambda study: _table(study, "interchange", site="input", prediction="unknown"),
     ),
     _entry(
         "steering_by_dose",
@@ -107,6 +140,8 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "What the answer hangs on",
         "Edges as wide as the part of the answers that break without them.",
         _needed,
+        lambda study: _table(study, "causal_graph", downstream="recompute"),
+        wide=True,
     ),
     _entry(
         "failure_by_heads",

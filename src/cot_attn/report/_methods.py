@@ -145,6 +145,8 @@ def command(studies: Sequence[Study], problems: str) -> str | None:
         words += ["--device", *devices]
     if any(len(study.layers) < study.settings["n_layers"] for study in studies):
         words += [f"--layers={','.join(map(str, studies[0].layers))}"]
+    if made.get("experiments"):
+        words += ["--experiments", ",".join(made["experiments"])]
     line = shlex.join(map(str, words))
     return line if line.isprintable() else None  # a path may have bytes that are no text
 
@@ -189,6 +191,7 @@ def python_lines(study: Study, problems: str) -> str:
         f"    max_new_tokens={made['max_new_tokens']},",
         f"    seed={made['seed']},",
         *(["    readouts=True,"] if study.readouts is not None else []),
+        *([f"    experiments={made['experiments']},"] if made.get("experiments") else []),
         ")",
     ]
     return "\n".join(lines)

@@ -75,6 +75,10 @@ class Figure:
         Where it stands.
     panels
         Whether it has several panels, which on a phone stand one above the other.
+    wide
+        Whether one panel needs the width of the page.
+    of_study
+        What of a study a figure of another scope shows, or None where it has nothing of the kind.
     shared
         Which axis has the same limits for all models that stand side by side.
     """
@@ -88,7 +92,9 @@ class Figure:
     scope: Scope
     targets: frozenset[Target]
     panels: bool = False
+    wide: bool = False
     shared: Literal["x", "y"] | None = None
+    of_study: Callable[[Study], Any] | None = None
 
     def of(
         self, studies: Sequence[Study], others: Mapping[str, Any] = MappingProxyType({})
@@ -113,6 +119,9 @@ class Figure:
                 return [Results((study,)) for study in studies if study.readouts is not None]
             case "other" if self.name in others:
                 return [Results(tuple(studies), other=others[self.name])]
+            case "other" if self.of_study is not None:
+                shown = [(study, self.of_study(study)) for study in studies]
+                return [Results((study,), other=what) for study, what in shown if what is not None]
         return []
 
     def file(self, results: Results) -> str:

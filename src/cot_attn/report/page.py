@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data.saving import save_problems
 from cot_attn.report import _methods as methods
+from cot_attn.report import _questions as questions
 from cot_attn.report import _tables as tables
 from cot_attn.report._drawing import Topic, drawn, save_beside_page, topic
 from cot_attn.report._finding import finding
@@ -137,7 +138,8 @@ def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Seque
         studies=studies,
         made=studies[0].settings,
         finding=finding,
-        topics=topics,
+        topics=[topic for topic in topics if not questions.of_a_question(topic)],
+        experiments=list(questions.answered(studies, folders, topics)),
         by_thought=tables.by_thought(studies),
         by_thought_files=[f"{folder}/tables/importance.csv" for folder in folders],
         differences=[] if comparison is None else list(tables.differences(comparison)),

@@ -37,7 +37,7 @@ def interchange_accuracy(found: xr.Dataset, *, confidence: float = 0.95) -> xr.D
     lacking = [name for name in (*OUTCOMES, "stays") if name not in found]
     if lacking or {"base", "source"} - set(found.coords):
         raise ValueError(f"The result lacks {lacking}; give what experiments.interchange returns.")
-    ids = np.concatenate([found["base"].values, found["source"].values]).astype(str)
+    ids = [str(problem) for name in ("base", "source") for problem in found[name].values]
     members = np.unique(ids, return_inverse=True)[1]
     first, second = members[: found.sizes["pair"]], members[found.sizes["pair"] :]
     rest = ("site", "thought", "vector")

@@ -51,13 +51,34 @@ def inconsistency(
     effects: xr.Dataset,
     problems: Sequence[Problem],
     settings: Mapping[str, Any],
-    readouts: xr.Dataset | None = None,
+    readouts: xr.Dataset | None,
+    experiments: Mapping[str, xr.Dataset],
 ) -> str | None:
     """Return in words the first thing in which a study's parts contradict each other, or None."""
     found = chain(
-        _all(attention, effects, problems, settings), _of_readouts(readouts, problems, settings)
+        _all(attention, effects, problems, settings),
+        _of_readouts(readouts, problems, settings),
+        _of_experiments(experiments, problems, settings),
     )
     return next(found, None)
+
+
+def _of_experiments(
+    experiments: Mapping[str, xr.Dataset], problems: Sequence[Problem], settings: Mapping[str, Any]
+) -> Iterator[str]:
+    asked = settings.get("experiments", [])
+    if not isinstance(asked, list) or sorted(map(str, asked)) != sorted(experiments):
+        yield f"the experiments are {sorted(experiments)}, the settings say {asked!r}"
+    ids = {problem.id for problem in problems}
+    for name, found in experiments.items():
+        dim = "problem" if "problem" in found.coords else "base"
+        others = {str(each) for each in found[dim].values} - ids if dim in found.coords else {dim}
+        if others:
+            yield f"the experiment {name} is not about the study's problems"
+        for key in ("checkpoint", "seed", "n_thoughts", "max_new_tokens"):
+            said, made = found.attrs.get(key, settings[key]), settings[key]
+            if said != made:
+                yield f"the experiment {name} says {key} {said!r}, the settings {made!r}"
 
 
 def _all(

@@ -71,11 +71,11 @@ def write_folder(
 
 
 def read_folder(
-    folder: str | PathLike[str], names: Sequence[str], optional: Sequence[str] = ()
+    folder: str | PathLike[str], names: Sequence[str]
 ) -> tuple[dict[str, xr.Dataset], dict[str, Any], list[Problem]]:
     """Read what `write_folder` wrote: arrays, settings and problems.
 
-    Arrays that are optional are read where they were written.
+    Arrays of the given names must be there; others are read where they were written.
 
     Raises
     ------
@@ -106,9 +106,9 @@ def read_folder(
     if not isinstance(settings, dict) or not isinstance(files, dict):
         raise damaged(file, "has no settings or no checksums")
     contents = checked(source, files)
-    written = {name.partition("/")[0] for name in files}
-    names = [*names, *(name for name in optional if f"{name}.zarr" in written)]
-    arrays = {name: _opened(source / f"{name}.zarr", contents) for name in names}
+    written = {name.partition(".zarr/")[0] for name in contents if ".zarr/" in name}
+    stores = [*names, *sorted(written - set(names))]
+    arrays = {name: _opened(source / f"{name}.zarr", contents) for name in stores}
     if PROBLEMS not in contents:
         raise damaged(source / PROBLEMS, "is missing")
     return arrays, settings, load_problems(source / PROBLEMS)

@@ -1,7 +1,7 @@
 """A study: who attends to which thought, what each thought matters, and whether they agree."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -16,6 +16,7 @@ from cot_attn.plots._layers import early_middle_last
 from cot_attn.stats import Estimand
 from cot_attn.study._checksums import damaged
 from cot_attn.study._consistency import inconsistency
+from cot_attn.study._experiments import STORE, experiment_tables
 from cot_attn.study._lens import in_space
 from cot_attn.study._storage import read_folder, write_folder
 
@@ -42,6 +43,9 @@ class Study:
         Where a lens finds the results of the steps, or None where it was not asked for: `rank` and
         `baseline_rank` (problem, layer, place, target[, other]) of states, `fed_rank` and
         `fed_baseline_rank` (problem, thought, target[, other]) of what was fed.
+    experiments
+        What `run_study(..., experiments=[...])` was asked beside it, by name: the datasets that the
+        functions of `cot_attn.experiments` return.
 
     Examples
     --------
@@ -62,6 +66,7 @@ class Study:
     problems: tuple[Problem, ...]
     settings: dict[str, Any]
     readouts: xr.Dataset | None = None
+    experiments: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -151,6 +156,11 @@ class Study:
         return stats.concentration(self.shares).assign_attrs(model=self.name)
 
     @cached_property
+    def experiment_tables(self) -> dict[str, xr.Dataset]:
+        """The statistic of each experiment that was made, by the name of its table."""
+        return dict(experiment_tables(self.experiments))
+
+    @cached_property
     def lens(self) -> xr.Dataset:
         """How often a lens finds a step's result at each layer and place, beyond others' states."""
         return self._agreement("hidden")
@@ -214,6 +224,8 @@ class Study:
         if self.readouts is not None:
             yield "lens_by_layer", self.lens.to_dataframe().reset_index()
             yield "lens_by_thought", self.lens_of_fed.to_dataframe().reset_index()
+        for name, found in self.experiment_tables.items():
+            yield name, found.to_dataframe().reset_index()
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the study to a folder; a study that is there already is replaced.
@@ -228,13 +240,19 @@ class Study:
             Where the study's parts contradict each other, so that it could not be loaded.
         """
         wrong = inconsistency(
-            self.attention, self.effects, self.problems, self.settings, self.readouts
+            self.attention,
+            self.effects,
+            self.problems,
+            self.settings,
+            self.readouts,
+            self.experiments,
         )
         if wrong:
             raise ValueError(f"The study is not saved, as its parts do not fit together: {wrong}.")
         arrays = {"attention": self.attention, "effects": self.effects}
         if self.readouts is not None:
             arrays[READOUTS] = self.readouts
+        arrays |= {f"{STORE}{name}": found for name, found in self.experiments.items()}
         return write_folder(folder, arrays, self.settings, self.problems)
 
     def figures(self, folder: str | PathLike[str]) -> list[Path]:
@@ -264,13 +282,14 @@ class Study:
             Where the study is of another format version, or where anything in it is not as it was
             written; the message says which file.
         """
-        arrays, settings, problems = read_folder(folder, ARRAYS, optional=(READOUTS,))
-        attention, effects = (arrays[name] for name in ARRAYS)
-        readouts = arrays.get(READOUTS)
-        wrong = inconsistency(attention, effects, problems, settings, readouts)
+        arrays, settings, problems = read_folder(folder, ARRAYS)
+        attention, effects = (arrays.pop(name) for name in ARRAYS)
+        readouts = arrays.pop(READOUTS, None)
+        asked = {name.removeprefix(STORE): found for name, found in arrays.items()}
+        wrong = inconsistency(attention, effects, problems, settings, readouts, asked)
         if wrong:
             raise damaged(Path(folder), f"does not fit together ({wrong})")
-        return cls(attention, effects, tuple(problems), settings, readouts)
+        return cls(attention, effects, tuple(problems), settings, readouts, asked)
 
     def __repr__(self) -> str:
         return (

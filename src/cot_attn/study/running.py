@@ -17,11 +17,13 @@ from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
+from cot_attn.interventions.resume import Lasting
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording import AttentionRecorder
 from cot_attn.recording._places import VALUE, places_of
 from cot_attn.recording.states import StateRecorder
+from cot_attn.study._experiments import ASKED, Options, check_experiments
 from cot_attn.study._packing import rounded
 from cot_attn.study._readouts import check_readable, read_states
 from cot_attn.study.results import Study
@@ -46,6 +48,7 @@ def run_study(
     batch_size: int | None = None,
     seed: int = 0,
     readouts: bool = False,
+    experiments: Sequence[str] = (),
     resume: str | PathLike[str] | None = None,
 ) -> Study:
     """Record where a model attends, corrupt each of its thoughts, and put both into one study.
@@ -78,6 +81,9 @@ def run_study(
     readouts
         Whether states are recorded as well and read by a lens, for the results of the problems'
         steps or, where they have none, for the answer; see `cot_attn.readouts`.
+    experiments
+        Which experiments of `cot_attn.experiments` are made beside it: "usage", "exits",
+        "interchange", "graph".
     resume
         A folder from which an interrupted study goes on; see `run_variants`.
 
@@ -115,6 +121,7 @@ def run_study(
         batch_size=batch_size,
         seed=seed,
         readouts=readouts,
+        experiments=experiments,
     )
     started, clock = datetime.now(UTC), perf_counter()
     ablator = TokenAblator(model, chosen, downstream=downstream, seed=seed)
@@ -127,13 +134,19 @@ def run_study(
     with recorder, states or nullcontext():
         Batches(batch_size or RECORDED_AT_ONCE).work(problems, record)
     read = None if states is None else read_states(model, states.dataset(), problems)
+    # What one part has finished is kept until all parts are.
+    kept = Lasting(resume) if resume is not None and not isinstance(resume, Lasting) else resume
     effects = ablator.run(
         problems,
         outcomes,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        resume=resume,
+        resume=kept,
     )
+    how = Options(max_new_tokens, batch_size, seed, kept)
+    asked = {name: ASKED[name](model, problems, how) for name in experiments}
+    if kept is not None and kept is not resume:
+        kept.clear()
     settings = {
         **model.provenance(),
         "n_thoughts": model.n_thoughts,
@@ -149,6 +162,7 @@ def run_study(
         "seed": seed,
         "max_new_tokens": max_new_tokens,
         "readouts": readouts,
+        "experiments": list(asked),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(perf_counter() - clock, 1),
         "device": str(model.device),
@@ -157,7 +171,7 @@ def run_study(
     }
     # As it will be stored, so that a study that is loaded gives the very same numbers.
     attention = recorder.dataset().map(rounded, keep_attrs=True)
-    return Study(attention, effects, tuple(problems), settings, read)
+    return Study(attention, effects, tuple(problems), settings, read, asked)
 
 
 def check_study(
@@ -173,6 +187,7 @@ def check_study(
     batch_size: int | None = None,
     seed: int = 0,
     readouts: bool = False,
+    experiments: Sequence[str] = (),
 ) -> None:
     """Raise what `run_study` would raise of these arguments, without asking the model a problem.
 
@@ -214,6 +229,7 @@ def check_study(
     check_interventions(ablator.interventions, model)
     if readouts:
         check_readable(model, check_problems(problems))
+    check_experiments(experiments, model, problems, max_new_tokens)
 
 
 def _in_python(corruption: Corruption) -> str | None:
