@@ -23,6 +23,12 @@ DRAWING = ROOT / "docs" / "images" / "architecture.svg"
 LAZY = {"cli.py", "study/results.py"}
 """Where it stays: the command line starts fast, and a study is handed up to its report."""
 
+CLOSED = {
+    *("data", "checkpoints", "models", "recording"),
+    *("interventions", "readouts", "experiments", "toy"),
+}
+"""Rooms whose private modules no other room imports."""
+
 
 @pytest.fixture(autouse=True)
 def same_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +64,21 @@ def test_an_import_that_goes_up_would_be_noticed(tmp_path: Path) -> None:
     )
     broken = lint_imports(str(upside_down), no_cache=True, no_logo=True)
     assert broken == EXIT_STATUS_ERROR
+
+
+def test_no_room_reaches_into_what_another_keeps_to_itself(graph: grimp.ImportGraph) -> None:
+    def room(module: str) -> str:
+        return module.split(".")[1]
+
+    reached = {
+        f"{importer} <- {imported}"
+        for importer in graph.modules
+        for imported in graph.find_modules_directly_imported_by(importer)
+        if imported.count(".") > 1
+        and room(importer) != room(imported) in CLOSED
+        and any(part.startswith("_") for part in imported.split(".")[2:])
+    }
+    assert not reached
 
 
 def test_the_drawing_has_the_floors_of_the_contract() -> None:

@@ -9,8 +9,9 @@ from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
 from cot_attn.interventions import Intervention, Scale, Zero, run_variants
 from cot_attn.interventions._engine import measuring
-from cot_attn.interventions._engine.batches import Batches, fitting
+from cot_attn.interventions._engine.batches import fitting
 from cot_attn.models import ContinuousThoughtModel, Identity
+from cot_attn.models.batching import Batches
 from cot_attn.models.rollout import Rollout
 
 PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(5)]

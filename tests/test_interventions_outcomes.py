@@ -10,8 +10,8 @@ import cot_attn.interventions._engine.engine as engine
 import cot_attn.interventions.variants as measuring
 from cot_attn.data import Problem, grade
 from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
-from cot_attn.interventions._engine.batches import Batches
 from cot_attn.models import ContinuousThoughtModel
+from cot_attn.models.batching import Batches
 from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
 
 CHANGES = [Intervention(i, Zero()) for i in range(N_THOUGHTS)]

@@ -9,9 +9,7 @@ import torch
 
 from cot_attn._progress import progress
 from cot_attn.data import Problem, check_problems
-from cot_attn.interventions._engine.contents import digest
-from cot_attn.interventions._engine.identity import identity
-from cot_attn.interventions.resume import FinishedProblems
+from cot_attn.interventions.resume import finished_problems
 from cot_attn.models import ContinuousThoughtModel
 
 Arrays = dict[str, np.ndarray]
@@ -56,13 +54,17 @@ def batch_by_batch(
             f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; give at least 1."
         )
     _, questions = model.encode(problems, n_thoughts=n_thoughts, max_new_tokens=max_new_tokens)
-    kept = None
-    if resume is not None:
-        known = identity(
-            model, problems, questions, [], [], max_new_tokens=max_new_tokens, **settings
-        )
-        name = digest({"question": question, **known})[:32]
-        kept = FinishedProblems(resume, name)
+    kept = finished_problems(
+        resume,
+        model,
+        problems,
+        questions,
+        (),
+        (),
+        question=question,
+        max_new_tokens=max_new_tokens,
+        **settings,
+    )
     # Of like length side by side, so that little is padding.
     order = sorted(range(len(problems)), key=lambda i: (len(questions[i]), problems[i].id))
     title = f"{model.name} {question}"
@@ -82,10 +84,10 @@ def batch_by_batch(
             advance(len(chosen))
     whole: Arrays = {}
     for part in done:
-        at = part["problems"]
+        rows = part["problems"]
         for name, array in part.items():
             dtype = object if array.dtype.kind in "OU" else array.dtype
-            whole.setdefault(name, np.empty((len(problems), *array.shape[1:]), dtype))[at] = array
+            whole.setdefault(name, np.empty((len(problems), *array.shape[1:]), dtype))[rows] = array
     if kept:
         kept.remove()
     del whole["problems"]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cot_attn.interventions._masking import scores_changed, whole
+from cot_attn.interventions.masking import scores_changed, whole
 from cot_attn.models import ContinuousThoughtModel, Layout
 
 Holes = Bool[Tensor, "rows query_column key_column"]

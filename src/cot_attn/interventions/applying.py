@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from cot_attn._former import former_arguments
-from cot_attn.interventions._masking import Scores, scores_changed, whole
 from cot_attn.interventions.context import CleanActivations, Context
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Intervention
+from cot_attn.interventions.masking import Scores, scores_changed, whole
 from cot_attn.interventions.sites import Attention, Hook
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.finite import NotFiniteError
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Thought
-from cot_attn.recording._selection import selected
+from cot_attn.recording.selection import selected
 
 
 @former_arguments(reference="clean")

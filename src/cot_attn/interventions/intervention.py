@@ -10,7 +10,7 @@ from cot_attn.interventions.corruption import Corruption, KnockOut, Unchanged, n
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.sites import HIDDEN, INPUT, Attention, Hook, Site, as_site
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.recording._selection import Indices, indices
+from cot_attn.recording.selection import Indices, indices
 
 Downstream = Literal["recompute", "frozen"]
 """The total effect (`recompute`: later thoughts follow from the change) or the direct effect

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -12,6 +12,11 @@ import numpy as np
 
 from cot_attn._lock import locked
 from cot_attn._writing import saying_what_failed, sweep_inside, taking_the_place_of
+from cot_attn.data.problem import Problem
+from cot_attn.interventions._engine.contents import digest
+from cot_attn.interventions._engine.identity import identity
+from cot_attn.interventions.intervention import Intervention
+from cot_attn.models.continuous import ContinuousThoughtModel
 
 Arrays = Mapping[str, np.ndarray]
 LOCK = ".lock"
@@ -101,6 +106,35 @@ class FinishedProblems:
             shutil.rmtree(self.folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # other runs are not finished
             self.folder.parent.rmdir()
+
+
+def finished_problems(
+    folder: str | PathLike[str] | None,
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    questions: Sequence[Sequence[int]],
+    interventions: Sequence[Intervention],
+    donors: Sequence[Problem],
+    **options: object,
+) -> FinishedProblems | None:
+    """Return where a run keeps what is done; None where it is to keep nothing.
+
+    Parameters
+    ----------
+    folder
+        Where such folders are, or None.
+    model, problems, questions, interventions, donors, options
+        Everything that the results depend on: runs that differ in any of it share nothing.
+
+    Raises
+    ------
+    ValueError
+        Where something in it cannot be told from others by its contents, such as a function.
+    """
+    if folder is None:
+        return None
+    known = identity(model, problems, questions, interventions, donors, **options)
+    return FinishedProblems(folder, digest(known)[:32])
 
 
 def _checksum(data: bytes) -> str:

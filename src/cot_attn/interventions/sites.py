@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cot_attn.interventions._masking import Heads, unmasked
 from cot_attn.interventions._probe import Point, seen_on_thoughts, unheeded
+from cot_attn.interventions.masking import Heads, unmasked
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.stages import Layout, Thought
-from cot_attn.recording._selection import Indices, indices, selected
+from cot_attn.recording.selection import Indices, indices, selected
 
 NAMES = {"input": "feedback.hook_out", "hidden": "feedback.hook_in"}
 _OVER_KEYS = ("hook_pattern", "hook_attn_scores")

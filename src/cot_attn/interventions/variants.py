@@ -12,17 +12,16 @@ import xarray as xr
 from cot_attn._former import former_arguments
 from cot_attn._progress import progress
 from cot_attn.data.problem import Problem, check_problems
-from cot_attn.interventions._engine.batches import Batches, fitting
-from cot_attn.interventions._engine.contents import digest
+from cot_attn.interventions._engine.batches import fitting
 from cot_attn.interventions._engine.engine import Engine
-from cot_attn.interventions._engine.identity import identity
 from cot_attn.interventions._probe import memory
 from cot_attn.interventions.context import CleanActivations, collect_encoded
 from cot_attn.interventions.corruption import Unchanged
 from cot_attn.interventions.intervention import Downstream, Intervention, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
-from cot_attn.interventions.resume import FinishedProblems
+from cot_attn.interventions.resume import finished_problems
 from cot_attn.interventions.sites import Site
+from cot_attn.models.batching import Batches
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
 
@@ -133,20 +132,18 @@ def run_variants(
         )
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
     size = batch_size or _most_rows(model, questions, max_new_tokens)
-    finished = None
-    if resume is not None:
-        everything = identity(
-            model,
-            problems,
-            questions,
-            interventions,
-            donors=problems if donors is None else donors,
-            outcomes=sorted(outcomes),
-            seed=seed,
-            max_new_tokens=max_new_tokens,
-            only_correct=only_correct,
-        )
-        finished = FinishedProblems(resume, digest(everything)[:32])
+    finished = finished_problems(
+        resume,
+        model,
+        problems,
+        questions,
+        interventions,
+        donors=problems if donors is None else donors,
+        outcomes=sorted(outcomes),
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        only_correct=only_correct,
+    )
     clean = collect_encoded(
         model,
         problems,

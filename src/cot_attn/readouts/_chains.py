@@ -12,7 +12,7 @@ from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.readouts._ranks import ranks
-from cot_attn.recording._places import VALUE
+from cot_attn.recording.places import VALUE
 
 Tokens = tuple[int, ...]
 Forced = dict[tuple[int, Tokens], tuple[np.ndarray, np.ndarray]]

@@ -11,7 +11,7 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Prompt
-from cot_attn.recording._selection import Indices, selected
+from cot_attn.recording.selection import Indices, selected
 
 PATTERN = "blocks.{}.attn.hook_pattern"
 Kind = TypeVar("Kind", bound="Recorder")

@@ -12,9 +12,9 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Layout
-from cot_attn.recording._places import PlaceRecorder
 from cot_attn.recording._recorder import PATTERN
-from cot_attn.recording._selection import Indices, selected
+from cot_attn.recording.places import PlaceRecorder
+from cot_attn.recording.selection import Indices, selected
 
 DIMS = ("problem", "layer", "head", "query", "key")
 

@@ -12,7 +12,7 @@ from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Role
 from cot_attn.recording._recorder import PATTERN, Recorder
-from cot_attn.recording._selection import Indices, selected
+from cot_attn.recording.selection import Indices, selected
 
 
 class PositionRecorder(Recorder):

@@ -16,9 +16,9 @@ from torch import Tensor
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
-from cot_attn.recording._memory import in_words, require_memory
-from cot_attn.recording._places import PlaceRecorder, places_of
-from cot_attn.recording._selection import Indices
+from cot_attn.recording.memory import in_words, require_memory
+from cot_attn.recording.places import PlaceRecorder, places_of
+from cot_attn.recording.selection import Indices
 
 Precision = Literal["float32", "float16"]
 BYTES = {"float32": 4, "float16": 2}

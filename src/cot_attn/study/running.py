@@ -11,17 +11,17 @@ from time import perf_counter
 
 from cot_attn._former import former_arguments
 from cot_attn.data.problem import Problem, check_problems
-from cot_attn.interventions._engine.batches import Batches
 from cot_attn.interventions.ablator import TokenAblator
 from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.interventions.resume import Lasting
+from cot_attn.models.batching import Batches
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording import AttentionRecorder
-from cot_attn.recording._places import VALUE, places_of
+from cot_attn.recording.places import VALUE, places_of
 from cot_attn.recording.states import StateRecorder
 from cot_attn.study._experiments import ASKED, Options, check_experiments
 from cot_attn.study._packing import rounded

@@ -1,11 +1,9 @@
 """Which rows run at once: as many as fit into memory, and what each of them is."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from math import ceil
-from typing import TypeVar
 
 import torch
 from jaxtyping import Int
@@ -13,8 +11,6 @@ from torch import Tensor
 
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.models.continuous import ContinuousThoughtModel
-
-Item = TypeVar("Item")
 
 MOST_ROWS = {"cpu": 512, "cuda": 1024}
 """Beyond these a larger batch was not faster."""
@@ -24,44 +20,6 @@ LARGEST_KEPT = 31 * 2**20
 """Bytes, just below the largest piece that glibc ever takes from memory that it keeps."""
 SHARE = 0.25
 """How much of the free memory a batch may take; the rest is for what comes and goes in a step."""
-
-
-class Batches:
-    """Work in batches that halve when memory runs out, and stay so.
-
-    Parameters
-    ----------
-    size
-        The number of rows to begin with.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def work(
-        self, items: Sequence[Item], job: Callable[[Sequence[Item]], None], rows_each: int = 1
-    ) -> None:
-        """Call a job with all items, batch by batch of about equal size.
-
-        A job that ran out of memory is called again with half of its items. An item counts as
-        `rows_each` rows.
-        """
-        done = 0
-        while done < len(items):
-            left, size = len(items) - done, max(1, self.size // rows_each)
-            batch = items[done : done + ceil(left / ceil(left / size))]
-            try:
-                job(batch)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error) or len(batch) == 1:
-                    raise
-                self.size = len(batch) // 2 * rows_each
-            else:
-                done += len(batch)
-                continue
-            # Here the failed batch's tensors are no longer held by the error's traceback.
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
 
 
 def passes(n_rows: int, n_tokens: int, device: torch.device) -> Iterator[slice]:
@@ -100,13 +58,6 @@ def _free_bytes(device: torch.device) -> float:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (ValueError, OSError):  # not every system tells
         return float("inf")
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # On the CPU PyTorch raises a plain RuntimeError.
-    return not isinstance(error, RuntimeError) or (
-        isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,6 @@ from torch import Tensor
 from cot_attn.data.problem import Problem
 from cot_attn.interventions._engine.baseline import Baseline, ForcedAnswers
 from cot_attn.interventions._engine.batches import (
-    Batches,
     VariantRows,
     keep_freed_memory,
     passes,
@@ -29,6 +28,7 @@ from cot_attn.interventions.applying import apply_interventions
 from cot_attn.interventions.context import CleanActivations
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.resume import FinishedProblems
+from cot_attn.models.batching import Batches
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import continued
 from cot_attn.models.rollout import Rollout

@@ -16,7 +16,7 @@ from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Answer, Close, Prompt, Stage, Thought
 from cot_attn.recording._recorder import Recorder
-from cot_attn.recording._selection import Indices
+from cot_attn.recording.selection import Indices
 
 VALUE = "answer_value"
 
