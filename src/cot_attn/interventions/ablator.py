@@ -13,6 +13,7 @@ from cot_attn.interventions.corruption import CCTA, Corruption, ShuffleAll
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream, Intervention
 from cot_attn.interventions.outcomes import DEFAULT
+from cot_attn.interventions.place import Reference
 from cot_attn.interventions.sites import Site, as_site
 from cot_attn.interventions.treatment import treated
 from cot_attn.interventions.variants import check_interventions, run_variants
@@ -37,7 +38,8 @@ class TokenAblator:
     seed
         For the random ones among the corruptions.
     reference
-        The problems that may donate to Resample and Mean; by default those given to `run`.
+        The problems that may donate to Resample and Mean; by default those given to `run`. Or what
+        `collect` gave of them; see `run_variants`.
 
     Examples
     --------
@@ -57,7 +59,7 @@ class TokenAblator:
         downstream: Downstream = "recompute",
         seed: int = 0,
         *,
-        reference: Sequence[Problem] | None = None,
+        reference: Sequence[Problem] | Reference | None = None,
     ) -> None:
         given: object = corruptions
         if isinstance(given, str) or not isinstance(given, Sequence):
@@ -163,8 +165,10 @@ class TokenAblator:
         ...     answers = model.generate(problems)
         """
         check_interventions([intervention], self.model)
-        hooks = intervention.baselines(self.model)
-        known = collect(self.model, problems, hooks, donors=self.reference)
+        known = self.reference
+        if not isinstance(known, Reference):
+            hooks = intervention.baselines(self.model)
+            known = collect(self.model, problems, hooks, donors=known)
         last = intervention.thoughts[-1]
 
         def reached(run: Run) -> None:

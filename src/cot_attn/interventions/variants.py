@@ -15,6 +15,7 @@ from cot_attn.interventions.identity import identity
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.noise import noise_floor
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
+from cot_attn.interventions.place import Reference
 from cot_attn.interventions.unfinished import Unfinished
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
@@ -35,7 +36,7 @@ def run_variants(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
-    reference: Sequence[Problem] | None = None,
+    reference: Sequence[Problem] | Reference | None = None,
     only_correct: bool = True,
     unfinished: str | PathLike[str] | None = None,
 ) -> xr.Dataset:
@@ -73,7 +74,9 @@ def run_variants(
     seed
         For random corruptions. With problem id, thought and corruption it decides every choice.
     reference
-        The problems that may donate to Resample and Mean; by default `problems`.
+        The problems that may donate to Resample and Mean; by default `problems`. Or what `collect`
+        gave of them and of `problems`, at the hooks that the interventions' `baselines` name: for
+        many calls with the same donors, which then run once.
     only_correct
         Whether variants run only of problems whose baseline is right. All problems stay in the
         result; what did not run is NaN.
@@ -103,7 +106,7 @@ def run_variants(
     check_problems(problems)
     check_outcomes(outcomes)
     check_interventions(interventions, model)
-    if reference is not None and not reference:
+    if reference is not None and not isinstance(reference, Reference) and not reference:
         raise ValueError(
             "reference is empty. Give the problems that may donate, or None for `problems` "
             "themselves."
@@ -122,15 +125,18 @@ def run_variants(
             problems,
             questions,
             interventions,
-            donors=problems if reference is None else reference,
+            donors=reference if isinstance(reference, Sequence) else problems,
             outcomes=sorted(outcomes),
             seed=seed,
             max_new_tokens=max_new_tokens,
             only_correct=only_correct,
+            **({"reference": reference} if isinstance(reference, Reference) else {}),
         )
         kept = Unfinished(unfinished, everything)
-    hooks = {hook for change in interventions for hook in change.baselines(model)}
-    known = collect(model, problems, hooks, donors=reference, batch_size=size)
+    known = reference
+    if not isinstance(known, Reference):
+        hooks = {hook for change in interventions for hook in change.baselines(model)}
+        known = collect(model, problems, hooks, donors=known, batch_size=size)
     engine = Engine(
         model,
         problems,
