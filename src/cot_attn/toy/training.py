@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from cot_attn.toy.architecture import ToyName, ToyNetwork
+from cot_attn.toy.architecture import Shape, ToyName, ToyNetwork
 from cot_attn.toy.curriculum import Curriculum
 from cot_attn.toy.losses import direct_losses, draw_batch, explicit_losses, latent_losses
 from cot_attn.toy.problems import MAX_STEPS
@@ -40,6 +40,11 @@ class Recipe:
         Of the initial weights and of the problems.
     batch_size
         Problems in a training step.
+    shape
+        How large the model is.
+    stream
+        Decides the problems, where several models are to see the same ones; by default the seed
+        does.
     """
 
     name: ToyName
@@ -47,6 +52,8 @@ class Recipe:
     steps: int = 4000
     seed: int = 0
     batch_size: int = 64
+    shape: Shape = Shape()  # noqa: RUF009 - it is frozen
+    stream: int | None = None
 
     @property
     def n_thoughts(self) -> int:
@@ -78,7 +85,7 @@ class Progress:
     @classmethod
     def start(cls, recipe: Recipe) -> "Progress":
         """Begin a run."""
-        network = ToyNetwork(recipe.name, toy_tokenizer(), recipe.seed)
+        network = ToyNetwork(recipe.name, toy_tokenizer(), recipe.seed, recipe.shape)
         optimiser = torch.optim.AdamW(
             network.parameters(),
             lr=LEARNING_RATES[recipe.name],
@@ -109,7 +116,8 @@ class Progress:
     def load(cls, path: Path) -> "Progress":
         """Read a checkpoint."""
         saved: dict[str, Any] = torch.load(path, weights_only=True)
-        progress = cls.start(Recipe(**saved["recipe"]))
+        shape = Shape(**saved["recipe"].pop("shape", {}))
+        progress = cls.start(Recipe(**saved["recipe"], shape=shape))
         progress.network.load_state_dict(saved["network"])
         progress.optimiser.load_state_dict(saved["optimiser"])
         progress.curriculum = Curriculum(**saved["curriculum"])
@@ -175,7 +183,7 @@ def _loss(
     progress: Progress, tokenizer: PreTrainedTokenizerFast
 ) -> tuple[Tensor, dict[str, float]]:
     recipe, curriculum, step = progress.recipe, progress.curriculum, progress.step
-    rng = random.Random(f"{recipe.seed} {step}")
+    rng = random.Random(f"{recipe.seed if recipe.stream is None else recipe.stream} {step}")
     steps = curriculum.draw_steps(rng, step)
     n_thoughts = curriculum.draw_thoughts(rng, steps)
     batch = draw_batch(rng, tokenizer, size=recipe.batch_size, steps=steps, n_thoughts=n_thoughts)
