@@ -1,7 +1,7 @@
 """All results of a sweep as one labelled dataset, read when it is looked at."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import partial
 from math import prod
 from os import PathLike
 from pathlib import Path
@@ -13,13 +13,11 @@ import xarray as xr
 
 from cot_attn.sweeps.lazy import Block, ShardedArray, variable
 from cot_attn.sweeps.manifest import Manifest, Shard
-from cot_attn.sweeps.shard_file import finished, read_shard
+from cot_attn.sweeps.shard_file import finished, read_array, read_shard
 
 WAYS = ("seed", "site", "downstream")
 OF_PROBLEMS = "difficulty"
 """What a shard repeats that is known of its problems."""
-KEPT = 64
-"""So many shards stay in memory while arrays are read."""
 
 
 def open_sweep(
@@ -75,11 +73,10 @@ class _Merge:
     def __init__(self, manifest: Manifest, done: set[str]) -> None:
         self.manifest = manifest
         self.done = [shard for shard in manifest.shards if shard.name in done]
-        kept = lru_cache(KEPT)(lambda name: read_shard(manifest.folder, name))
-        self.read = lambda shard, name: np.asarray(kept(shard)[name].values)
+        self.read = partial(read_array, manifest.folder)
         # One shard of each model says what its arrays look like.
         first = {(shard.measure, shard.model): shard.name for shard in reversed(self.done)}
-        self.examples = {key: kept(name) for key, name in first.items()}
+        self.examples = {key: read_shard(manifest.folder, name) for key, name in first.items()}
         self.ids = [problem.id for problem in manifest.problems]
         self.labels: dict[str, list[Any]] = {
             "model": [model.name for model in manifest.models],

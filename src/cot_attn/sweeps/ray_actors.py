@@ -33,8 +33,8 @@ class RayActors(AbstractContextManager["RayActors"]):
 
     n_workers: int = 0
     address: str | None = None
-    cpus: float = 1
-    gpus: float = 0
+    cpus: int | float = 1
+    gpus: int | float = 0
     shards_at_once: int = field(default=1, init=False)
 
     def __enter__(self) -> "RayActors":
@@ -73,7 +73,7 @@ class RayActors(AbstractContextManager["RayActors"]):
 
 
 class _Actor:
-    def __init__(self, job: Job, cpus: float, gpus: float) -> None:
+    def __init__(self, job: Job, cpus: int | float, gpus: int | float) -> None:
         remote = _ray().remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(_Bench)
         self._actor: Any = remote.remote(job)
 

@@ -5,14 +5,18 @@ It is written under another name, brought to the disk and renamed. Equal results
 """
 
 import io
+import json
 import os
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
@@ -71,18 +75,39 @@ def read_shard(folder: Path, name: str) -> xr.Dataset:
     ValueError
         Where it is damaged.
     """
+    with _members(folder, name) as store:
+        result: xr.Dataset = xr.open_zarr(store, consolidated=False).load()
+    return result
+
+
+def read_array(folder: Path, name: str, variable: str) -> np.ndarray:
+    """Read one array of a shard's result, and nothing else of it.
+
+    Raises
+    ------
+    ValueError
+        Where it is damaged.
+    """
+    with _members(folder, name, f"{variable}/") as store:
+        return np.asarray(zarr.open_array(store, path=variable, mode="r")[...])
+
+
+@contextmanager
+def _members(folder: Path, name: str, prefix: str = "") -> Iterator[MemoryStore]:
+    """Give the members of a shard's file whose names begin so; what they raise is damage."""
     file, buffer = path_of(folder, name), default_buffer_prototype().buffer
     try:
         with zipfile.ZipFile(file) as archive:  # which checks every member's checksum
-            members = {each: buffer.from_bytes(archive.read(each)) for each in archive.namelist()}
-        result: xr.Dataset = xr.open_zarr(MemoryStore(members), consolidated=False).load()
+            wanted = [each for each in archive.namelist() if each.startswith(prefix)]
+            members = {each: buffer.from_bytes(archive.read(each)) for each in wanted}
+            says = json.loads(archive.read("zarr.json"))["attributes"]["shard"]
+        if says != name:
+            raise ValueError(f"It says that it is the shard {says}.")
+        yield MemoryStore(members)
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever zip, zarr and its codecs say of bytes that are not theirs
         raise damaged(file) from error
-    if result.attrs.get("shard") != name:
-        raise damaged(file)
-    return result
 
 
 def remove_damaged(folder: Path, names: set[str]) -> set[str]:
