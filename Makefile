@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types format bench mutants calibrate gallery docs clean
+.PHONY: demo test lint types format bench ladder mutants calibrate gallery docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
@@ -25,6 +25,12 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.sweeping
+
+# make ladder SIZES=5 SEEDS=3 WORKERS=2    trains families of toy models; goes on where it was
+ladder: $(READY)
+	$(BIN)/python -m cot_attn.toy.ladder $(or $(FOLDER),ladder) --sizes $(or $(SIZES),6) \
+		--seeds $(or $(SEEDS),3) --steps $(or $(STEPS),4000) --workers $(or $(WORKERS),2)
 
 # make mutants ROOMS=stats SAMPLE=200 SEED=1    more faults, in fewer rooms
 mutants: $(READY)
