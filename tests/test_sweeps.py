@@ -301,6 +301,10 @@ def test_a_toml_file_is_the_plan_that_python_would_make(tmp_path: Path) -> None:
         ("models = ['a']\nproblems = 'toy'\nproblems_per_shard = 0", "1 or more"),
         ("models = ['a']\nproblems = 'toy'\ndownstream = ['later']", "recompute, frozen"),
         ("models = []\nproblems = 'toy'", "models is empty"),
+        (
+            "models = [{source = 'a', facts = {n_layers = 3}}]\nproblems = 'toy'",
+            "a name that results have already",
+        ),
         ("models = [", "is not valid TOML"),
     ],
 )

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from cot_attn.data import load_problems
 from cot_attn.models import ContinuousThoughtModel
+from cot_attn.sweeps import ladder_plan, open_sweep, plan_sweep, run_sweep
 from cot_attn.sweeps.models import n_parameters
 from cot_attn.toy import ladder, training
 from cot_attn.toy.architecture import Shape
@@ -64,6 +66,22 @@ def test_a_rung_leaves_both_rows_that_load_and_says_what_they_are(
     )
     with pytest.raises(ValueError, match="was trained for 5 steps, and 9 are asked for"):
         climb(Rung(family, TINY, seed=1, steps=9), tmp_path)
+
+
+def test_a_ladder_is_a_sweep_with_facts_along_its_models(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        climb(Rung("toy-gpt2", TINY, seed, steps=2), tmp_path / "ladder", threshold=0.0)
+    problems = load_problems("toy", n=2)
+    plan = ladder_plan(tmp_path / "ladder", problems, "equal-accuracy", corruptions="zero")
+    plan_sweep(plan, tmp_path / "sweep")
+    assert run_sweep(tmp_path / "sweep").complete
+    merged = open_sweep(tmp_path / "sweep")
+    assert merged["training_seed"].values.tolist() == [0, 1]
+    assert merged["family"].values.tolist() == ["toy-gpt2"] * 2
+    assert merged["trained_accuracy"].dtype == float
+    assert merged["failed"].sizes["model"] == 2
+    with pytest.raises(FileNotFoundError, match="make ladder"):
+        ladder_plan(tmp_path, problems)
 
 
 def test_a_rung_below_the_threshold_is_in_one_row_alone(tmp_path: Path) -> None:

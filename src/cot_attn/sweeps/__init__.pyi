@@ -1,6 +1,7 @@
 from .executors import Executor as Executor
 from .executors import InProcess as InProcess
 from .executors import Processes as Processes
+from .families import ladder_plan as ladder_plan
 from .manifest import Manifest as Manifest
 from .manifest import Shard as Shard
 from .opening import open_sweep as open_sweep
@@ -25,6 +26,7 @@ __all__ = [
     "Shard",
     "Status",
     "Submitit",
+    "ladder_plan",
     "open_sweep",
     "plan_sweep",
     "run_sweep",

@@ -191,17 +191,19 @@ class _Merge:
             "n_parameters": [model.n_parameters for model in models],
             **{name: [model.source.facts.get(name) for model in models] for name in facts},
         }
-        return {
-            name: ("model", pd.Series(column).convert_dtypes().to_numpy(na_value=np.nan))
-            if all(isinstance(each, int | float) for each in column)
-            else ("model", np.array(column, dtype=object))
-            for name, column in columns.items()
-        }
+        return {name: ("model", _column(values)) for name, values in columns.items()}
 
     def _attrs(self) -> dict[str, Any]:
         kept = ("outcomes", "max_new_tokens", "batch_size")
         settings = self.manifest.settings
         return {"cot_attn": self.manifest.cot_attn, **{name: settings[name] for name in kept}}
+
+
+def _column(values: Sequence[Any]) -> np.ndarray:
+    """Return what is known of models as numbers, where it is numbers or nothing."""
+    if all(each is None or type(each) in (int, float) for each in values):
+        return np.array([np.nan if each is None else each for each in values])
+    return np.array(values, dtype=object)
 
 
 def _kind(dtype: np.dtype[Any], *, gaps: bool) -> tuple[np.dtype[Any], object]:

@@ -17,6 +17,11 @@ from cot_attn.sweeps.described import Described, corruptions_of, site_of
 
 OUTCOMES = ("failed", "kl_first", "kl_value", "logprob_gold", "logprob_baseline")
 Fact = str | int | float | bool
+RESERVED = (
+    *("model", "seed", "site", "downstream", "problem", "thought", "corruption", "layer", "head"),
+    *("query", "key", "checkpoint", "n_thoughts", "n_layers", "n_parameters", "difficulty"),
+)
+"""Names of results' own dimensions and coordinates."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class ModelSource:
             self.options, set(accepted) - {"name_or_path", "device"}, f"model {self.source!r}"
         )
         for name, fact in self.facts.items():
+            if name in RESERVED:
+                raise ValueError(
+                    f"The fact {name!r} about model {self.source!r} has a name that results have "
+                    f"already ({', '.join(RESERVED)}). Give it another name."
+                )
             if not isinstance(fact, Fact):
                 raise ValueError(
                     f"The fact {name!r} about model {self.source!r} is {fact!r}; give a text or a "
