@@ -24,6 +24,7 @@ from .shares import share as share
 from .side_by_side import at_relative_depth as at_relative_depth
 from .side_by_side import correlation_differences as correlation_differences
 from .specialisation import specialisation as specialisation
+from .trend_over import trend_over as trend_over
 
 __all__ = [
     "Check",
@@ -51,5 +52,6 @@ __all__ = [
     "share",
     "specialisation",
     "trend",
+    "trend_over",
     "worst_thought",
 ]

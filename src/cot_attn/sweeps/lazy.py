@@ -69,19 +69,23 @@ class ShardedArray(BackendArray):
 
     def _values(self, key: tuple[Any, ...]) -> np.ndarray:
         wanted = [np.arange(n)[each] for n, each in zip(self.shape, key, strict=True)]
-        at = [np.atleast_1d(each) for each in wanted]
-        out = np.full([len(each) for each in at], self.fill, dtype=self.dtype)
+        # Each place once, in order; what was asked for twice is repeated at the end.
+        several = [np.unique(each, return_inverse=True) for each in wanted]
+        out = np.full([len(at) for at, _ in several], self.fill, dtype=self.dtype)
+        targets = []
+        for n, (at, _) in zip(self.shape, several, strict=True):
+            target = np.full(n, -1)
+            target[at] = np.arange(len(at))
+            targets.append(target)
         for block in self.blocks:
-            inside = [np.flatnonzero(np.isin(a, p)) for a, p in zip(at, block.places, strict=True)]
-            if not all(len(each) for each in inside):
-                continue
-            own = [
-                (order := np.argsort(places))[np.searchsorted(places, asked[rows], sorter=order)]
-                for places, asked, rows in zip(block.places, at, inside, strict=True)
-            ]
-            values = self.read(block.shard, self.variable).reshape(block.shape)
-            out[np.ix_(*inside)] = values[np.ix_(*own)]
-        return out.reshape([len(each) for each in wanted if each.ndim])
+            rows = [target[places] for target, places in zip(targets, block.places, strict=True)]
+            if all((each >= 0).any() for each in rows):
+                own = [np.flatnonzero(each >= 0) for each in rows]
+                values = self.read(block.shard, self.variable).reshape(block.shape)
+                inside = [each[chosen] for each, chosen in zip(rows, own, strict=True)]
+                out[np.ix_(*inside)] = values[np.ix_(*own)]
+        repeated = out[np.ix_(*(inverse.ravel() for _, inverse in several))]
+        return repeated.reshape([len(each) for each in wanted if each.ndim])
 
 
 def variable(
