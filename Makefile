@@ -1,20 +1,26 @@
 # make demo    sets everything up, then studies both bundled models
-# make test    sets everything up, then runs the tests
+# make test    sets everything up, then runs the tests (WORKERS=8 where there are more cores)
+# make quick   the same without the slow tests, while you work
 PYTHON ?= python3
+WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types format bench ladder mutants calibrate gallery docs clean
+.PHONY: demo test quick lint types format bench ladder mutants calibrate gallery docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
 
 test: $(READY)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+quick: $(READY)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(READY)
 	$(BIN)/mypy

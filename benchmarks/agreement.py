@@ -20,8 +20,8 @@ def agreement(name: str, dtype: torch.dtype, n_problems: int) -> dict[str, Any]:
     changes = [Intervention(i, each) for i in range(model.n_thoughts) for each in CCTA]
     subject = Subject(model, model.bridge.original_model, model.feedback)
     found = run_variants(model, problems, changes, ["answer", "failed"], max_new_tokens=8)
-    reference = plain.inputs(subject, problems)
-    loop = plain.all_answers(subject, problems, changes, reference, n_answer=8)
+    clean = plain.inputs(subject, problems)
+    loop = plain.all_answers(subject, problems, changes, clean, n_answer=8)
     same, same_failure = [], []
     right = found["baseline_correct"].values
     for row, problem in enumerate(problems):

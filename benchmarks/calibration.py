@@ -31,17 +31,21 @@ from scipy.stats import entropy
 from worlds import World, grid
 
 from cot_attn import stats
-from cot_attn.stats.estimands import correlations, observed_moments, prepare
-from cot_attn.stats.inference import Answer, Question, answer
-from cot_attn.stats.resampling import bootstrap_weights
+from cot_attn.stats._inference.correlation import (
+    CorrelationResult,
+    CorrelationSpec,
+    correlate_complete,
+)
+from cot_attn.stats._inference.estimands import correlations, observed_moments, prepare
+from cot_attn.stats._inference.resampling import bootstrap_weights
 
 LEVEL = 0.05
 STRENGTH = 0.5
 ENOUGH_PROBLEMS, ENOUGH_FAILURES = 100, 20
 N_RESAMPLES = 199  # a permutation test is exact with any number; more only buys power
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
-QUESTIONS = {
-    f"{estimand}, {method}": Question(estimand, method, 1 - LEVEL, N_RESAMPLES, 0)
+SPECS = {
+    f"{estimand}, {method}": CorrelationSpec(estimand, method, 1 - LEVEL, N_RESAMPLES, 0)
     for estimand, method in (
         ("within_problem", "pearson"),
         ("within_problem", "spearman"),
@@ -60,8 +64,8 @@ def false_positives(world: World, n_runs: int, seed: int) -> dict[str, float]:
     p_values: Counts = defaultdict(list)
     draws = [world.draw(rng, world.profiles(rng)) for _ in range(n_runs)]
     for run, (attention, failure) in enumerate(draws):
-        for name, question in QUESTIONS.items():
-            found = ask(question, attention, failure, run)
+        for name, spec in SPECS.items():
+            found = ask(spec, attention, failure, run)
             p_values[name].append(found.p[0, 0])
         p_values["published: pooled r, textbook p"].append(textbook_p(attention, failure))
         own = (x - x.mean(axis=1, keepdims=True) for x in (attention, failure))
@@ -92,7 +96,7 @@ def coverage_and_power(world: World, n_runs: int, seed: int) -> dict[str, dict[s
     profiles = planted.profiles(rng)
     large = planted.draw(rng, profiles, 200_000)
     rates = large[1].mean(axis=0)
-    truth = {name: point_estimate(*large, question) for name, question in QUESTIONS.items()}
+    truth = {name: point_estimate(*large, spec) for name, spec in SPECS.items()}
     draws = [planted.draw(rng, profiles) for _ in range(n_runs)]
     covered: Counts = defaultdict(list)
     found: Counts = defaultdict(list)
@@ -103,9 +107,9 @@ def coverage_and_power(world: World, n_runs: int, seed: int) -> dict[str, dict[s
 
     for run, (attention, failure) in enumerate(draws):
         n_failures = (failure > 0).sum(axis=0)
-        for name, question in QUESTIONS.items():
-            got = ask(question, attention, failure, run)
-            per_thought = question.estimand == "within_thought"
+        for name, spec in SPECS.items():
+            got = ask(spec, attention, failure, run)
+            per_thought = spec.estimand == "within_thought"
             failures = n_failures[:1] if per_thought else n_failures.sum(keepdims=True)
             note(name, got.low[0], got.high[0], truth[name], failures)
             found[name].append(got.p[0, 0] <= LEVEL)
@@ -119,7 +123,7 @@ def coverage_and_power(world: World, n_runs: int, seed: int) -> dict[str, dict[s
         n_failures = (failed > 0).sum("problem")
         rate = stats.importance(xr.Dataset({"failed": failed}), by="run").isel(thought=0)
         note("importance", rate.low.values, rate.high.values, rates[0], n_failures[:, 0].values)
-        spread = stats.profile_concentration(failed)
+        spread = stats.importance_concentration(failed)
         for measure, true in (
             ("entropy", entropy(rates)),
             ("largest_share", max(rates / sum(rates))),
@@ -160,17 +164,17 @@ def one_world(numbered: tuple[int, World], n_runs: int) -> dict[str, object]:
         }
 
 
-def ask(question: Question, attention: np.ndarray, failure: np.ndarray, seed: int) -> Answer:
-    if question.estimand == "within_thought":  # the first thought stands for all
+def ask(
+    spec: CorrelationSpec, attention: np.ndarray, failure: np.ndarray, seed: int
+) -> CorrelationResult:
+    if spec.estimand == "within_thought":  # the first thought stands for all
         attention, failure = attention[:, :1], failure[:, :1]
-    return answer(attention[:, :, None], failure[:, :, None], replace(question, seed=seed))
+    return correlate_complete(attention[:, :, None], failure[:, :, None], replace(spec, seed=seed))
 
 
-def point_estimate(attention: np.ndarray, failure: np.ndarray, question: Question) -> float:
-    prepared = (
-        prepare(x[:, :, None], question.estimand, question.method) for x in (attention, failure)
-    )
-    return correlations(observed_moments(*prepared), question.estimand, question.method)[0, 0, 0]
+def point_estimate(attention: np.ndarray, failure: np.ndarray, spec: CorrelationSpec) -> float:
+    prepared = (prepare(x[:, :, None], spec.estimand, spec.method) for x in (attention, failure))
+    return correlations(observed_moments(*prepared), spec.estimand, spec.method)[0, 0, 0]
 
 
 def textbook_p(attention: np.ndarray, failure: np.ndarray) -> float:
@@ -214,7 +218,7 @@ def effective_numbers(runs: list[np.ndarray]) -> xr.DataArray:
     shares = stacked / stacked.sum(axis=-1, keepdims=True)
     layers = {"layer": range(stacked.shape[2])}
     array = xr.DataArray(shares, dims=("run", "problem", "layer", "thought"), coords=layers)
-    return stats.concentration_of(array).sel(measure="effective_number")
+    return stats.concentration_per_problem(array).sel(measure="effective_number")
 
 
 def in_parts(n_runs: int, size: int = 250) -> list[range]:

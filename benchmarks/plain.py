@@ -8,7 +8,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from benchmarks.models import N_ANSWER, Subject
 from cot_attn.data import Problem
-from cot_attn.interventions import Hook, Intervention, Place, Reference
+from cot_attn.interventions import CleanActivations, Context, Hook, Intervention
 
 
 @torch.no_grad()
@@ -17,7 +17,7 @@ def answer(
     language_model: PreTrainedModel,
     question: Sequence[int],
     change: Intervention | None,
-    place: Place | None,
+    context: Context | None,
     n_answer: int = N_ANSWER,
 ) -> list[int]:
     """Answer one question with a key-value cache, with one thought changed, until EOS."""
@@ -29,7 +29,7 @@ def answer(
     for index in range(model.n_thoughts):
         fed = subject.feedback.transform(hidden[:, -1])
         if change is not None and index in change.thoughts:
-            fed = change.corruption(fed[0], place)[None]
+            fed = change.corruption(fed[0], context)[None]
         hidden = inner(
             inputs_embeds=fed[:, None], past_key_values=cache, use_cache=True
         ).last_hidden_state
@@ -49,7 +49,7 @@ def all_answers(
     subject: Subject,
     problems: Sequence[Problem],
     changes: Sequence[Intervention],
-    reference: Reference,
+    clean: CleanActivations,
     *,
     bridge: bool = False,
     n_answer: int = N_ANSWER,
@@ -62,16 +62,16 @@ def all_answers(
     for problem, question in zip(problems, questions, strict=True):
         row = [model.decode(answer(subject, language_model, question, None, None, n_answer))]
         for change in changes:
-            place = Place(problem.id, change.thoughts[0], 0, reference)
-            said = answer(subject, language_model, question, change, place, n_answer)
+            context = Context(problem.id, change.thoughts[0], 0, clean)
+            said = answer(subject, language_model, question, change, context, n_answer)
             row.append(model.decode(said))
         rows.append(row)
     return rows
 
 
-def inputs(subject: Subject, problems: Sequence[Problem]) -> Reference:
+def inputs(subject: Subject, problems: Sequence[Problem]) -> CleanActivations:
     """Return the unchanged thoughts of the problems, for corruptions that ask for them."""
     ordered = sorted(problems, key=lambda problem: problem.id)
     thoughts: Tensor = subject.model.think(ordered).thoughts
     ids = tuple(problem.id for problem in ordered)
-    return Reference(ids, {Hook("input"): thoughts}, frozenset(ids))
+    return CleanActivations(ids, {Hook("input"): thoughts}, frozenset(ids))

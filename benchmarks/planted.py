@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 
 from benchmarks.models import N_THOUGHTS
-from cot_attn.interventions import Intervention, Place
+from cot_attn.interventions import Context, Intervention
 
 N_CORRUPTIONS = 7
 
 
 @dataclass(frozen=True)
 class Planted:
-    """Noise that drowns the thought in a chosen part of the places, and is next to none elsewhere.
+    """Noise that drowns a chosen part of the thoughts, and is next to none in the others.
 
     Parameters
     ----------
     number
         Which of the corruptions it is.
     part
-        In which part of the places the thought is drowned.
+        Which part of the thoughts is drowned.
     needs_baseline
         Whether unchanged runs are collected for it, as Resample and Shuffle need them.
     """
@@ -33,9 +33,9 @@ class Planted:
     def label(self) -> str:
         return f"planted {self.number}"
 
-    def __call__(self, activation: Tensor, place: Place) -> Tensor:
-        drowned = place.choice(self.label, 1000) < 1000 * self.part
-        noise = torch.randn(activation.shape, generator=place.generator(self.label))
+    def __call__(self, activation: Tensor, context: Context) -> Tensor:
+        drowned = context.choice(self.label, 1000) < 1000 * self.part
+        noise = torch.randn(activation.shape, generator=context.generator(self.label))
         return activation + (5.0 if drowned else 1e-6) * noise.to(activation)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from benchmarks.measuring import interleaved
 from benchmarks.models import N_ANSWER, Subject, problems
 from cot_attn.recording import AttentionRecorder
-from cot_attn.study.packing import rounded
-from cot_attn.study.storage import read_folder, write_folder
+from cot_attn.study._packing import rounded
+from cot_attn.study._storage import read_folder, write_folder
 
 
 def overhead(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:

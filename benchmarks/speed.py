@@ -30,7 +30,7 @@ def compare(
     """
     given, changes = problems(n_problems), planted.changes(part)
     few = given[:n_plain]
-    reference = plain.inputs(subject, few)
+    clean = plain.inputs(subject, few)
     taken: dict[str, list[Seconds]] = {"plain": [], "bridge": [], "engine": []}
     rates: list[tuple[float, float]] = []
 
@@ -53,7 +53,7 @@ def compare(
         for name in ("plain", "bridge"):
             seconds, answers = timed(
                 lambda name=name: plain.all_answers(
-                    subject, few, changes, reference, bridge=name == "bridge"
+                    subject, few, changes, clean, bridge=name == "bridge"
                 )
             )
             taken[name].append(seconds.times(n_problems / n_plain))

@@ -60,7 +60,7 @@ def overhead(folder: Path, repeats: int) -> dict[str, Any]:
     bench.do(manifest.shards[0].name)  # loads the model, and lets it think once for all donors
     model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
     donors = collect(model, problems, [Hook("input")], batch_size=plan.batch_size)
-    ablator = TokenAblator(model, plan.corruptions, reference=donors)
+    ablator = TokenAblator(model, plan.corruptions, donors=donors)
     left = iter(manifest.shards[1:])
     chunks = iter(range(PER_SHARD, len(problems), PER_SHARD))
 

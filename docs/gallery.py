@@ -1,17 +1,24 @@
 """Draw every figure from the bundled models into docs/gallery/, and write docs/gallery.md."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from inspect import getdoc
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
-from cot_attn import ContinuousThoughtModel, load_problems, plots, run_study, stats
+from cot_attn import ContinuousThoughtModel, Problem, load_problems, plots, run_study, stats, toy
+from cot_attn.experiments import (
+    causal_graph,
+    difference_of_means,
+    draw_pairs,
+    exit_curve,
+    interchange,
+    rank_heads,
+    steer,
+    usage,
+)
 from cot_attn.recording import PositionRecorder
-from cot_attn.study import Study, compare
+from cot_attn.report.catalogue import figures
+from cot_attn.report.figure import Results
 
 DOCS = Path(__file__).parent
 N_PROBLEMS = 120
@@ -25,96 +32,61 @@ several panels) says where to draw. `plots.save(axes, "figure", ["pdf", "svg"])`
 """
 
 
-@dataclass(frozen=True)
-class Results:
-    """What the figures show."""
-
-    gpt2: Study
-    frozen: Study
-    llama: Study
-    positions: xr.Dataset
-
-    @cached_property
-    def both(self) -> xr.Dataset:
-        return compare([self.gpt2, self.llama])
-
-    @property
-    def last(self) -> int:
-        return self.gpt2.layers[-1]
-
-    @property
-    def asked(self) -> xr.Dataset:
-        return self.gpt2.correlations.sel(estimand=["within_problem", "pooled"])
-
-
-FIGURES: dict[str, Callable[[Results], Any]] = {
-    "importance_by_thought": lambda r: plots.importance_by_thought(r.gpt2.importance),
-    "importance_by_problem": lambda r: plots.importance_by_problem(r.gpt2.failure),
-    "importance_by_corruption": lambda r: plots.importance_by_corruption(
-        stats.importance(r.gpt2.effects, by="corruption")
-    ),
-    "recompute_against_frozen": lambda r: plots.recompute_against_frozen(
-        r.gpt2.importance, r.frozen.importance
-    ),
-    "attention_by_layer": lambda r: plots.attention_by_layer(r.gpt2.shares),
-    "attention_by_head": lambda r: plots.attention_by_head(r.gpt2.head_shares, thought=0),
-    "flow_between_thoughts": lambda r: plots.flow_between_thoughts(
-        stats.flow(r.gpt2.attention).sel(layer=r.last)
-    ),
-    "concentration_by_layer": lambda r: plots.concentration_by_layer(
-        stats.concentration(r.both["share"]).sel(measure="effective_number")
-    ),
-    "importance_beside_attention": lambda r: plots.importance_beside_attention(
-        r.gpt2.importance,
-        r.gpt2.shares.sel(layer=r.last),
-        total=r.gpt2.sequence_attention.sel(layer=r.last).sum("thought", skipna=False),
-    ),
-    "importance_beside_attention_by_layer": lambda r: plots.importance_beside_attention_by_layer(
-        stats.importance(r.both, by="model"),
-        r.both["share"],
-        totals=r.both["sequence_attention"].sum("thought", skipna=False),
-    ),
-    "attention_against_importance": lambda r: plots.attention_against_importance(
-        r.gpt2.shares,
-        r.gpt2.failure,
-        r.asked,
-        line=stats.fitted_line(r.gpt2.shares, r.gpt2.failure),
-    ),
-    "correlation_by_thought": lambda r: plots.correlation_by_thought(
-        r.gpt2.correlations_by_thought.sel(layer=r.last)
-    ),
-    "correlation_by_layer": lambda r: plots.correlation_by_layer(r.asked),
-    # The last word is the answer's value; the one before predicts it.
-    "one_problem": lambda r: plots.one_problem(
-        r.positions.sel(layer=0), query=int(r.positions["query"][-2])
-    ),
-}
-
-
-def results() -> Results:
-    """Study both models."""
+def results() -> dict[str, Results]:
+    """Study both models, and return what each figure of the gallery is drawn from."""
     problems = load_problems("toy", n=N_PROBLEMS)
     gpt2, llama = map(ContinuousThoughtModel.from_pretrained, ("toy-gpt2", "toy-llama"))
     hardest = max(problems, key=lambda problem: problem.difficulty or 0)
     with PositionRecorder(gpt2) as recorder:
         gpt2.run([hardest], max_new_tokens=8)
-    return Results(
-        gpt2=run_study(gpt2, problems),
-        frozen=run_study(gpt2, problems, downstream="frozen"),
-        llama=run_study(llama, problems),
-        positions=recorder.dataset(hardest.id),
-    )
+    others = {
+        "recompute_against_frozen": run_study(gpt2, problems, downstream="frozen").importance,
+        "one_problem": recorder.dataset(hardest.id),
+    }
+    others |= experiments(gpt2, problems)
+    studies = [run_study(model, problems) for model in (gpt2, llama)]
+    return {
+        figure.plot: (figure.of(studies[:1], others) or figure.of(studies))[-1]
+        for figure in figures("gallery")
+    }
 
 
-def draw(shown: Results, docs: Path = DOCS) -> None:
+def experiments(model: ContinuousThoughtModel, problems: list[Problem]) -> dict[str, xr.Dataset]:
+    """Ask a model the questions of `cot_attn.experiments`; tables by the figure that shows them."""
+    four, six = (toy.toy_problems(40, seed=1, steps=[steps]) for steps in (4, 6))
+    exits = exit_curve(model, problems)
+    patched = interchange(model, draw_pairs(four), expected=toy.expected_answer)
+    known = toy.toy_problems(400, steps=[4])
+    groups = [[each for each in known if (each.answer == "5") == five] for five in (True, False)]
+    towards_5 = difference_of_means(model, *groups, label="towards 5")
+    doses = [0, 0.5, 1, 1.5, 2]
+    steered = steer(model, four, towards_5, doses, thoughts=[3], target="5")
+    return {
+        "accuracy_by_condition": stats.usage_summary(usage(model, problems)),
+        "accuracy_by_exit": stats.exit_accuracy(exits, by="difficulty"),
+        "commitment_by_exit": stats.committed(stats.commitment(exits)).sel(target="right"),
+        "interchange_by_thought": stats.interchange_accuracy(patched).sel(
+            prediction="changes", site="input"
+        ),
+        "steering_by_dose": stats.dose_response(steered).sel(outcome="target"),
+        "causal_graph": stats.edge_effects(causal_graph(model, six)).sel(downstream="recompute"),
+        "failure_by_heads": stats.head_sets(rank_heads(model, six, thought=5)),
+    }
+
+
+def draw(shown: dict[str, Results], docs: Path = DOCS) -> None:
     """Write the pictures and the page that shows them."""
     folder = docs / "gallery"
     folder.mkdir(exist_ok=True)
     page = [INTRODUCTION]
-    for name, figure in FIGURES.items():
-        plots.save(figure(shown), folder / name, ["png"], dpi=DPI)
-        sentence = (getdoc(getattr(plots, name)) or "").splitlines()[0]
-        page.append(f"## `{name}`\n\n{sentence}\n\n![{sentence}](gallery/{name}.png)\n")
+    for figure in figures("gallery"):
+        results = shown[figure.plot]
+        plots.save(figure.draw(results), folder / figure.plot, ["png"], dpi=DPI)
+        sentence = (getdoc(getattr(plots, figure.plot)) or "").splitlines()[0]
+        alternative = figure.alternative(results)
+        page.append(
+            f"## `{figure.plot}`\n\n{sentence}\n\n![{alternative}](gallery/{figure.plot}.png)\n"
+        )
     (docs / "gallery.md").write_text("\n".join(page), encoding="utf-8")
 
 

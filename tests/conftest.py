@@ -1,32 +1,38 @@
-"""Tiny models that every test can use; nothing here needs a network."""
+"""Tiny models that every test can use; nothing here needs a network.
+
+What takes seconds to import is imported where it is used: the process that only hands tests out to
+`pytest -n` reads this file too, and so do tests that need no model.
+"""
+
+from __future__ import annotations
 
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Workers and the programs that tests start would fight for the cores with a thread for each.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from hypothesis import settings
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformer_lens.model_bridge import TransformerBridge
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
 
-from cot_attn.data import Problem
-from cot_attn.models import ContinuousThoughtModel, Feedback, Identity, Projection, Template
+import type_checks
 
-torch.set_num_threads(1)
+if TYPE_CHECKING:
+    from transformers import (
+        GPT2LMHeadModel,
+        LlamaForCausalLM,
+        PreTrainedModel,
+        PreTrainedTokenizerFast,
+    )
+
+    from cot_attn.data import Problem
+    from cot_attn.models import ContinuousThoughtModel, Feedback, Template
+
+type_checks.make_affordable()
 # Where nobody watches, the same examples each time; at a desk, new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
@@ -38,6 +44,9 @@ EOS, BOT, EOT = VOCABULARY - 3, VOCABULARY - 2, VOCABULARY - 1
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """One token a word: w0 .. w29, then the numbers 0 .. 26."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     words = [f"w{i}" for i in range(30)] + [str(i) for i in range(VOCABULARY - 33)]
     vocabulary = {word: i for i, word in enumerate([*words, "<eos>", "<bot>", "<eot>"])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
@@ -49,6 +58,8 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_gpt2(n_layer: int = 3) -> GPT2LMHeadModel:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     config = GPT2Config(
         vocab_size=VOCABULARY,
         n_positions=96,
@@ -63,6 +74,8 @@ def tiny_gpt2(n_layer: int = 3) -> GPT2LMHeadModel:
 
 
 def tiny_llama(n_layer: int = 3) -> LlamaForCausalLM:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=32,
@@ -85,6 +98,10 @@ def wrap(
     n_thoughts: int = 4,
     template: Template | None = None,
 ) -> ContinuousThoughtModel:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from cot_attn.models import ContinuousThoughtModel, Template
+
     tokenizer = tiny_tokenizer()
     bridge = TransformerBridge.boot_transformers(
         "tiny", hf_model=hf_model, tokenizer=tokenizer, device="cpu"
@@ -99,6 +116,10 @@ BUILDERS: dict[str, Callable[[], PreTrainedModel]] = {"gpt2": tiny_gpt2, "llama"
 @pytest.fixture(scope="session", params=["gpt2-projection", "gpt2-identity", "llama-projection"])
 def tiny(request: pytest.FixtureRequest) -> ContinuousThoughtModel:
     """A random model of every architecture and feedback."""
+    import torch
+
+    from cot_attn.models import Identity, Projection
+
     architecture, feedback = request.param.split("-")
     torch.manual_seed(7)
     hf_model = BUILDERS[architecture]()
@@ -108,6 +129,10 @@ def tiny(request: pytest.FixtureRequest) -> ContinuousThoughtModel:
 @pytest.fixture(scope="session")
 def tiny_gpt2_model() -> ContinuousThoughtModel:
     """One random GPT-2 with a projection, where the architecture does not matter."""
+    import torch
+
+    from cot_attn.models import Projection
+
     torch.manual_seed(7)
     return wrap(tiny_gpt2(), Projection(32, 40))
 
@@ -115,6 +140,8 @@ def tiny_gpt2_model() -> ContinuousThoughtModel:
 @pytest.fixture(scope="session")
 def questions() -> list[str]:
     """Questions of mixed lengths."""
+    import torch
+
     generator = torch.Generator().manual_seed(3)
     lengths = [3, 11, 1, 7, 19, 5, 7, 2]
     return [
@@ -126,6 +153,8 @@ def questions() -> list[str]:
 @pytest.fixture(scope="session")
 def problems(tiny: ContinuousThoughtModel, questions: list[str]) -> list[Problem]:
     """Problems whose gold answer is what the model says; where it says nothing, it is wrong."""
+    from cot_attn.data import Problem
+
     run = tiny.run(questions, max_new_tokens=6)
     return [
         Problem(f"p{i}", question, answer or "w0", answer_type="text", difficulty=1 + i % 3)

@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import simulated_experiments
 from cot_attn import plots, stats
 from cot_attn.stats.flow import flow
 from simulated_results import attention, correlation, effects, positions
@@ -36,6 +37,13 @@ def results() -> dict[str, xr.Dataset | xr.DataArray]:
         "concentration": two_models().sel(measure="effective_number"),
         "flow": flow(recorded),
         "positions": positions(),
+        "usage": simulated_experiments.usage(),
+        "exits": simulated_experiments.exits(),
+        "committed": simulated_experiments.committed(),
+        "graph": simulated_experiments.graph(),
+        "head_sets": simulated_experiments.heads(),
+        "steering": simulated_experiments.steering(),
+        "interchange": simulated_experiments.interchange(),
     }
 
 
@@ -73,6 +81,14 @@ def on_figure(
 
 
 SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
+    "accuracy_by_condition": lambda ax: plots.accuracy_by_condition(results()["usage"], ax=ax),
+    "accuracy_by_exit": lambda ax: plots.accuracy_by_exit(results()["exits"], ax=ax),
+    "causal_graph": lambda ax: plots.causal_graph(results()["graph"], ax=ax),
+    "failure_by_heads": lambda ax: plots.failure_by_heads(results()["head_sets"], ax=ax),
+    "commitment_by_exit": lambda ax: plots.commitment_by_exit(results()["committed"], ax=ax),
+    "interchange_by_thought": lambda ax: plots.interchange_by_thought(
+        results()["interchange"], ax=ax
+    ),
     "attention_by_head": lambda ax: plots.attention_by_head(results()["heads"], 2, ax=ax),
     "attention_by_layer": lambda ax: plots.attention_by_layer(results()["heads"], ax=ax),
     "concentration_by_layer": lambda ax: plots.concentration_by_layer(
@@ -94,6 +110,7 @@ SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
     "importance_by_problem": lambda ax: plots.importance_by_problem(results()["failure"], ax=ax),
     "importance_by_thought": lambda ax: plots.importance_by_thought(results()["importance"], ax=ax),
     "one_problem": lambda ax: plots.one_problem(results()["positions"].sel(layer=1), ax=ax),
+    "steering_by_dose": lambda ax: plots.steering_by_dose(results()["steering"], ax=ax),
     "recompute_against_frozen": lambda ax: plots.recompute_against_frozen(
         results()["importance"], results()["frozen"], ax=ax
     ),

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
-from cot_attn.interventions import Attention, Hook, Intervention, Place, Reference
+from cot_attn.interventions import Attention, CleanActivations, Context, Hook, Intervention
 from cot_attn.models import ContinuousThoughtModel, Projection, Template
 from families import FAMILIES
 
@@ -106,7 +106,7 @@ class PlainLoop:
         edits
             What is done to (site, thought).
         inputs
-            Vectors to feed in the place of thoughts, before any edit of the input.
+            Vectors to feed instead of thoughts, before any edit of the input.
         words
             The answer that is forced on the model; by default its own.
         blocked
@@ -301,7 +301,7 @@ class Twins:
             for i, (text, plain) in enumerate(zip(questions, self.plain, strict=True))
         ]
 
-    def reference(self, hooks: Sequence[Hook]) -> Reference:
+    def clean(self, hooks: Sequence[Hook]) -> CleanActivations:
         """Return what the plain loop saw at some hooks of unchanged runs."""
         seen = {}
         for hook in hooks:
@@ -313,22 +313,22 @@ class Twins:
             whole = torch.stack(rows)
             seen[hook] = whole if heads is None else whole[:, :, list(heads)]
         ids = tuple(problem.id for problem in self.problems)
-        return Reference(ids, seen, frozenset(ids))
+        return CleanActivations(ids, seen, frozenset(ids))
 
     def changed(self, row: int, change: Intervention, seed: int = 0) -> Plain:
         """Run one problem plainly with one change."""
         hooks = change.site.hooks(self.model)
-        reference = self.reference(hooks)
+        clean = self.clean(hooks)
 
         def edit(hook: Hook, index: int) -> Edit:
-            place = Place(self.problems[row].id, index, seed, reference, hook)
+            context = Context(self.problems[row].id, index, seed, clean, hook)
 
             def replace(activation: Tensor) -> Tensor:
                 if hook.heads is None:
-                    return change.corruption(activation, place)
+                    return change.corruption(activation, context)
                 activation = activation.clone()
                 heads = list(hook.heads)
-                activation[heads] = change.corruption(activation[heads], place)
+                activation[heads] = change.corruption(activation[heads], context)
                 return activation
 
             return replace

@@ -156,7 +156,7 @@ def test_a_model_that_is_not_told_its_positions(model, monkeypatch):
 
 def test_columns_that_nobody_said_between_a_windowed_models_answer_tokens(monkeypatch):
     def with_a_gap(rollout, n_rows, n_tokens):
-        other = rollout.part(slice(n_rows))
+        other = rollout.view(slice(n_rows))
         columns = torch.arange(other._mask.shape[1])
         other._mask = other._mask & (columns < rollout.layout.eot.stop + n_tokens)
         other._positions = other._mask.sum(dim=1)
@@ -164,7 +164,7 @@ def test_columns_that_nobody_said_between_a_windowed_models_answer_tokens(monkey
 
     windowed = bridged(MistralForCausalLM, MistralConfig(**SMALL, sliding_window=4))
     assert validate(windowed) == CHECKS
-    monkeypatch.setattr(Rollout, "answered", with_a_gap)
+    monkeypatch.setattr(Rollout, "truncated", with_a_gap)
     with pytest.raises(ValueError, match="departs from a forced answer goes on as it does alone"):
         validate(windowed)
 

@@ -22,8 +22,9 @@ from checkpoint_files import (
     plain_loop,
     projection_from,
 )
-from cot_attn.models import CheckpointInfo, ContinuousThoughtModel, register_checkpoint
-from cot_attn.models import registry as registry_module
+from cot_attn.checkpoints import CheckpointInfo, register_checkpoint
+from cot_attn.checkpoints import registry as registry_module
+from cot_attn.models import ContinuousThoughtModel
 
 # peft warns of tied tensors and of the layers that it sets right itself.
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:peft")

@@ -12,14 +12,9 @@ import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from checkpoint_files import COCONUT, CODI, SAID, Golden, coconut_tensors, codi_tensors
-from cot_attn.models import (
-    CheckpointInfo,
-    ContinuousThoughtModel,
-    hub,
-    known_checkpoints,
-    register_checkpoint,
-)
-from cot_attn.models import registry as registry_module
+from cot_attn.checkpoints import CheckpointInfo, _hub, known_checkpoints, register_checkpoint
+from cot_attn.checkpoints import registry as registry_module
+from cot_attn.models import ContinuousThoughtModel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -231,8 +226,8 @@ def test_one_set_of_weights_is_downloaded_of_one_commit(
     names, wanted, expected, tmp_path, monkeypatch
 ):
     fake = Hub(tmp_path, names)
-    monkeypatch.setattr(hub, "snapshot_download", fake)
-    folder, file = hub.download("me/mine", revision="v2", weights=wanted)
+    monkeypatch.setattr(_hub, "snapshot_download", fake)
+    folder, file = _hub.download("me/mine", revision="v2", weights=wanted)
     assert (folder, file) == (fake.folder, expected[0])
     (first, _), (second, patterns) = fake.asked
     assert (first, second, patterns) == ("v2", COMMIT, expected)
@@ -249,7 +244,7 @@ def test_what_the_hub_refuses(error, words, monkeypatch):
     def refuse(*args, **options):
         raise error("no", response=MagicMock())
 
-    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    monkeypatch.setattr(_hub, "snapshot_download", refuse)
     with pytest.raises(FileNotFoundError, match=words):
         load("me/mine", **SAID[CODI])
 

@@ -16,8 +16,9 @@ from checkpoint_files import (
     plain_loop,
     projection_from,
 )
-from cot_attn.models import CheckpointInfo, ContinuousThoughtModel, register_checkpoint
-from cot_attn.models import registry as registry_module
+from cot_attn.checkpoints import CheckpointInfo, register_checkpoint
+from cot_attn.checkpoints import registry as registry_module
+from cot_attn.models import ContinuousThoughtModel
 
 QUESTIONS = Golden(CODI).questions[:3]
 NAMES = {

@@ -10,7 +10,7 @@ from checkpoint_files import COCONUT, CODI, SAID, Golden
 from cot_attn import AttentionRecorder, Problem, TokenAblator, run_variants
 from cot_attn.interventions import Intervention, Zero
 from cot_attn.models import ContinuousThoughtModel, validate
-from cot_attn.models.integrity import checksum
+from cot_attn.models._weight_hash import checksum
 
 QUESTIONS = Golden(CODI).questions
 FOLDED = "the final norm is folded into the unembedding"

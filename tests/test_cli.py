@@ -12,13 +12,13 @@ import pytest
 from rich.table import Table
 from typer.testing import CliRunner
 
+from cot_attn._screen import Screen
+from cot_attn.checkpoints import bundled_models
 from cot_attn.cli import app
 from cot_attn.data import save_problems
-from cot_attn.models import bundled_models
 from cot_attn.report import page
-from cot_attn.screen import Screen
-from cot_attn.study import Study, display, export, lineup
-from cot_attn.study.naming import distinct_names, folder_names
+from cot_attn.study import Study, _display, _lineup
+from cot_attn.study._naming import distinct_names, folder_names
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 
@@ -79,7 +79,7 @@ def test_bad_input_ends_with_one_sentence(
     paths = {"MODEL": model, "FEWER": str(Path(model).parent / "fewer" / "handmade")}
     given = [paths.get(option, option) for option in options]
     # Nothing is found out only when a model has run.
-    monkeypatch.setattr(lineup, "run_study", lambda *given, **options: pytest.fail("has run"))
+    monkeypatch.setattr(_lineup, "run_study", lambda *given, **options: pytest.fail("has run"))
     if "--problems" not in given:
         given += ["--problems", problems]
     if "--n" not in given:
@@ -117,7 +117,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_loaded(
         return make(dir=dir)
 
     monkeypatch.setattr(tempfile, "TemporaryFile", sealed)
-    monkeypatch.setattr(lineup, "line_up", lambda *given: pytest.fail("has been loaded"))
+    monkeypatch.setattr(_lineup, "line_up", lambda *given: pytest.fail("has been loaded"))
     before = sorted(tmp_path.rglob("*"))
     code, output = run("study", "toy-gpt2", "--out", str(tmp_path / out))
     assert code == 2
@@ -129,9 +129,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_loaded(
 def test_models_of_one_name_are_told_apart(
     tmp_path: Path, inputs: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "study_figures", lambda study: {})
-    monkeypatch.setattr(export, "comparison_figures", lambda both: {})
-    monkeypatch.setattr(page, "topics", lambda *given: [])
+    monkeypatch.setattr(page, "figures", lambda *places: [])
     problems = inputs[1]
     models = [tmp_path / run / "checkpoint" for run in ("a[bold]", "b[red]")]
     for model in models:
@@ -176,7 +174,7 @@ def test_the_models_are_listed_with_what_they_have(
     inputs: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     four = Path(inputs[0]).parent / "fewer" / "handmade"
-    monkeypatch.setattr(display, "bundled_models", lambda: {**bundled_models(), "[red]four": four})
+    monkeypatch.setattr(_display, "bundled_models", lambda: {**bundled_models(), "[red]four": four})
     code, output = run("models")
     assert code == 0
     thoughts = {line.split()[1]: line.split()[-2] for line in output.splitlines() if "│" in line}

@@ -128,7 +128,7 @@ def test_a_field_given_twice_is_refused(tmp_path: Path, name: str, inner: str) -
 )
 def test_a_column_with_another_spelling_is_not_passed_over(tmp_path: Path, name: str) -> None:
     (tmp_path / "x.csv").write_text(f"id,question,{name}\na,How many?,18\n")
-    with pytest.raises(ValueError, match=r"x\.csv:2: .*did you mean 'answer"):
+    with pytest.raises(ValueError, match=r"x\.csv:2: .*Did you mean 'answer"):
         load_problems(tmp_path / "x.csv")
 
 

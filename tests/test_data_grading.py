@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from cot_attn.data import Grade, Problem, grade
-from cot_attn.data.number import read
+from cot_attn.data._number import read
 
 
 def number(answer: str) -> Problem:
@@ -228,7 +228,7 @@ def test_mathematics_without_math_verify_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "math_verify", None)
-    monkeypatch.setattr("cot_attn.data.latex.find_spec", lambda name: None)
+    monkeypatch.setattr("cot_attn.data._latex.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'cot-attn\[math\]'"):
         grade("4", formula("4"))
 

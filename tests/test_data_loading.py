@@ -242,7 +242,7 @@ def test_a_file_that_cannot_be_read_says_where(
         ({"id": "b", "question": "?", "difficulty": "hard"}, r"a whole number is needed"),
         ({"id": "b", "question": "?", "difficulty": 1.5}, r"a whole number is needed"),
         ({"id": "b", "question": "?", "steps": [1]}, r"a list of texts is needed"),
-        ({"id": "b", "question": "?", "dificulty": 1}, r"did you mean 'difficulty'\?"),
+        ({"id": "b", "question": "?", "dificulty": 1}, r"Did you mean 'difficulty'\?"),
     ],
 )
 def test_a_row_that_is_no_problem_says_where_and_why(
@@ -367,7 +367,7 @@ def test_datasets_itself_reads_what_we_ask_it_for(tmp_path: Path) -> None:
     path = write(tmp_path / "prosqa_test.json", PROSQA)
     code = (
         "import sys; from cot_attn.data import Hub, save_problems;"
-        "from cot_attn.data.hub import download_rows; from cot_attn.data.sets import PROSQA;"
+        "from cot_attn.data._hub import download_rows; from cot_attn.data.sets import PROSQA;"
         f"hub = Hub('json', ('test',), files={{'test': {str(path)!r}}});"
         "rows = download_rows('prosqa', hub, 'test');"
         f"save_problems([PROSQA.problem(row) for _, row in rows], {str(tmp_path / 'x.jsonl')!r})"
@@ -543,7 +543,7 @@ def test_mathematics_without_math_verify_is_refused_at_the_door(
 ) -> None:
     problem = Problem("a", "?", "1", "math")
     assert check_problems([problem]) == [problem]
-    monkeypatch.setattr("cot_attn.data.latex.find_spec", lambda name: None)
+    monkeypatch.setattr("cot_attn.data._latex.find_spec", lambda name: None)
     with pytest.raises(ImportError, match="math-verify"):
         check_problems([problem])
 

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cot_attn.data import Problem, grade, load_problems
-from cot_attn.data.number import find, find_gold, read
+from cot_attn.data._number import find, find_gold, read
 
 NUMBERS = {
     "1e-05": "0.00001",

@@ -3,7 +3,6 @@
 import json
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from checkpoint_files import CODI, SAID, Golden
 from cot_attn import ContinuousThoughtModel, Study
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IMAGES = EXAMPLES.parent / "docs" / "images"
 
@@ -29,11 +29,8 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(tmp_path):
-    command = [sys.executable, EXAMPLES / "quickstart.py", "24"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said = done.stdout
+def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):
+    said = run("quickstart.py", 24)
     assert "-> The answer is" in said
     assert [line.split(":")[0] for line in said.splitlines()[-4:]] == [
         f"layer {layer}" for layer in range(4)
@@ -46,6 +43,20 @@ def test_two_models_are_compared_and_drawn(run, tmp_path):
     assert "toy-llama: " in said
     assert (tmp_path / "out" / "importance_beside_attention.pdf").stat().st_size > 1000
     assert "toy-llama" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_it_is_said_whether_thoughts_are_used_and_when_the_answer_is_there(run, tmp_path):
+    said = run("is_the_thought_used.py", "--n", 24, "--out", tmp_path / "out")
+    assert "Content used: with another problem's thoughts" in said
+    assert "difficulty 3: half are right for good after 3 thoughts" in said
+    assert (tmp_path / "out" / "exits.png").stat().st_size > 1000
+
+
+def test_a_thought_carries_what_is_predicted(run, tmp_path):
+    options = ("--n", 10, "--sources", 1, "--out", tmp_path / "out")
+    said = run("what_does_it_carry.py", *options)
+    assert "thought 2: 100% as predicted" in said
+    assert (tmp_path / "out" / "interchange.pdf").stat().st_size > 1000
 
 
 def test_the_published_study_is_drawn_and_its_mistakes_are_named(run, tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 
@@ -20,12 +21,20 @@ PACKAGES = [
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Return a package in which `old` became `new`."""
+    """Return a package in which `old` became `new`; others went into a class and a module."""
     folder = tmp_path / "a_package"
     folder.mkdir()
-    (folder / "things.py").write_text("def new():\n    return 7\n")
+    (folder / "things.py").write_text(
+        "def new():\n    return 7\n\n"
+        "class Thing:\n    @classmethod\n    def new(cls):\n        return 8\n"
+    )
+    (folder / "inner.py").write_text("def there():\n    return 9\n")
     (folder / "__init__.pyi").write_text(
-        'from .things import new as new\n\nold = new\n\n__all__ = ["new"]\n'
+        "import a_package.inner\n\n"
+        "from . import inner as inner\nfrom .things import Thing as Thing\n"
+        "from .things import new as new\n\n"
+        "old = new\nolder = Thing.new\nmoved = a_package.inner.there\n\n"
+        '__all__ = ["Thing", "inner", "new"]\n'
     )
     (folder / "__init__.py").write_text(
         "from cot_attn._former import attach_stub\n"
@@ -38,10 +47,14 @@ def package(tmp_path, monkeypatch):
 def test_a_former_name_is_the_present_one_and_says_so(package):
     with pytest.warns(DeprecationWarning, match=r"a_package\.old is now called a_package\.new"):
         assert package.old() == 7
+    with pytest.warns(DeprecationWarning, match=r"older is now called a_package\.Thing\.new"):
+        assert package.older() == 8
+    with pytest.warns(DeprecationWarning, match=r"\.moved is now called a_package\.inner\.there"):
+        assert package.moved() == 9
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert package.new() == 7
-    assert package.__all__ == ["new"]
+    assert package.__all__ == ["Thing", "inner", "new"]
     with pytest.raises(AttributeError):
         package.neither  # noqa: B018
 
@@ -85,8 +98,10 @@ def test_every_former_name_of_the_library_leads_somewhere(name):
     stub = Path(str(package.__file__)).with_suffix(".pyi").read_text()
     for former, present in former_names(stub).items():
         assert former not in package.__all__
+        moved = present.startswith("cot_attn.")
+        root, present = (cot_attn, present.partition(".")[2]) if moved else (package, present)
         with pytest.warns(DeprecationWarning, match=present):
-            assert getattr(package, former) is getattr(package, present)
+            assert getattr(package, former) == attrgetter(present)(root)
 
 
 def test_every_package_keeps_its_former_names():

@@ -7,8 +7,9 @@ import torch
 
 from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
-from cot_attn.interventions import Intervention, Scale, Zero, reading, run_variants
-from cot_attn.interventions.batching import Batches, fitting
+from cot_attn.interventions import Intervention, Scale, Zero, run_variants
+from cot_attn.interventions._engine import measuring
+from cot_attn.interventions._engine.batches import Batches, fitting
 from cot_attn.models import ContinuousThoughtModel, Identity
 from cot_attn.models.rollout import Rollout
 
@@ -71,14 +72,14 @@ def test_running_out_of_memory_in_the_middle_changes_no_result(
 ) -> None:
     options = {"outcomes": ["answer", "kl_first"], "max_new_tokens": 4, "only_correct": False}
     expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **options)
-    recite = Rollout.recite
+    force_answer = Rollout.force_answer
 
     def small_only(self: Rollout, *args: object) -> torch.Tensor:
         if len(self.problems) > 3:
             raise torch.OutOfMemoryError("made up")
-        return recite(self, *args)
+        return force_answer(self, *args)
 
-    monkeypatch.setattr(Rollout, "recite", small_only)
+    monkeypatch.setattr(Rollout, "force_answer", small_only)
     result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **options)
     assert (result["answer"] == expected["answer"]).all()
     assert float(abs(result["kl_first"] - expected["kl_first"]).max()) < 1e-4
@@ -90,7 +91,7 @@ def test_as_many_rows_run_at_once_as_fit_into_a_quarter_of_the_free_memory(
 ) -> None:
     """Held against the keys and values that a run has: rows decode with a copy of their own."""
     model, free = wrap(BUILDERS[architecture](), Identity()), 2e6
-    monkeypatch.setattr("cot_attn.interventions.batching._free_bytes", lambda device: free)
+    monkeypatch.setattr("cot_attn.interventions._engine.batches._free_bytes", lambda device: free)
     sizes = [fitting(model, length) for length in (10, 20, 40, 10**9)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == 1
@@ -117,7 +118,7 @@ def test_logits_exist_for_a_few_positions_at_a_time(
 
     options = {"max_new_tokens": 4, "only_correct": False}
     expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
-    monkeypatch.setattr(reading, "MANY", 7)
+    monkeypatch.setattr(measuring, "MANY", 7)
     monkeypatch.setattr(Rollout, "logits", counted)
     result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["answer"], **options)
     # Seven at once, or at most one for each answer that changed: those are decoded together.

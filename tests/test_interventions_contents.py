@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cot_attn.interventions import CCTA, GaussianNoise, Hook, Intervention, Replace, Scale, Zero
-from cot_attn.interventions.contents import digest
+from cot_attn.interventions._engine.contents import digest
 
 Pair = namedtuple("Pair", "a b")
 Other = namedtuple("Other", "a b")
@@ -307,10 +307,10 @@ def test_any_single_number_counts(numbers: list[float], data: st.DataObject) -> 
 def test_a_digest_is_the_same_in_every_process() -> None:
     program = (
         "import torch; from dataclasses import dataclass; from enum import Enum\n"
-        "from cot_attn.interventions.contents import digest\n"
+        "from cot_attn.interventions._engine.contents import digest\n"
         "texts = {f'{i}': {*'abcdefgh'} for i in range(50)}\n"
         "class Namer:\n"
-        "    def __call__(self, a, place, of=frozenset('abcdefgh')):\n"
+        "    def __call__(self, a, context, of=frozenset('abcdefgh')):\n"
         "        return a in {'ab', 'cd', 'ef', 'gh'} or of\n"
         "Namer, Colour = dataclass(Namer), Enum('Colour', 'RED BLUE')\n"
         "found = digest([texts, {*Colour}, {Colour.RED, 'a'}, torch.arange(3), Namer()])\n"
@@ -394,7 +394,7 @@ def times(factor: float) -> object:
     class Times:
         label: str = "times"
 
-        def __call__(self, activation: torch.Tensor, place: object) -> torch.Tensor:
+        def __call__(self, activation: torch.Tensor, context: object) -> torch.Tensor:
             return activation * factor
 
     return Times()
@@ -429,7 +429,7 @@ class Mine(Base):
     def fixed(a):
         return a
 
-    def __call__(self, activation, place, power=2):
+    def __call__(self, activation, context, power=2):
         return helped(self.more(activation)) ** power * FACTOR * self.half
 """
 EDITS = {
@@ -480,7 +480,7 @@ class Prepared:
         return 2 * self.seed
 
     @torch.no_grad()
-    def __call__(self, activation: torch.Tensor, place: object) -> torch.Tensor:
+    def __call__(self, activation: torch.Tensor, context: object) -> torch.Tensor:
         return activation * self.doubled
 
     def recursive(self, n: int) -> int:

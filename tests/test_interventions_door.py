@@ -12,10 +12,10 @@ from cot_attn.data import Problem
 from cot_attn.interventions import (
     CCTA,
     Attention,
+    Context,
     Hook,
     Intervention,
     KeysValues,
-    Place,
     Resample,
     ShuffleAll,
     TokenAblator,
@@ -29,15 +29,15 @@ PROBLEMS = [Problem("a", "w1 w2", "1"), Problem("b", "w3", "2")]
 ZERO = Intervention(0, Zero())
 
 
-def too_short(activation: Tensor, place: Place) -> Tensor:
+def too_short(activation: Tensor, context: Context) -> Tensor:
     return activation[:-1]
 
 
-def not_a_number(activation: Tensor, place: Place) -> Tensor:
+def not_a_number(activation: Tensor, context: Context) -> Tensor:
     return activation / 0
 
 
-def nothing(activation: Tensor, place: Place) -> None:
+def nothing(activation: Tensor, context: Context) -> None:
     return None
 
 
@@ -53,7 +53,7 @@ def nothing(activation: Tensor, place: Place) -> None:
         ({"outcomes": []}, "give a list"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"max_new_tokens": 0}, "max_new_tokens 0"),
-        ({"reference": []}, "reference"),
+        ({"donors": []}, "donors"),
         (
             {"problems": PROBLEMS[:1], "interventions": [Intervention(0, Resample())]},
             "at least two",
@@ -163,6 +163,6 @@ def test_the_hook_form_refuses_problems_that_it_does_not_know(
 ) -> None:
     ablator = TokenAblator(tiny_gpt2_model)
     frozen = Intervention(0, Zero(), downstream="frozen")
-    with ablator.applied(frozen, PROBLEMS), pytest.raises(ValueError, match="'c' is not part"):
+    with ablator.applied(frozen, PROBLEMS), pytest.raises(ValueError, match="'c' is not among"):
         tiny_gpt2_model.think([Problem("c", "w5")])
     assert torch.isfinite(tiny_gpt2_model.think(PROBLEMS).thoughts).all()

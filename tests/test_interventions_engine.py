@@ -165,7 +165,7 @@ def test_the_hook_form_gives_what_the_engine_gives(pair: Twins, downstream: str)
 def test_donors_may_come_from_a_reference_of_other_problems(pair: Twins) -> None:
     donors = [Problem(f"d{i}", f"w{i} w{i + 1}") for i in range(3)]
     change = Intervention(0, Mean())
-    result = variants(pair, [change], reference=donors)
+    result = variants(pair, [change], donors=donors)
     mean = pair.model.think(donors).thoughts[:, 0].mean(dim=0)
     expected = variants(pair, [Intervention(0, Replace(mean))])
     assert result.attrs["n_donors"] == 3

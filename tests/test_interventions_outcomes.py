@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-import cot_attn.interventions.noise as measuring
+import cot_attn.interventions.variants as measuring
 from cot_attn.data import Problem, grade
 from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
-from cot_attn.interventions.batching import Batches
+from cot_attn.interventions._engine.batches import Batches
 from cot_attn.models import ContinuousThoughtModel
 from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
 

@@ -112,9 +112,9 @@ def test_putting_back_what_was_there_moves_nothing_at_any_site(
 @pytest.mark.parametrize("site", [*SITES, *KNOCK_OUTS], ids=name_of)
 def test_only_the_named_thoughts_contribution_changes(pair: Twins, site: Site | str) -> None:
     """With later inputs frozen, look at every activation of the first layer that is touched."""
-    model, place = pair.model, as_site(site)
-    knock_out = isinstance(place, Attention)
-    change = Intervention(1, KnockOut() if knock_out else Zero(), place, "frozen")
+    model, where = pair.model, as_site(site)
+    knock_out = isinstance(where, Attention)
+    change = Intervention(1, KnockOut() if knock_out else Zero(), where, "frozen")
 
     def watched() -> tuple[Tensor, dict[tuple[str, int], Tensor]]:
         seen: dict[tuple[str, int], Tensor] = {}
@@ -137,7 +137,7 @@ def test_only_the_named_thoughts_contribution_changes(pair: Twins, site: Site | 
     # Nothing before the thought moves, and no other thought's input.
     assert 0 not in moved_thoughts
     assert torch.allclose(fed_before[:, [0, 2]], fed_after[:, [0, 2]], atol=1e-6)
-    at_input = place.label in ("input", "hidden")
+    at_input = where.label in ("input", "hidden")
     assert at_input != torch.equal(fed_before[:, 1], fed_after[:, 1])
     # The thought itself moves unless only others' attention to it is gone.
     assert (1 in moved_thoughts) != knock_out
@@ -202,7 +202,7 @@ def test_donors_are_taken_from_the_same_site(pair: Twins) -> None:
         model.think(donors)
     expected = seen.pop()[:, 0].mean(dim=0)
     change = Intervention(0, Mean(), site)
-    ablator = TokenAblator(model, reference=donors)
+    ablator = TokenAblator(model, donors=donors)
     look = [(site, lambda v, hook: seen.append(v.clone()))]
     with ablator.applied(change, pair.problems[:1]), model.hooks(look, stages=[Thought(0)]):
         model.think(pair.problems[:1])

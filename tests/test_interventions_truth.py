@@ -25,7 +25,7 @@ def test_importance_is_exactly_what_the_weights_say(downstream: str) -> None:
     donors = [problem for problem in problems if problem.question.split()[-1] == "7"]
     others = [problem for problem in problems if problem.question.split()[-1] != "7"]
     effects = TokenAblator(
-        handmade_model(WEIGHTS), [Resample()], downstream=downstream, reference=donors
+        handmade_model(WEIGHTS), [Resample()], downstream=downstream, donors=donors
     ).run(others, ["failed"], max_new_tokens=4)
     through = range(READS + 1) if downstream == "recompute" else [READS]
     expected = [float(i in through) for i in range(len(WEIGHTS))]
@@ -39,7 +39,7 @@ def test_the_answer_becomes_the_donors() -> None:
     donor = next(problem for problem in problems if problem.question.split()[-1] == "7")
     change = Intervention(1, Resample())
     answers = run_variants(
-        handmade_model(WEIGHTS), problems[:5], [change], ["answer"], reference=[donor]
+        handmade_model(WEIGHTS), problems[:5], [change], ["answer"], donors=[donor]
     )["answer"]
     assert (answers == donor.answer).all()
 

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
-from cot_attn.interventions import Intervention, TokenAblator, Zero, collect, run_variants, treated
+from cot_attn.interventions import (
+    Intervention,
+    TokenAblator,
+    Zero,
+    apply_interventions,
+    collect,
+    run_variants,
+)
 from cot_attn.models import (
     Answer,
     Close,
@@ -147,7 +154,7 @@ class Huge:
 
     label = "huge"
 
-    def __call__(self, activation: Tensor, place: object) -> Tensor:
+    def __call__(self, activation: Tensor, context: object) -> Tensor:
         return torch.full_like(activation, 3e38)
 
 
@@ -165,7 +172,7 @@ def test_variants_name_problem_thought_and_intervention() -> None:
         model.run(asked(), max_new_tokens=3)
     with (
         pytest.raises(ValueError, match=said.replace("p[0-3]", "p1")),
-        treated(model, [changes[0], changes[1], *changes], collect(model, asked())),
+        apply_interventions(model, [changes[0], changes[1], *changes], collect(model, asked())),
     ):
         model.run(asked(), max_new_tokens=3)
 

@@ -19,10 +19,10 @@ from cot_attn.interventions import (
     Resample,
     TokenAblator,
     Zero,
+    apply_interventions,
     collect,
     noise_floor,
     run_variants,
-    treated,
 )
 from cot_attn.interventions.variants import check_interventions
 from cot_attn.models import ContinuousThoughtModel, Thought, validate
@@ -197,7 +197,7 @@ def test_a_recorder_records_an_applied_change_once_round_it_or_in_it(
     model = tiny_gpt2_model
     plain = record(model, asked)
     known = collect(model, asked)
-    with treated(model, change, known):
+    with apply_interventions(model, change, known):
         by_hand = model.run(asked, max_new_tokens=3)
     ablator, recorder = TokenAblator(model), AttentionRecorder(model)
     with ExitStack() as stack:
@@ -247,7 +247,7 @@ def test_after_an_error_in_a_run_of_its_own_every_hook_is_back(
 ) -> None:
     model = tiny_gpt2_model
 
-    def broken(activation: Tensor, place: object) -> Tensor:
+    def broken(activation: Tensor, context: object) -> Tensor:
         raise RuntimeError("on purpose")
 
     before = all_hooks(model)

@@ -62,12 +62,12 @@ def test_rows_go_on_as_each_problem_alone_does(
     tokens = words(n_rows, n_words)
 
     branch = begun(tiny, LENGTHS).branch(torch.tensor(source), n_columns=n_columns)
-    parts = [branch.part(slice(cut)), branch.part(slice(cut, n_rows))]
+    parts = [branch.view(slice(cut)), branch.view(slice(cut, n_rows))]
     for part, own in zip(parts, (tokens[:cut], tokens[cut:]), strict=True):
-        part.recite(own, torch.ones_like(own, dtype=torch.bool))
-    branch.rejoin(parts)
+        part.force_answer(own, torch.ones_like(own, dtype=torch.bool))
+    branch.merge(parts)
     order = torch.tensor(kept)
-    branch.keep(order)
+    branch.select(order)
     assert [p.id for p in branch.problems] == [f"p{source[row]}" for row in kept]
 
     # Rows go on in ascending order of what they have said, and join one after another.
@@ -76,7 +76,7 @@ def test_rows_go_on_as_each_problem_alone_does(
     n_begun = 0
     for index in sorted(set(behind.tolist())):
         n_begun = int((behind <= index).sum())
-        begun_rows = branch.answered(n_begun, index)
+        begun_rows = branch.truncated(n_begun, index)
         fed = tokens[order[:n_begun], index][:, None]
         logits = begun_rows.answer(index, fed, torch.ones_like(fed, dtype=torch.bool))[:, 0]
         own = torch.stack([each[index] for each in expected[:n_begun]])
@@ -87,7 +87,7 @@ def test_rows_go_on_as_each_problem_alone_does(
 @torch.no_grad()
 def test_rows_stand_in_the_order_in_which_they_were_chosen(tiny: ContinuousThoughtModel) -> None:
     branch = begun(tiny, [2, 5, 3, 1]).branch(torch.arange(4))
-    branch.keep(torch.tensor([3, 1]))
+    branch.select(torch.tensor([3, 1]))
     assert [problem.id for problem in branch.problems] == ["p3", "p1"]
     assert branch.layout.question_lengths == (1, 5)
 

@@ -235,6 +235,8 @@ def test_bad_choices_are_refused_with_a_sentence(
         AttentionRecorder(tiny, layers=[0, -3])
     with pytest.raises(ValueError, match="different names"):
         AttentionRecorder(tiny, queries=[])
+    with pytest.raises(ValueError, match="different names"):
+        AttentionRecorder(tiny, queries=["bot", "bot"])
     with pytest.raises(ValueError, match="thought 9"):
         record(tiny, questions, queries=["thought 9"])
     with pytest.raises(ValueError, match="Nothing was recorded"):

@@ -4,12 +4,15 @@ import json
 import re
 import shlex
 import shutil
+from collections import Counter
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,11 +25,13 @@ from cot_attn.cli import app
 from cot_attn.data import Problem, load_problems
 from cot_attn.interventions import GaussianNoise, Resample, Scale, Zero
 from cot_attn.models import ContinuousThoughtModel
-from cot_attn.report import page, pictures
-from cot_attn.study import Study, export, run_study
-from cot_attn.study.display import study_tables
-from cot_attn.study.export import export_study
-from cot_attn.study.naming import file_name
+from cot_attn.report import _drawing, page
+from cot_attn.report.catalogue import CATALOGUE
+from cot_attn.report.figure import Figure, Results
+from cot_attn.study import Study, run_study
+from cot_attn.study._display import study_tables
+from cot_attn.study._export import write_summary
+from cot_attn.study._naming import file_name
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 WEIGHTS = (1, 2, 8, 1, 3, 1)
@@ -151,17 +156,17 @@ def test_what_stands_side_by_side_has_one_scale(study: Study, monkeypatch: Any) 
     def remember(axes: Any, prefix: str, alternative: str) -> Markup:
         title = alternative.partition(".")[0]
         for ax in np.asarray(axes).flat:
-            along = ax.get_xlim() if prefix.endswith(("corruption", "wide")) else ax.get_ylim()
-            limits.setdefault(f"{title} {prefix.partition('-')[2]}", []).append(along)
+            along = ax.get_xlim() if "corruption" in prefix else ax.get_ylim()
+            limits.setdefault(title, []).append(along)
         return Markup("<svg></svg>")
 
-    monkeypatch.setattr(pictures, "inline_svg", remember)
+    monkeypatch.setattr(_drawing, "inline_svg", remember)
     failed = study.effects["failed"]
     few = xr.DataArray(np.arange(failed.sizes["problem"]) < 3, dims="problem")
     weaker = study.effects.assign(failed=failed * few)
     other = Study(study.attention, weaker, study.problems, {**study.settings, "model": "other"})
     report.render([study, other])
-    for title in ("Importance by thought importance", "Importance by corruption corruption"):
+    for title in ("Importance by thought", "Importance by corruption"):
         assert len(limits[title]) == 2
         assert limits[title][0] == limits[title][1]
 
@@ -195,8 +200,9 @@ def test_wrong_answers_to_problems_of_unknown_difficulty_make_a_page_too(tmp_pat
     text = report.render([study])
     assert "Nothing can be said about its thoughts" in text
     assert np.isnan(study.correlations["estimate"]).all()
-    summary = (export_study(study, tmp_path) / "summary.json").read_text()
-    read = json.loads(summary, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    write_summary(study, tmp_path)
+    written = (tmp_path / "summary.json").read_text()
+    read = json.loads(written, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert read["noise_floor"]["kl_first"] is None
 
 
@@ -211,6 +217,34 @@ def test_checks_come_first_and_what_failed_before_what_passed(text: str, study: 
     assert section.index("<details>") < places["pass"]
 
 
+def test_each_figure_is_drawn_once_for_page_and_files_and_few_are_open(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: Counter[str] = Counter()
+    most_open = 0
+
+    def counting(figure: Figure) -> Figure:
+        def draw(results: Results, **place: Any) -> Any:
+            nonlocal most_open
+            drawn[figure.file(results)] += 1
+            axes = figure.draw(results, **place)
+            most_open = max(most_open, len(plt.get_fignums()))
+            return axes
+
+        return replace(figure, draw=draw)
+
+    few = {"importance_by_thought", "attention_against_importance", "correlation_by_thought"}
+    chosen = [counting(figure) for figure in CATALOGUE if figure.name in few]
+    monkeypatch.setattr(page, "figures", lambda *places: chosen)
+    plt.close("all")
+    report.write_report([study], tmp_path, formats=["svg"])
+    assert drawn.pop("attention_against_importance") == 2  # for a phone too
+    assert set(drawn.values()) == {1}
+    assert {f"{name}.svg" for name in drawn} <= {file.name for file in tmp_path.rglob("*.svg")}
+    assert most_open == 2
+    assert not plt.get_fignums()
+
+
 def test_tables_and_problems_lie_beside_the_page(study: Study, tmp_path: Path) -> None:
     page = study.report(tmp_path / "new" / "folder")
     assert page.name == "report.html"
@@ -221,6 +255,41 @@ def test_tables_and_problems_lie_beside_the_page(study: Study, tmp_path: Path) -
     table = pd.read_csv(page.parent / "handmade" / "tables" / "importance.csv")
     assert table["estimate"].tolist() == pytest.approx(study.importance["estimate"].values)
     assert load_problems(page.parent / "handmade" / "problems.jsonl") == list(study.problems)
+
+
+def test_a_report_leaves_another_study_and_other_problems_alone(
+    study: Study, tmp_path: Path
+) -> None:
+    other = Study(
+        study.attention, study.effects, study.problems, {**study.settings, "started": "1999"}
+    )
+    other.save(tmp_path / study.name)
+    (tmp_path / "mine" / study.name).mkdir(parents=True)
+    (tmp_path / "mine" / study.name / "problems.jsonl").write_text('{"id": "a", "question": "?"}')
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(FileExistsError, match=r"has another study in it.*Give another folder"):
+        study.report(tmp_path)
+    with pytest.raises(FileExistsError, match=r"has other problems in it.*Give another folder"):
+        study.report(tmp_path / "mine")
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+
+def test_a_report_may_lie_in_the_folder_of_its_study_and_in_that_of_an_earlier_report(
+    study: Study, tmp_path: Path
+) -> None:
+    study.save(tmp_path / "saved" / study.name)
+    study.report(tmp_path / "saved")
+    assert Study.load(tmp_path / "saved" / study.name).settings == study.settings
+    fewer = Study(
+        study.attention.isel(problem=slice(4)),
+        study.effects.isel(problem=slice(4)),
+        study.problems[:4],
+        {**study.settings, "n_problems": 4},
+    )
+    fewer.report(tmp_path / "report")
+    study.report(tmp_path / "report")
+    problems = load_problems(tmp_path / "report" / study.name / "problems.jsonl")
+    assert problems == list(study.problems)
 
 
 def test_an_interrupted_report_leaves_the_old_page(
@@ -261,8 +330,7 @@ HOSTILE = 'it\'s a "model" & [bold]é $HOME'
 def test_the_lines_on_the_page_make_the_same_study_again(
     name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "study_figures", lambda study: {})  # they take long
-    monkeypatch.setattr(page, "topics", lambda *given: [])
+    monkeypatch.setattr(page, "figures", lambda *places: [])  # they take long
     handmade_model(WEIGHTS).save_pretrained(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     model = ContinuousThoughtModel.from_pretrained(name, **options)
@@ -315,8 +383,10 @@ def test_a_study_in_which_no_answer_has_a_value_makes_a_page_too(
     attention = study.attention.copy(deep=True)
     attention["attention"].loc[{"query": "answer_value"}] = np.nan
     valueless = Study(attention, study.effects, study.problems, study.settings)
-    export_study(valueless, tmp_path)
-    assert "No value was found in the answers" in valueless.report(tmp_path).read_text("utf-8")
+    valueless.save(tmp_path / valueless.name)
+    write_summary(valueless, tmp_path)
+    page = report.write_report([valueless], tmp_path, formats=["svg"])
+    assert "No value was found in the answers" in page.read_text("utf-8")
 
 
 def test_two_studies_whose_folders_would_be_one_are_refused(study: Study) -> None:

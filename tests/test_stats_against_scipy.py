@@ -9,8 +9,9 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from cot_attn.stats import concentration_of, contrasts, correlate, trend
-from cot_attn.stats.intervals import degrees_of_freedom, mean_interval
+from cot_attn.stats import concentration_per_problem, contrasts, correlate, trend
+from cot_attn.stats._inference.correlation import RELIABLE, profile_is_clear
+from cot_attn.stats._inference.intervals import degrees_of_freedom, mean_interval
 
 N_PROBLEMS, N_THOUGHTS = 30, 4
 
@@ -151,7 +152,7 @@ def gathering(strength: float) -> xr.DataArray:
 
 
 def test_the_trend_is_the_mean_of_scipys_slopes_with_the_p_of_its_sign_flips() -> None:
-    entropy = concentration_of(gathering(0.01)).sel(measure="entropy")
+    entropy = concentration_per_problem(gathering(0.01)).sel(measure="entropy")
     found = trend(entropy, n_resamples=4000)
     depth = entropy["layer"].values / 11
     slopes = np.array([scipy_stats.linregress(depth, problem).slope for problem in entropy.values])
@@ -166,9 +167,29 @@ def test_the_trend_is_the_mean_of_scipys_slopes_with_the_p_of_its_sign_flips() -
 @pytest.mark.parametrize(("strength", "there"), [(0.0, False), (0.1, True)])
 def test_pages_test_agrees_on_whether_there_is_a_trend(strength: float, there: bool) -> None:
     """Page's L looks at ranks within problems, in the order predicted: entropy falls."""
-    entropy = concentration_of(gathering(strength)).sel(measure="entropy")
+    entropy = concentration_per_problem(gathering(strength)).sel(measure="entropy")
     page = scipy_stats.page_trend_test(entropy.values, predicted_ranks=[4, 3, 2, 1])
     found = trend(entropy)
     assert (page.pvalue < 0.01) == there
     assert (float(found.high) < 0) == there
     assert (float(found.p) < 0.01) == there
+
+
+def test_a_profile_is_clear_where_the_f_ratio_of_a_two_way_layout_says_so() -> None:
+    rng = np.random.default_rng(5)
+    n_problems, n_thoughts = 8, 4
+    spread = np.linspace(0, 2, n_thoughts)[:, None] * np.linspace(0.4, 2, 200)
+    values = spread + rng.normal(size=(n_problems, n_thoughts, 200))
+    values += 3 * rng.normal(size=(n_problems, 1, 200))  # problems differ, which is no noise
+    rows, columns = np.indices((n_problems, n_thoughts))
+    dummies = [rows.ravel()[:, None] == np.arange(1, n_problems)]
+    nothing = sm.add_constant(np.hstack(dummies).astype(float))
+    full = np.hstack([nothing, columns.ravel()[:, None] == np.arange(1, n_thoughts)])
+    fits = [
+        (sm.OLS(y, full.astype(float)).fit(), sm.OLS(y, nothing).fit())
+        for y in values.reshape(-1, 200).T
+    ]
+    ratio = np.array([with_thoughts.compare_f_test(without)[0] for with_thoughts, without in fits])
+    expected = 1 - 1 / ratio >= RELIABLE
+    assert 40 < expected.sum() < 160
+    np.testing.assert_array_equal(profile_is_clear(values), expected)

@@ -9,12 +9,12 @@ from scipy import stats as scipy_stats
 
 from cot_attn.stats import (
     concentration,
-    concentration_of,
+    concentration_per_problem,
     evolution,
     flow,
     hub_scores,
+    importance_concentration,
     path_scores,
-    profile_concentration,
     sequence_attention,
     share,
     specialisation,
@@ -85,7 +85,7 @@ def test_a_row_without_a_value_or_without_thoughts_has_no_shares() -> None:
 
 def test_concentration_is_scipys_entropy() -> None:
     shares = share(recording())
-    found = concentration_of(shares)
+    found = concentration_per_problem(shares)
     expected = scipy_stats.entropy(shares.transpose("problem", "layer", "head", "thought"), axis=-1)
     np.testing.assert_allclose(found.sel(measure="entropy"), expected, rtol=1e-5)
     np.testing.assert_allclose(found.sel(measure="effective_number"), np.exp(expected), rtol=1e-5)
@@ -101,7 +101,7 @@ def test_one_thought_with_everything_is_an_effective_number_of_one() -> None:
 
 def test_negative_shares_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
-        concentration_of(xr.DataArray([0.5, -0.5, 1.0], dims="thought"))
+        concentration_per_problem(xr.DataArray([0.5, -0.5, 1.0], dims="thought"))
 
 
 def test_a_layer_that_gathers_attention_shows_in_its_step_and_in_the_trend() -> None:
@@ -118,7 +118,7 @@ def test_a_layer_that_gathers_attention_shows_in_its_step_and_in_the_trend() -> 
     assert float(steps.low[0]) < 0 < float(steps.high[0])
     assert float(steps.high[1]) < -1
     assert float(steps.q[1]) < 0.01
-    falling = trend(concentration_of(shares)).sel(measure="effective_number")
+    falling = trend(concentration_per_problem(shares)).sel(measure="effective_number")
     assert float(falling.high) < -1
     assert float(falling.p) < 0.01
 
@@ -188,13 +188,13 @@ def test_importance_on_one_thought_is_concentrated_and_even_importance_is_not() 
     rng = np.random.default_rng(0)
     failed = (rng.random((200, 6, 2)) < np.array([[0.2] * 6, [0, 0, 0.6, 0, 0, 0]]).T).astype(float)
     values = xr.DataArray(failed, dims=("problem", "thought", "world"))
-    found = profile_concentration(values).sel(measure="effective_number")
+    found = importance_concentration(values).sel(measure="effective_number")
     assert float(found.low[0]) > 4.5
     assert float(found.high[0]) == 6  # the truth is the largest number there is
     assert float(found.estimate[1]) == pytest.approx(1)
 
 
 def test_a_thought_that_never_fails_anywhere_leaves_no_profile() -> None:
-    found = profile_concentration(xr.DataArray(np.zeros((20, 6)), dims=("problem", "thought")))
+    found = importance_concentration(xr.DataArray(np.zeros((20, 6)), dims=("problem", "thought")))
     assert found.estimate.isnull().all()
     assert set(found.reason.values) == {"all values are 0"}

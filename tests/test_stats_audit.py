@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from cot_attn.stats import Check, audit, audit_arrays, correlate
-from cot_attn.stats.audit import attention_is_not_one_over_length
+from cot_attn.stats._audit.tables import attention_is_not_one_over_length
 
 # "GPT-2 Attention Analysis Visualizations & Cross-Layer Comparison", 2025-10-25, in percent.
 GPT2 = {
@@ -227,3 +227,89 @@ def test_arrays_without_labels_or_dimensions_are_told_what_is_needed() -> None:
         unwrap(audit_arrays)(a.values, f)
     with pytest.raises(ValueError, match=r"audit of failure .*\('problem', 'token'\)"):
         audit_arrays(a, f.rename(thought="token"))
+
+
+@pytest.mark.parametrize(("n_thoughts", "status"), [(3, "pass"), (4, "fail")])
+def test_four_columns_are_the_fewest_that_can_be_known_for_one_over_length(
+    n_thoughts: int, status: str
+) -> None:
+    """Three points lie near a line of slope 1 by chance too often."""
+    check = attention_is_not_one_over_length([1 / (50 + t) for t in range(n_thoughts)])
+    assert check.status == status
+    assert ("too few" in check.message) == (status == "pass")
+
+
+def test_a_column_with_a_zero_or_a_negative_number_has_no_reciprocals() -> None:
+    for odd in (0.0, -0.1):
+        check = attention_is_not_one_over_length([1 / 50, 1 / 51, odd, 1 / 53, 1 / 54])
+        assert check.status == "pass"
+        assert "too few positive" in check.message
+
+
+@pytest.mark.parametrize(
+    ("scale", "told"),
+    [(1.0, "1.00 positions. "), (0.01, "(read as fractions). "), (100.0, "(read as percent). ")],
+)
+def test_the_message_says_which_unit_the_numbers_were_read_in(scale: float, told: str) -> None:
+    fractions = [1 / n for n in range(49, 55)]
+    check = audit({"attention": fractions}, scale=scale)[0]
+    assert check.status == "fail"
+    assert told in check.message
+    assert "(49.0, 50.0, 51.0, 52.0, 53.0, 54.0)" in check.message
+
+
+@pytest.mark.parametrize(
+    ("step", "status"), [(0.9, "pass"), (0.96, "fail"), (1.45, "fail"), (1.55, "pass")]
+)
+def test_reciprocals_must_step_by_about_one_position(step: float, status: str) -> None:
+    """By 1 + the squared coefficient of variation of the lengths, which is not above 1.5."""
+    assert (
+        attention_is_not_one_over_length([1 / (50 + step * t) for t in range(6)]).status == status
+    )
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_a_shift_is_told_in_its_direction(shift: int) -> None:
+    a, f = arrays()
+    moved = a.roll(thought=-shift).assign_coords(thought=a["thought"])
+    check = by_name(audit_arrays(moved, f, reference=a))["Roles are not shifted"]
+    assert check.status == "fail"
+    assert f"thought i{shift:+d} of the reference" in check.message
+    assert f"{shift:+d}: 0" in check.message
+
+
+@pytest.mark.parametrize(("n_thoughts", "status"), [(2, "warn"), (3, "fail")])
+def test_three_thoughts_are_the_fewest_in_which_a_shift_can_be_seen(
+    n_thoughts: int, status: str
+) -> None:
+    a, f = (array.isel(thought=slice(n_thoughts)) for array in arrays())
+    shifted = a.roll(thought=1).assign_coords(thought=a["thought"])
+    check = by_name(audit_arrays(shifted, f, reference=a))["Roles are not shifted"]
+    assert check.status == status
+    assert ("too few" in check.message) == (status == "warn")
+
+
+def test_a_shift_is_looked_for_in_the_problems_that_both_have_in_full() -> None:
+    a, f = arrays()
+    shifted = a.roll(thought=1).assign_coords(thought=a["thought"])
+    half_missing = a.where(a["problem"].isin(a["problem"][:50]))
+    found = by_name(audit_arrays(shifted, f, reference=half_missing))
+    assert found["Roles are not shifted"].status == "fail"
+    check = by_name(audit_arrays(shifted, f, reference=a * np.nan))["Roles are not shifted"]
+    assert check.status == "warn"
+    assert "too few problems" in check.message
+
+
+def test_what_is_about_as_near_unshifted_or_the_same_everywhere_is_not_called_shifted() -> None:
+    a, f = arrays()
+    even = a * 0 + 0.2
+    found = by_name(audit_arrays(even, f, even))
+    assert found["Roles are not shifted"].status == "pass"
+    assert found["Attention does not follow length"].status == "pass"
+    shifted = a.roll(thought=1).assign_coords(thought=a["thought"])
+    noise = xr.DataArray(np.random.default_rng(1).random(a.shape), dims=a.dims)
+    blurred = 0.3 * shifted + 0.7 * noise
+    check = by_name(audit_arrays(blurred, f, a))["Roles are not shifted"]
+    distances = [float(part.split(": ")[1].rstrip(".")) for part in check.message[23:].split(", ")]
+    assert distances[2] < distances[0]  # nearest where shifted, but by far less than a half
+    assert check.status == "pass"

@@ -6,8 +6,8 @@ import torch
 import xarray as xr
 
 from cot_attn.stats import Check, run_checks
-from cot_attn.stats.checks import (
-    attention_varies,
+from cot_attn.stats._checks.attention import attention_varies, rows_sum_to_one, same_problems
+from cot_attn.stats._checks.effects import (
     effects_exceed_noise,
     every_corruption_changes_something,
     failure_is_not_question_length,
@@ -15,8 +15,6 @@ from cot_attn.stats.checks import (
     kl_is_not_all_zero,
     nothing_moves_unprovoked,
     provenance_is_complete,
-    rows_sum_to_one,
-    same_problems,
 )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from cot_attn.stats import correlate
-from cot_attn.stats.estimands import ESTIMANDS
+from cot_attn.stats._inference.estimands import ESTIMANDS
 
 N_PROBLEMS, N_THOUGHTS = 40, 5
 

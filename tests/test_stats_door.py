@@ -8,17 +8,22 @@ import pytest
 import xarray as xr
 
 from cot_attn.stats import (
+    at_relative_depth,
     concentration,
-    concentration_of,
+    concentration_per_problem,
     contrasts,
     correlate,
     correlation_differences,
+    effective_rank,
     evolution,
     fitted_line,
     importance,
+    importance_concentration,
+    join_by_label,
     mean_over_problems,
-    profile_concentration,
+    norms,
     specialisation,
+    successive_cosine,
     trend,
     worst_thought,
 )
@@ -51,9 +56,9 @@ EVERY: dict[str, Callable[..., object]] = {
     "contrasts": lambda **more: contrasts(F, **more),
     "mean_over_problems": lambda **more: mean_over_problems(A, **more),
     "concentration": lambda **more: concentration(A, **more),
-    "profile_concentration": lambda **more: profile_concentration(F, **more),
+    "importance_concentration": lambda **more: importance_concentration(F, **more),
     "evolution": lambda **more: evolution(layered(A), **more),
-    "trend": lambda **more: trend(concentration_of(layered(A)), **more),
+    "trend": lambda **more: trend(concentration_per_problem(layered(A)), **more),
     "specialisation": lambda **more: specialisation(A, **more),
     "correlation_differences": lambda **more: correlation_differences(*MODELS, **more),
     "fitted_line": lambda **more: fitted_line(layered(A), F, **more),
@@ -79,7 +84,7 @@ def test_too_few_resamples_are_refused(name: str) -> None:
     [
         mean_over_problems,
         concentration,
-        profile_concentration,
+        importance_concentration,
         contrasts,
         specialisation,
         lambda values: importance(values.to_dataset(name="failed")),
@@ -97,6 +102,31 @@ def test_ids_that_look_alike_but_are_of_another_type_are_told_apart() -> None:
     texts = A.assign_coords(problem=[str(i) for i in range(N_PROBLEMS)])
     with pytest.raises(ValueError, match="str and int64: give both the same type"):
         correlate(texts, numbers)
+
+
+def test_thoughts_that_differ_are_not_advised_a_join_that_would_not_help() -> None:
+    fewer = F.isel(thought=[0, 1, 2])
+    for join in ("exact", "inner"):
+        with pytest.raises(ValueError, match=r"2 only in attention \(3, 4\)") as error:
+            correlate(A, fewer, join=join)
+        assert "inner" not in str(error.value)
+        assert ".sel(thought=[...])" in str(error.value)
+    with pytest.raises(ValueError, match=r"0 only in attention , 2 only in failure \(3, 4\)"):
+        correlate(A.isel(thought=[0, 1, 2]), F)
+
+
+def test_problems_that_differ_on_either_side_are_counted_and_the_first_three_are_named() -> None:
+    ours, theirs = A.isel(problem=slice(5, None)), F.isel(problem=slice(None, -1))
+    told = r"5 only in failure \(p0, p1, p2, \.\.\.\)\. Pass join='inner'"
+    with pytest.raises(ValueError, match=rf"1 only in attention \(p39\), {told}"):
+        correlate(ours, theirs)
+    assert int(correlate(ours, theirs, join="inner", n_resamples=99).n_problems) == 34
+    with pytest.raises(ValueError, match=r"3 only in failure \(p0, p1, p2\)\. Pass"):
+        correlate(A.isel(problem=slice(3, None)), F)
+    with pytest.raises(ValueError, match="no problem in common"):
+        correlate(A[:20], F[20:], join="inner")
+    with pytest.raises(ValueError, match=r"join='outer' is not known.*\['exact', 'inner'\]"):
+        unwrap(join_by_label)(A, F, join="outer")
 
 
 def test_whole_numbers_booleans_and_single_precision_are_the_same_numbers() -> None:
@@ -133,7 +163,7 @@ def test_one_failure_has_a_correlation_but_no_interval(estimand: str, method: st
 def test_a_profile_of_one_failure_has_no_interval_and_says_why() -> None:
     once = F * 0
     once[3, 2] = 1.0
-    found = profile_concentration(once)
+    found = importance_concentration(once)
     assert found.low.isnull().all()
     assert set(found.reason.values) == {"no interval: without one of the problems all values are 0"}
 
@@ -167,14 +197,14 @@ def test_even_attention_has_no_preference_and_no_trend() -> None:
     noise = 1 + 1e-8 * np.random.default_rng(0).normal(size=(N_PROBLEMS, 3, N_THOUGHTS))
     even = layered(A * 0 + 1 / N_THOUGHTS) * noise
     np.testing.assert_allclose(specialisation(even).certainty, 1 / N_THOUGHTS, atol=1e-9)
-    for found in (evolution(even), trend(concentration_of(even))):
+    for found in (evolution(even), trend(concentration_per_problem(even))):
         assert found.p.isnull().all()
         assert set(found.reason.values.ravel()) == {"the difference is the same in all problems"}
 
 
 def test_a_quantity_that_is_zero_or_one_in_every_layer_has_no_trend_either() -> None:
     alone = layered(xr.zeros_like(A).where(A.thought > 0, 1.0))
-    assert trend(concentration_of(alone)).p.isnull().all()
+    assert trend(concentration_per_problem(alone)).p.isnull().all()
 
 
 def test_a_trend_over_names_and_a_contrast_of_problems_are_refused() -> None:
@@ -197,3 +227,37 @@ def test_what_is_no_labelled_array_is_told_what_is() -> None:
         unwrap(correlate)(A.values, F.values)
     with pytest.raises(ValueError, match=r"needs the dimensions.*'example'.*rename"):
         correlate(A.rename(problem="example"), F)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        concentration,
+        concentration_per_problem,
+        evolution,
+        importance_concentration,
+        mean_over_problems,
+        specialisation,
+        trend,
+        norms,
+        successive_cosine,
+        effective_rank,
+        at_relative_depth,
+        lambda values: unwrap(correlation_differences)(values, values),
+        lambda values: unwrap(fitted_line)(values, values),
+    ],
+)
+def test_every_function_says_what_it_takes_and_how_to_make_one(
+    function: Callable[..., object],
+) -> None:
+    with pytest.raises(
+        TypeError, match=r"must be an xarray DataArray over \(.*got list\. \w+"
+    ) as it:
+        unwrap(function)([0.2, 0.8])
+    assert str(it.value).startswith(("values", "shares", "states", "attention"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("estimand", "between"), ("method", "kendall")])
+def test_models_are_compared_by_a_correlation_that_there_is(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name}='{value}' is not known. Choose one of"):
+        unwrap(correlation_differences)(*MODELS, **{name: value})

@@ -7,7 +7,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from cot_attn.stats import contrasts, importance, worst_thought
-from cot_attn.stats.intervals import mean_interval
+from cot_attn.stats._inference.intervals import mean_interval
 
 
 def effects(n_problems: int = 60, seed: int = 0) -> xr.Dataset:

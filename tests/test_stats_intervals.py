@@ -6,7 +6,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from cot_attn.stats import benjamini_hochberg, holm, mean_over_problems
-from cot_attn.stats.intervals import (
+from cot_attn.stats._inference.intervals import (
     degrees_of_freedom,
     leave_one_out_interval,
     mean_interval,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cot_attn.stats import (
     concentration,
-    concentration_of,
+    concentration_per_problem,
     contrasts,
     correlate,
     correlation_differences,
@@ -23,9 +23,9 @@ from cot_attn.stats import (
     flow,
     hub_scores,
     importance,
+    importance_concentration,
     mean_over_problems,
     path_scores,
-    profile_concentration,
     sequence_attention,
     share,
     specialisation,
@@ -65,13 +65,13 @@ OF_FAILURE: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "importance by difficulty": lambda data: importance(data, by="difficulty"),
     "importance by corruption": lambda data: importance(data, by="corruption"),
     "worst_thought": lambda data: worst_thought(data, n_resamples=99),
-    "profile_concentration": lambda data: profile_concentration(data.failed),
+    "importance_concentration": lambda data: importance_concentration(data.failed),
 }
 OF_SHARES: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
     "mean_over_problems": lambda data: mean_over_problems(data.share),
     "concentration": lambda data: concentration(data.share),
     "evolution": lambda data: evolution(data.share, n_resamples=99),
-    "trend": lambda data: trend(concentration_of(data.share), n_resamples=99),
+    "trend": lambda data: trend(concentration_per_problem(data.share), n_resamples=99),
     "specialisation": lambda data: specialisation(data.share, n_resamples=99),
     "fitted_line": lambda data: fitted_line(
         data.share, data.failed.mean("corruption"), n_resamples=99
@@ -173,7 +173,7 @@ def test_shares_sum_to_one_and_sequence_attention_to_no_more(seed: int) -> None:
 @lawful
 @given(seed=seeds)
 def test_concentration_lies_between_one_thought_and_all(seed: int) -> None:
-    found = concentration_of(share(rows(seed)))
+    found = concentration_per_problem(share(rows(seed)))
     number, largest = (found.sel(measure=name) for name in ("effective_number", "largest_share"))
     assert ((number >= 1) & (number <= N_THOUGHTS + 1e-9)).all()
     assert ((largest >= 1 / N_THOUGHTS) & (largest <= 1)).all()

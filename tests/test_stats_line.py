@@ -62,3 +62,19 @@ def test_constant_attention_has_no_line() -> None:
     shares, failure = world()
     line = fitted_line(xr.full_like(shares, 0.25), failure)
     assert np.isnan(line["estimate"]).all()
+
+
+def test_the_band_is_that_of_a_bootstrap_over_problems() -> None:
+    shares, failure = world(40)
+    line = fitted_line(shares, failure, n_resamples=4000).sel(layer=0).dropna("share")
+    x, y = shares.sel(layer=0).values, failure.values
+    rng = np.random.default_rng(1)
+    slopes = []
+    for _ in range(2000):
+        chosen = rng.integers(len(x), size=len(x))
+        fit = linregress(x[chosen].ravel(), y[chosen].ravel())
+        slopes.append(fit.intercept + fit.slope * line["share"].values)
+    low, high = np.quantile(slopes, (0.025, 0.975), axis=0)
+    width = high - low
+    assert (abs(line["low"].values - low) < 0.1 * width).all()
+    assert (abs(line["high"].values - high) < 0.1 * width).all()

@@ -8,7 +8,7 @@ from cot_attn.interventions import Resample, TokenAblator
 from cot_attn.recording import AttentionRecorder
 from cot_attn.stats import (
     importance,
-    profile_concentration,
+    importance_concentration,
     run_checks,
     share,
     specialisation,
@@ -62,7 +62,7 @@ def test_importance_is_on_the_thought_that_is_read_and_on_those_it_is_made_from(
 
 def test_importance_on_one_thought_has_an_effective_number_of_one(direct: xr.Dataset) -> None:
     assert int(worst_thought(direct).thought) == READS
-    found = profile_concentration(direct.failed.mean("corruption"))
+    found = importance_concentration(direct.failed.mean("corruption"))
     assert float(found.estimate.sel(measure="effective_number")) == pytest.approx(1)
 
 

@@ -16,7 +16,7 @@ from cot_attn.stats import (
     contrasts,
     correlate,
     importance,
-    profile_concentration,
+    importance_concentration,
     run_checks,
     worst_thought,
 )
@@ -125,10 +125,10 @@ def test_importance_gathers_on_few_thoughts_in_short_problems_and_spreads_in_lon
     for steps in (2, 6):
         failed = gpt2.failed.isel(corruption=0, problem=gpt2.difficulty.values == steps)
         parts = known.sel(difficulty=steps) / known.sel(difficulty=steps).sum()
-        found = profile_concentration(failed).sel(measure="largest_share")
+        found = importance_concentration(failed).sel(measure="largest_share")
         assert float(found.low) <= float(parts.max()) <= float(found.high)
     short, long = (
-        profile_concentration(gpt2.failed.isel(corruption=0, problem=gpt2.difficulty == steps))
+        importance_concentration(gpt2.failed.isel(corruption=0, problem=gpt2.difficulty == steps))
         for steps in (2, 6)
     )
     number = {"measure": "effective_number"}
@@ -141,7 +141,7 @@ def test_where_every_thought_breaks_the_answer_no_thought_is_told_from_another(
     """The card: in toy-llama a resampled thought breaks 0.91 to 0.97, needed or not."""
     failed = llama.failed.isel(corruption=0)
     assert (contrasts(failed).p_holm > 0.05).all()
-    number = profile_concentration(failed).sel(measure="effective_number")
+    number = importance_concentration(failed).sel(measure="effective_number")
     assert float(number.low) > 5.9
     flat = correlate(needed(llama), failed, "between_thoughts")
     assert "mean failure does not differ clearly" in flat.reason.item()

@@ -10,17 +10,19 @@ import pytest
 import torch
 import xarray as xr
 
+from cot_attn.checkpoints import load
+from cot_attn.checkpoints.report import options_of
 from cot_attn.data import Problem
 from cot_attn.interventions import Resample, Zero
-from cot_attn.models import ContinuousThoughtModel, load
-from cot_attn.models.report import options_of
+from cot_attn.models import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
-from cot_attn.study import Study, compare, run_study, storage
-from cot_attn.study.display import study_tables
-from cot_attn.study.export import export_comparison, export_study
-from cot_attn.study.output import new_folder
-from cot_attn.study.packing import rounded
-from cot_attn.study.storage import read_folder, write_folder
+from cot_attn.report import write_report
+from cot_attn.study import Study, _storage, compare, run_study
+from cot_attn.study._display import study_tables
+from cot_attn.study._export import write_summary
+from cot_attn.study._output import new_folder
+from cot_attn.study._packing import rounded
+from cot_attn.study._storage import read_folder, write_folder
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 WEIGHTS = (1, 2, 8, 1, 3, 1)
@@ -94,7 +96,7 @@ def test_an_interrupted_save_leaves_the_old_study_whole(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(storage, "save_problems", interrupt)
+    monkeypatch.setattr(_storage, "save_problems", interrupt)
     with pytest.raises(KeyboardInterrupt):
         study.save(folder)
     assert Study.load(folder).settings == study.settings
@@ -266,8 +268,10 @@ def test_the_base_of_a_checkpoint_is_known_wherever_one_is(
     }
 
 
-def test_export_writes_arrays_tables_a_summary_and_figures(study: Study, tmp_path: Path) -> None:
-    folder = export_study(study, tmp_path)
+def test_a_folder_holds_arrays_tables_a_summary_and_figures(study: Study, tmp_path: Path) -> None:
+    folder = study.save(tmp_path / study.name)
+    write_summary(study, folder)
+    write_report([study, _renamed(study)], tmp_path, formats=["png", "pdf"])
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["n_correct"] == 20
     importance = pd.read_csv(folder / "tables" / "importance.csv")
@@ -275,8 +279,7 @@ def test_export_writes_arrays_tables_a_summary_and_figures(study: Study, tmp_pat
     figures = {path.suffix for path in (folder / "figures").iterdir()}
     assert figures == {".png", ".pdf"}
     assert Study.load(folder).settings == study.settings
-    comparison = export_comparison([study, _renamed(study)], tmp_path)
-    assert any(comparison.glob("*.png"))
+    assert any((tmp_path / "comparison").glob("*.png"))
 
 
 def test_the_default_folder_is_always_a_new_one(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from cot_attn.interventions import Resample, Zero
 from cot_attn.report import page
 from cot_attn.study import Study, run_study
-from cot_attn.study.checksums import sealed
-from cot_attn.study.export import file_name
-from cot_attn.study.storage import write_folder
+from cot_attn.study._checksums import sealed
+from cot_attn.study._naming import file_name
+from cot_attn.study._storage import write_folder
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 WEIGHTS = (1, 2, 8, 1, 3, 1)

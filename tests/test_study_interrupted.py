@@ -19,20 +19,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
-from cot_attn import plots, writing
+from cot_attn import _writing, plots
 from cot_attn import report as cli_report
+from cot_attn._lock import locked
+from cot_attn._writing import sweep, taking_the_place_of
 from cot_attn.cli import app
 from cot_attn.data import save_problems
-from cot_attn.lock import locked
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.report import page
-from cot_attn.study import Study, display, export, lineup, running
-from cot_attn.study.output import UNFINISHED
+from cot_attn.report._drawing import Topic
+from cot_attn.study import Study, _display, _lineup, running
+from cot_attn.study._output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
-from cot_attn.writing import sweep, taking_the_place_of
 
+pytestmark = pytest.mark.slow
 EVERY = 40
 """One step in so many is tried, and every removal: all of them take minutes."""
 STEPS = [  # every way in which the library's own code changes a disk
@@ -84,30 +87,29 @@ def killed_after(last: float) -> Iterator[Steps]:
 
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
-    """Let one picture and one table stand for all, load a model once, and let clocks stand."""
-    monkeypatch, loaded = pytest.MonkeyPatch(), cache(lineup.load)
+    """Let one figure and one table stand for all, load a model once, and let clocks stand."""
+    monkeypatch, loaded = pytest.MonkeyPatch(), cache(_lineup.load)
 
     def as_loaded(given: str, *, device: str) -> ContinuousThoughtModel:
         model = loaded(given, device=device)
         model.name = "handmade"
         return model
 
-    def one(pictures: Any) -> Any:
-        return lambda given: dict([*pictures(given).items()][-1:])
-
     class Still(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> "Still":
             return cls(2026, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(export, "comparison_figures", one(export.comparison_figures))
-    monkeypatch.setattr(export, "study_figures", lambda study: {})
-    monkeypatch.setattr(page, "topics", lambda *given: [])
-    monkeypatch.setattr(display, "study_tables", lambda study: [])
+    side_by_side = [figure for figure in page.figures("files") if figure.scope == "models"]
+    monkeypatch.setattr(page, "figures", lambda *places: side_by_side[-1:])
+    monkeypatch.setattr(page, "topic", lambda drawn: Topic("", ()))
+    monkeypatch.setattr(_display, "study_tables", lambda study: [])
     monkeypatch.setattr(Study, "tables", lambda study: [("table", study.table(study.layers[-1]))])
-    monkeypatch.setattr(lineup, "load", as_loaded)
+    monkeypatch.setattr(_lineup, "load", as_loaded)
     monkeypatch.setattr(running, "datetime", Still)
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
+    # That a figure is saved as the same bytes is tested with the figures; fonts take their time.
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write_text("saved"))
     yield
     monkeypatch.undo()
 
@@ -198,7 +200,7 @@ def test_finished_parts_and_studies_are_not_run_again(
         with pytest.raises(Killed):
             run(*inputs, "--out", str(out))
     assert len(list((out / UNFINISHED).rglob("*.npz"))) >= 2
-    monkeypatch.setattr(lineup, "run_study", stopped)
+    monkeypatch.setattr(_lineup, "run_study", stopped)
     code, shown = run(*inputs, "--out", str(out))
     assert code == 0, shown
     assert not (out / UNFINISHED).exists()
@@ -269,7 +271,7 @@ def test_a_full_disk_names_path_and_need_and_loses_nothing(
 
     def full(*given: Any, **options: Any) -> Any:
         nonlocal calls
-        if owner[1] == "write_bytes" and given[0].suffix != ".part":
+        if owner[1] == "write_bytes" and ".npz-unfinished-" not in str(given[0]):
             return write(*given, **options)
         calls += 1
         if calls > 1 or owner[1] == "save":
@@ -284,7 +286,7 @@ def test_a_full_disk_names_path_and_need_and_loses_nothing(
     assert "could not be written: No space left on device." in shown
     assert "MB are free there. Make room and do the same again." in shown
     assert ("It needs up to" in shown) == (owner[1] != "save")
-    assert not [each for each in out.rglob("*") if each.suffix == ".part"]
+    assert not [each for each in out.rglob("*") if "-unfinished-" in each.name]
     assert list((out / UNFINISHED).rglob("*.npz"))
     code, shown = run(*inputs, "--out", str(out))
     assert code == 0, shown
@@ -321,7 +323,7 @@ def test_what_was_taken_out_of_its_place_is_put_back(
     (target / "old").touch()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", stopped)
-        patch.setattr(writing, "_clear", lambda *given: None)
+        patch.setattr(_writing, "_clear", lambda *given: None)
         with pytest.raises(Killed), taking_the_place_of(target) as new:
             new.mkdir()
     assert not target.exists()

@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 
 from cot_attn import compare, load_problems, run_study
+from cot_attn._lock import locked
 from cot_attn.data import Problem, save_problems
 from cot_attn.interventions import (
     Attention,
@@ -26,7 +27,6 @@ from cot_attn.interventions import (
     TokenAblator,
     Zero,
 )
-from cot_attn.lock import locked
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.sweeps import (
     ModelSource,
@@ -150,7 +150,7 @@ def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32
 def test_donors_come_from_all_problems_and_not_from_the_shard(done: Path) -> None:
     manifest = Manifest.read(done)
     model = ContinuousThoughtModel.from_pretrained(manifest.models[0].source.source)
-    ablator = TokenAblator(model, CORRUPTIONS, reference=FEW)
+    ablator = TokenAblator(model, CORRUPTIONS, donors=FEW)
     effects = ablator.run(FEW[3:], max_new_tokens=3, batch_size=64)
     shard = next(s for s in manifest.shards if s.start == 3 and s.measure == "effects")
     assert read_shard(done, shard.name)["kl_first"].equals(effects["kl_first"])

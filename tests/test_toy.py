@@ -11,13 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cot_attn.checkpoints import bundled_models
 from cot_attn.data.problem import Problem
+from cot_attn.data.sets.toy import toy_problems
 from cot_attn.interventions.ablator import TokenAblator
 from cot_attn.interventions.corruption import Resample
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.loading import bundled_models
 from cot_attn.toy.measuring import accuracy
-from cot_attn.toy.problems import toy_problems
 from cot_attn.toy.tokenizer import toy_template, toy_tokenizer
 from cot_attn.toy.training import Progress, Recipe, train
 
@@ -126,7 +126,7 @@ def test_what_cannot_be_had_is_refused(wrong: dict[str, object]) -> None:
 
 
 def test_making_problems_needs_no_torch() -> None:
-    code = "import sys, cot_attn.toy.problems; sys.exit('torch' in sys.modules)"
+    code = "import sys, cot_attn.data.sets.toy; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -43,6 +43,8 @@ REFUSED = {
     "hooks([Answer('1')])": "no stage Answer(index='1'): thoughts and answer tokens are counted",
     "model.hooks([(3, nothing[1])]).__enter__()": "A hook name is 3; give a name, or a function",
     "model.hooks([(None, nothing[1])]).__enter__()": "A hook name is None; give a name, or a",
+    "model.run_with_cache([problem], 3)": "A hook name is 3; give a name, or a function",
+    "model.run_with_cache([problem], 'blocks.0.hook_out', stages=['eot'])": "give a list of Prompt",
     "collect(model, [problem], Hook('input'))": "give a list, as in [Hook(",
     "TokenAblator(model, Zero())": "corruptions is Zero(label='zero'); give a list",
     "TokenAblator(model, 'zero')": "corruptions is 'zero'; give a list",

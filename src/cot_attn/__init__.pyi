@@ -1,10 +1,14 @@
+from . import checkpoints as checkpoints
 from . import data as data
+from . import experiments as experiments
 from . import interventions as interventions
 from . import models as models
 from . import plots as plots
+from . import readouts as readouts
 from . import recording as recording
 from . import stats as stats
 from . import toy as toy
+from .checkpoints import bundled_models as bundled_models
 from .data import Problem as Problem
 from .data import grade as grade
 from .data import load_problems as load_problems
@@ -21,9 +25,9 @@ from .models import Prompt as Prompt
 from .models import Run as Run
 from .models import Template as Template
 from .models import Thought as Thought
-from .models import bundled_models as bundled_models
 from .recording import AttentionRecorder as AttentionRecorder
 from .recording import PositionRecorder as PositionRecorder
+from .recording import StateRecorder as StateRecorder
 from .study import Study as Study
 from .study import compare as compare
 from .study import run_study as run_study
@@ -39,19 +43,23 @@ __all__ = [
     "Problem",
     "Prompt",
     "Run",
+    "StateRecorder",
     "Study",
     "Template",
     "Thought",
     "TokenAblator",
     "bundled_models",
+    "checkpoints",
     "compare",
     "data",
+    "experiments",
     "grade",
     "interventions",
     "load_problems",
     "models",
     "noise_floor",
     "plots",
+    "readouts",
     "recording",
     "run_study",
     "run_variants",

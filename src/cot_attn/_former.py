@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib
 import inspect
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,9 @@ def attach_stub(
     """Return a package's lazy `__getattr__`, `__dir__` and `__all__`, as its stub describes them.
 
     `former = present` in the stub keeps a name that was changed: asking for it gives what the
-    present name gives, with a DeprecationWarning.
+    present name gives, with a DeprecationWarning. The present name is one of the package's own,
+    dots allowed (`load = Model.from_pretrained`), or, where it moved to another package, the full
+    one behind an import of that package (`save = cot_attn.checkpoints.save`).
     """
     get, names, public = lazy_loader.attach_stub(package, file)
     renamed = former_names(Path(file).with_suffix(".pyi").read_text())
@@ -28,8 +31,11 @@ def attach_stub(
     def get_or_tell(name: str) -> Any:
         if name not in renamed:
             return get(name)
-        warn(f"{package}.{name}", f"{package}.{renamed[name]}")
-        return get(renamed[name])
+        first, *rest = renamed[name].split(".")
+        moved = first == package.partition(".")[0]
+        warn(f"{package}.{name}", renamed[name] if moved else f"{package}.{renamed[name]}")
+        root = importlib.import_module(first) if moved else get(first)
+        return functools.reduce(getattr, rest, root)
 
     return get_or_tell, names, public
 
@@ -37,9 +43,9 @@ def attach_stub(
 def former_names(stub: str) -> dict[str, str]:
     """Return {former: present} of the assignments from one name to another in a stub."""
     return {
-        target.id: node.value.id
+        target.id: ast.unparse(node.value)
         for node in ast.parse(stub).body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Attribute)
         for target in node.targets
         if isinstance(target, ast.Name)
     }

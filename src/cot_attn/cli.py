@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cot_attn.sweeps import command
+
 if TYPE_CHECKING:
     from cot_attn.study import Study
 
@@ -20,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(command.app, name="sweep")
 
 
 @app.command()
@@ -83,12 +86,11 @@ def _studied(
     batch_size: int | None,
 ) -> "tuple[list[Study], Path]":
     """Run every study and write everything; return them and where they are."""
+    from cot_attn._writing import probe
     from cot_attn.data import load_problems
     from cot_attn.report import write_report
-    from cot_attn.study import output
-    from cot_attn.study.export import export_comparison
-    from cot_attn.study.lineup import line_up
-    from cot_attn.writing import probe
+    from cot_attn.study import _output as output
+    from cot_attn.study._lineup import line_up
 
     if out is None:
         probe(output.STUDIES)
@@ -110,20 +112,18 @@ def _studied(
     folder = begun or output.new_folder(out, names)
     with output.held(folder, request, names) as unfinished:
         studies = [
-            entrant.study(asked, how, folder, batch_size=batch_size, unfinished=unfinished)
+            entrant.study(asked, how, folder, batch_size=batch_size, resume=unfinished)
             for entrant in entrants
         ]
-        if len(studies) > 1:
-            export_comparison(studies, folder)
-        write_report(studies, folder)
+        write_report(studies, folder, formats=("png", "pdf"))
     return studies, folder
 
 
 def _show(studies: "list[Study]", folder: Path) -> None:
     """Print what was found, and where it is."""
-    from cot_attn.screen import Screen
-    from cot_attn.study.display import comparison_table, study_tables
-    from cot_attn.study.naming import COMPARISON, PAGE, file_name
+    from cot_attn._screen import Screen
+    from cot_attn.study._display import comparison_table, study_tables
+    from cot_attn.study._naming import COMPARISON, PAGE, file_name
 
     screen = Screen()
     for study in studies:
@@ -144,37 +144,37 @@ def _show(studies: "list[Study]", folder: Path) -> None:
 @app.command("models")
 def list_models() -> None:
     """List the models that can be loaded by name."""
-    from cot_attn.screen import Screen
-    from cot_attn.study.display import models_table
+    from cot_attn._screen import Screen
+    from cot_attn.study._display import models_table
 
     Screen().show(models_table())
 
 
 def main() -> None:
     """Run the command line."""
-    from cot_attn.screen import show_what_can_be_shown
+    from cot_attn._screen import show_what_can_be_shown
 
     for stream in (sys.stdout, sys.stderr):  # for the help too
         show_what_can_be_shown(stream)
     app()
 
 
-def _layers(given: str | None) -> list[int] | None:
+def _layers(text: str | None) -> list[int] | None:
     """Read layers as in `0,4,-1`."""
-    if given is None:
+    if text is None:
         return None
     try:
-        return [int(part) for part in given.split(",")]
+        return [int(number) for number in text.split(",")]
     except ValueError:
         raise ValueError(
-            f"--layers is {given!r}; give numbers with commas between, as in 0,4,-1."
+            f"--layers is {text!r}; give numbers with commas between, as in 0,4,-1."
         ) from None
 
 
-def _seed(given: int) -> int:
-    if given < 0:
-        raise ValueError(f"--seed is {given}; give 0 or more.")
-    return given
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise ValueError(f"--seed is {seed}; give 0 or more.")
+    return seed
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def _errors_as_sentences() -> Iterator[None]:
         if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        from cot_attn.screen import Screen
+        from cot_attn._screen import Screen
 
         Screen(errors=True).say(f"cot-attn: {message}")
         sys.exit(2)

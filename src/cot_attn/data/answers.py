@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from cot_attn.data import boolean, latex, number, sentence
-from cot_attn.data.marker import Span
+from cot_attn.data import _boolean as boolean
+from cot_attn.data import _latex as latex
+from cot_attn.data import _number as number
+from cot_attn.data import _sentence as sentence
+from cot_attn.data._marker import Span
 
 AnswerType = Literal["number", "boolean", "math", "text"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from cot_attn.data._rows import Row
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,19 @@
 """Problems by the name of a data set, or from a file."""
 
-import difflib
 from collections.abc import Collection, Iterable
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 
+from cot_attn._did_you_mean import did_you_mean
+from cot_attn.data._files import read_rows
+from cot_attn.data._hub import download_rows
+from cot_attn.data._rows import Row
 from cot_attn.data.dataset import DataSet
-from cot_attn.data.files import read_rows
-from cot_attn.data.hub import download_rows
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 from cot_attn.data.sampling import balanced_sample
 from cot_attn.data.sets import GSM8K, MATH500, OWN, PROSQA, STRATEGYQA
-from cot_attn.toy.problems import toy_problems
+from cot_attn.data.sets.toy import toy_problems
 
 DATASETS: dict[str, DataSet] = {
     known.name: known for known in (OWN, GSM8K, MATH500, STRATEGYQA, PROSQA)
@@ -202,7 +202,7 @@ def _known(what: str, given: str, accepted: Collection[str], of: str) -> str:
     """Return what was given if it is accepted."""
     if given not in accepted:
         raise ValueError(
-            f"{what}={given!r} is not known for {of}.{_meant(given, accepted)} "
+            f"{what}={given!r} is not known for {of}.{did_you_mean(given, accepted)} "
             f"Accepted are {', '.join(map(repr, accepted))}."
         )
     return given
@@ -212,13 +212,8 @@ def _not_there(given: str | PathLike[str]) -> ValueError | FileNotFoundError:
     """Return the error for what is neither a name nor a file."""
     names = [TOY, *_downloadable()]
     message = (
-        f"There is no data set and no file {str(given)!r}.{_meant(str(given), names)} Data sets "
-        f"are {', '.join(map(repr, names))}; files are JSON, JSONL or CSV."
+        f"There is no data set and no file {str(given)!r}.{did_you_mean(str(given), names)} "
+        f"Data sets are {', '.join(map(repr, names))}; files are JSON, JSONL or CSV."
     )
     looks_like_a_path = not isinstance(given, str) or Path(given).suffix or Path(given).parts[1:]
     return FileNotFoundError(message) if looks_like_a_path else ValueError(message)
-
-
-def _meant(given: str, accepted: Collection[str]) -> str:
-    near = difflib.get_close_matches(given.lower(), accepted, n=2, cutoff=0.5)
-    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""

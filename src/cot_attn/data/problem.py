@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral
 
-from cot_attn.data import latex
+from cot_attn.data import _latex as latex
 from cot_attn.data.answers import ANSWERS, answer_type
 from cot_attn.data.answers import AnswerType as AnswerType
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
+from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data.problem import Problem, check_problems
 from cot_attn.data.sets.own import row_of
-from cot_attn.writing import saying_what_failed, taking_the_place_of
 
 
 def save_problems(problems: Iterable[Problem], path: str | PathLike[str]) -> None:

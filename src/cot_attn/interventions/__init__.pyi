@@ -1,5 +1,8 @@
 from .ablator import TokenAblator as TokenAblator
-from .collecting import collect as collect
+from .applying import apply_interventions as apply_interventions
+from .context import CleanActivations as CleanActivations
+from .context import Context as Context
+from .context import collect as collect
 from .corruption import CCTA as CCTA
 from .corruption import Corruption as Corruption
 from .corruption import GaussianNoise as GaussianNoise
@@ -15,22 +18,25 @@ from .corruption import Unchanged as Unchanged
 from .corruption import Zero as Zero
 from .intervention import Downstream as Downstream
 from .intervention import Intervention as Intervention
-from .noise import noise_floor as noise_floor
 from .outcomes import OUTCOMES as OUTCOMES
 from .outcomes import Outcome as Outcome
-from .place import Place as Place
-from .place import Reference as Reference
 from .sites import Attention as Attention
 from .sites import Hook as Hook
 from .sites import KeysValues as KeysValues
 from .sites import Site as Site
-from .treatment import treated as treated
+from .variants import noise_floor as noise_floor
 from .variants import run_variants as run_variants
+
+Place = Context
+Reference = CleanActivations
+treated = apply_interventions
 
 __all__ = [
     "CCTA",
     "OUTCOMES",
     "Attention",
+    "CleanActivations",
+    "Context",
     "Corruption",
     "Downstream",
     "GaussianNoise",
@@ -40,8 +46,6 @@ __all__ = [
     "KnockOut",
     "Mean",
     "Outcome",
-    "Place",
-    "Reference",
     "Replace",
     "Resample",
     "Scale",
@@ -52,8 +56,8 @@ __all__ = [
     "TokenAblator",
     "Unchanged",
     "Zero",
+    "apply_interventions",
     "collect",
     "noise_floor",
     "run_variants",
-    "treated",
 ]

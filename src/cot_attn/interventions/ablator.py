@@ -7,16 +7,16 @@ from os import PathLike
 
 import xarray as xr
 
+from cot_attn._former import former_arguments, warn
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.collecting import collect
+from cot_attn.interventions.applying import apply_interventions
+from cot_attn.interventions.context import CleanActivations, collect
 from cot_attn.interventions.corruption import CCTA, Corruption, ShuffleAll
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.intervention import Downstream, Intervention
+from cot_attn.interventions.intervention import Downstream, Intervention, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT
-from cot_attn.interventions.place import Reference
 from cot_attn.interventions.sites import Site, as_site
-from cot_attn.interventions.treatment import treated
-from cot_attn.interventions.variants import check_interventions, run_variants
+from cot_attn.interventions.variants import run_variants
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.run import Run
 
@@ -29,15 +29,15 @@ class TokenAblator:
     model
         The model.
     corruptions
-        What replaces a thought; by default the published seven, `CCTA`.
+        What replaces a thought; by default the published seven, `CCTA`. Their labels must differ.
     site
         Where: `"input"` is the vector that is fed; see `Intervention`.
     downstream
-        `recompute` for the total effect, `frozen` for the effect that does not travel through
-        later thoughts' inputs.
+        The total effect (`recompute`) or the direct effect (`frozen`), which does not travel
+        through later thoughts' inputs.
     seed
         For the random ones among the corruptions.
-    reference
+    donors
         The problems that may donate to Resample and Mean; by default those given to `run`. Or what
         `collect` gave of them; see `run_variants`.
 
@@ -49,8 +49,11 @@ class TokenAblator:
     >>> effects = TokenAblator(model, [Resample()]).run(load_problems("toy", n=12))
     >>> dict(effects["failed"].sizes)
     {'problem': 12, 'thought': 6, 'corruption': 1}
+    >>> effects["failed"].mean("problem").sel(corruption="resample").round(2).values.tolist()
+    [1.0, 0.83, 0.75, 0.75, 0.42, 0.33]
     """
 
+    @former_arguments(reference="donors")
     def __init__(
         self,
         model: ContinuousThoughtModel,
@@ -59,12 +62,12 @@ class TokenAblator:
         downstream: Downstream = "recompute",
         seed: int = 0,
         *,
-        reference: Sequence[Problem] | Reference | None = None,
+        donors: Sequence[Problem] | CleanActivations | None = None,
     ) -> None:
-        given: object = corruptions
-        if isinstance(given, str) or not isinstance(given, Sequence):
+        argument: object = corruptions
+        if isinstance(argument, str) or not isinstance(argument, Sequence):
             raise TypeError(
-                f"corruptions is {given!r}; give a list, as in [Zero(), Resample()], or CCTA."
+                f"corruptions is {argument!r}; give a list, as in [Zero(), Resample()], or CCTA."
             )
         if not corruptions or not model.n_thoughts:
             raise ValueError(
@@ -80,12 +83,19 @@ class TokenAblator:
         self.corruptions = tuple(corruptions)
         self.site, self.downstream = as_site(site).label, downstream
         self.seed = seed
-        self.reference = reference
+        self.donors = donors
         self.interventions = [
             Intervention(thought, corruption, site, downstream)
             for thought, corruption in product(range(model.n_thoughts), self.corruptions)
         ]
 
+    @property
+    def reference(self) -> Sequence[Problem] | CleanActivations | None:
+        """The donors, under their former name."""
+        warn("TokenAblator.reference", "TokenAblator.donors")
+        return self.donors
+
+    @former_arguments(unfinished="resume")
     def run(
         self,
         problems: Sequence[Problem],
@@ -93,7 +103,7 @@ class TokenAblator:
         *,
         max_new_tokens: int = 64,
         batch_size: int | None = None,
-        unfinished: str | PathLike[str] | None = None,
+        resume: str | PathLike[str] | None = None,
     ) -> xr.Dataset:
         """Corrupt each thought of each problem and return the effects.
 
@@ -107,8 +117,8 @@ class TokenAblator:
             The greatest number of tokens in an answer.
         batch_size
             How many rows run at once; by default as many as fit.
-        unfinished
-            A folder from which an interrupted run goes on; see `run_variants`.
+        resume
+            A folder from which an interrupted run resumes; see `run_variants`.
 
         Returns
         -------
@@ -125,19 +135,18 @@ class TokenAblator:
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
             seed=self.seed,
-            reference=self.reference,
-            unfinished=unfinished,
+            donors=self.donors,
+            resume=resume,
         )
         labels = [label_of(corruption) for corruption in self.corruptions]
-        grid = {"thought": range(self.model.n_thoughts), "corruption": labels}
-        effects = _unfolded(variants, grid)
+        effects = _by_thought(variants).sel(corruption=labels)
         return effects.assign_attrs(site=self.site, downstream=self.downstream)
 
     @contextmanager
     def applied(
         self, intervention: Intervention, problems: Sequence[Problem]
     ) -> Iterator[ContinuousThoughtModel]:
-        """Carry an intervention out in everything the model runs while the context lasts.
+        """Apply an intervention to everything that the model runs while the context lasts.
 
         Parameters
         ----------
@@ -165,10 +174,10 @@ class TokenAblator:
         ...     answers = model.generate(problems)
         """
         check_interventions([intervention], self.model)
-        known = self.reference
-        if not isinstance(known, Reference):
+        clean = self.donors
+        if not isinstance(clean, CleanActivations):
             hooks = intervention.baselines(self.model)
-            known = collect(self.model, problems, hooks, donors=known)
+            clean = collect(self.model, problems, hooks, donors=clean)
         last = intervention.thoughts[-1]
 
         def reached(run: Run) -> None:
@@ -178,18 +187,14 @@ class TokenAblator:
                     f"{run.layout.n_thoughts} thoughts. Give it n_thoughts of {last + 1} or more."
                 )
 
-        with treated(self.model, intervention, known, seed=self.seed), self.model.watch(reached):
+        applied = apply_interventions(self.model, intervention, clean, seed=self.seed)
+        with applied, self.model.watch(reached):
             yield self.model
 
 
-def _unfolded(variants: xr.Dataset, grid: dict[str, Sequence[object]]) -> xr.Dataset:
-    """Turn the variant dimension, which runs through the grid in order, into the grid's own."""
-    bare = variants.drop_vars(["variant", "thoughts", "corruption", "site", "downstream"])
-    sizes = [len(values) for values in grid.values()]
-    unfolded = {}
-    for name, array in bare.data_vars.items():
-        dims = ["problem", *grid, *array.dims[2:]]
-        shape = (array.shape[0], *sizes, *array.shape[2:])
-        unfolded[name] = (dims, array.values.reshape(shape))
-    coordinates = {name: bare[name] for name in bare.coords}
-    return xr.Dataset(unfolded, coords={**coordinates, **grid}, attrs=variants.attrs)
+def _by_thought(variants: xr.Dataset) -> xr.Dataset:
+    """Turn variants that each change one thought into the dimensions `thought` and `corruption`."""
+    thought = variants["thoughts"].argmax("thought").variable
+    bare = variants.drop_vars(["variant", "thought", "thoughts", "site", "downstream"])
+    labelled = bare.assign_coords(thought=thought).set_index(variant=["thought", "corruption"])
+    return labelled.unstack("variant").transpose("problem", "thought", "corruption", ...)

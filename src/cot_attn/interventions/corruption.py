@@ -1,10 +1,10 @@
 """What replaces an activation: corruptions of one thought of one problem.
 
-A corruption is any callable `(activation, place) -> activation` that keeps the shape; see
+A corruption is any callable `(activation, context) -> activation` that keeps the shape; see
 `Corruption`. The ones here are small frozen dataclasses whose `label` names them in results. Those
 that look at the activation alone say `needs_baseline = False`, which saves a run of the problems.
 
-A corruption may also have `many(activations, places)`, which takes the activations of several
+A corruption may also have `many(activations, contexts)`, which takes the activations of several
 problems at the same thought and hook, stacked: on a GPU one call is quicker than one a problem.
 """
 
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cot_attn.interventions.place import Place
+from cot_attn.interventions.context import Context
 
 Activation = Float[Tensor, "*site"]
 Activations = Float[Tensor, "n_problems *site"]
@@ -28,11 +28,18 @@ class Corruption(Protocol):
     """What replaces a thought's activation.
 
     `activation` is what the model has there in this very run, of one problem and without a batch
-    dimension; `place` says which problem and thought it belongs to, and gives the baseline's
-    activations, donors and random numbers. The answer is a tensor of the same shape.
+    dimension; `context` says which problem and thought it belongs to, and gives clean activations,
+    donors and random numbers. The answer is a tensor of the same shape.
+
+    Examples
+    --------
+    >>> def flipped(activation, context):
+    ...     return -activation
+    >>> isinstance(flipped, Corruption)
+    True
     """
 
-    def __call__(self, activation: Activation, place: Place) -> Activation:
+    def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return what replaces the activation."""
         ...
 
@@ -41,54 +48,66 @@ class _ManyAtOnce(ABC):
     """A corruption that is defined for several problems at once, and so for one."""
 
     @abstractmethod
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return what replaces the activations of several problems."""
 
-    def __call__(self, activation: Activation, place: Place) -> Activation:
+    def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return what replaces the activation."""
-        return self.many(activation[None], [place])[0]
+        return self.many(activation[None], [context])[0]
 
 
-class _Taken(_ManyAtOnce):
-    """Puts an activation of an unchanged run in the thought's place."""
+class _Selected(_ManyAtOnce):
+    """A clean activation."""
 
     @abstractmethod
-    def source(self, place: Place) -> tuple[int, int]:
-        """Return from which row of the reference it comes, and from which thought."""
+    def source(self, context: Context) -> tuple[int, int]:
+        """Return from which row of the clean activations it comes, and from which thought."""
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
-        """Return activations of the reference."""
-        sources = [self.source(place) for place in places]
-        return places[0].reference.taken(places[0].hook, sources).to(activations)
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
+        """Return the clean activations that were chosen."""
+        sources = [self.source(context) for context in contexts]
+        return contexts[0].clean.select(contexts[0].hook, sources).to(activations)
 
 
 @dataclass(frozen=True)
 class Unchanged(_ManyAtOnce):
-    """Puts back what was there: whatever moves is noise."""
+    """What was there already: whatever moves is noise.
+
+    Examples
+    --------
+    >>> Unchanged().many(torch.ones(1, 2), []).tolist()
+    [[1.0, 1.0]]
+    """
 
     needs_baseline: ClassVar[bool] = False
     label: str = field(default="unchanged", init=False)
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return the activations."""
         return activations
 
 
 @dataclass(frozen=True)
 class Zero(_ManyAtOnce):
-    """All zeros. This is far from what the model knows; see Mean and Resample."""
+    """All zeros. This is far from what the model knows; see `Mean` and `Resample`.
+
+    Examples
+    --------
+    >>> Zero().many(torch.ones(1, 2), []).tolist()
+    [[0.0, 0.0]]
+    """
 
     needs_baseline: ClassVar[bool] = False
     label: str = field(default="zero", init=False)
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return zeros."""
         return torch.zeros_like(activations)
 
 
 @dataclass(frozen=True)
 class GaussianNoise(_ManyAtOnce):
-    """Adds independent normal noise.
+    """The activation and independent normal noise.
 
     Parameters
     ----------
@@ -97,6 +116,13 @@ class GaussianNoise(_ManyAtOnce):
         the activation's root mean square.
     relative
         Whether sigma is relative.
+
+    Examples
+    --------
+    >>> from cot_attn.interventions import CleanActivations, Context
+    >>> context = Context("a", thought=2, seed=0, clean=CleanActivations(("a",), {}, frozenset()))
+    >>> round(float(GaussianNoise(0.5)(torch.zeros(10_000), context).std()), 2)
+    0.5
     """
 
     needs_baseline: ClassVar[bool] = False
@@ -112,78 +138,120 @@ class GaussianNoise(_ManyAtOnce):
         """The name in results."""
         return f"gaussian(sigma={self.sigma:g}{', relative' if self.relative else ''})"
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Add noise that depends on seed, problem, thought, hook and sigma alone."""
         shape = activations.shape[1:]
-        drawn = [torch.randn(shape, generator=place.generator(self.label)) for place in places]
+        drawn = [
+            torch.randn(shape, generator=context.generator(self.label)) for context in contexts
+        ]
         noise = self.sigma * torch.stack(drawn).to(activations.device)
         if self.relative:
-            own = tuple(range(1, activations.ndim))
-            noise *= activations.float().square().mean(dim=own, keepdim=True).sqrt()
+            site = tuple(range(1, activations.ndim))
+            noise *= activations.float().square().mean(dim=site, keepdim=True).sqrt()
         return activations + noise.to(activations.dtype)
 
 
 @dataclass(frozen=True)
 class Mean(_ManyAtOnce):
-    """The mean of the same thought over the reference problems, without the problem itself."""
+    """The mean of the same thought over the donors, without the problem itself.
+
+    Examples
+    --------
+    >>> from cot_attn.interventions import CleanActivations, Context, Hook
+    >>> thoughts = {Hook("input"): torch.tensor([[[1.0]], [[2.0]], [[4.0]]])}
+    >>> clean = CleanActivations(("a", "b", "c"), thoughts, frozenset({"a", "b", "c"}))
+    >>> Mean()(torch.zeros(1), Context("a", thought=0, seed=0, clean=clean)).tolist()
+    [3.0]
+    """
 
     label: str = field(default="mean", init=False)
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return the means."""
-        first, problems = places[0], [place.problem for place in places]
-        return first.reference.means(first.hook, problems, first.thought).to(activations)
+        first, problems = contexts[0], [context.problem for context in contexts]
+        return first.clean.means(first.hook, problems, first.thought).to(activations)
 
 
 @dataclass(frozen=True)
-class Resample(_Taken):
-    """The same thought of another problem of the reference set, chosen by hash."""
+class Resample(_Selected):
+    """The same thought of another problem among the donors, chosen by hash.
+
+    Examples
+    --------
+    >>> from cot_attn.interventions import CleanActivations, Context, Hook
+    >>> thoughts = {Hook("input"): torch.tensor([[[1.0]], [[2.0]]])}
+    >>> clean = CleanActivations(("a", "b"), thoughts, frozenset({"a", "b"}))
+    >>> Resample()(torch.zeros(1), Context("a", thought=0, seed=0, clean=clean)).tolist()
+    [2.0]
+    """
 
     label: str = field(default="resample", init=False)
 
-    def source(self, place: Place) -> tuple[int, int]:
+    def source(self, context: Context) -> tuple[int, int]:
         """Return the donor's row, and the same thought."""
-        return place.donor_row(self.label), place.thought
+        return context.donor_row(self.label), context.thought
 
 
 @dataclass(frozen=True)
-class Shuffle(_Taken):
-    """Another thought of the same problem, chosen by hash, in this thought's place."""
+class Shuffle(_Selected):
+    """Another thought of the same problem, chosen by hash.
+
+    Examples
+    --------
+    >>> from cot_attn.interventions import CleanActivations, Context, Hook
+    >>> thoughts = {Hook("input"): torch.tensor([[[1.0], [2.0]]])}
+    >>> clean = CleanActivations(("a",), thoughts, frozenset({"a"}))
+    >>> Shuffle()(torch.zeros(1), Context("a", thought=0, seed=0, clean=clean)).tolist()
+    [2.0]
+    """
 
     label: str = field(default="shuffle", init=False)
 
-    def source(self, place: Place) -> tuple[int, int]:
+    def source(self, context: Context) -> tuple[int, int]:
         """Return the problem's own row, and another thought."""
-        n_thoughts = place.n_thoughts
+        n_thoughts = context.n_thoughts
         if n_thoughts < 2:
             raise ValueError("Shuffle needs a run of at least two thoughts.")
-        others = [i for i in range(n_thoughts) if i != place.thought]
-        return place.row, others[place.choice(self.label, len(others))]
+        others = [i for i in range(n_thoughts) if i != context.thought]
+        return context.row, others[context.choice(self.label, len(others))]
 
 
 @dataclass(frozen=True)
-class ShuffleAll(_Taken):
-    """A permutation of all thoughts of the problem, none in its own place where that is possible.
+class ShuffleAll(_Selected):
+    """The thoughts of the problem in another order, none where it was if that is possible.
 
     It says nothing about one thought: corrupt all thoughts at once with it. The published study
     charged it to single thoughts.
+
+    Examples
+    --------
+    >>> from cot_attn.interventions import Intervention
+    >>> Intervention(range(6), ShuffleAll()).label
+    'shuffle_all @ input of thoughts 0, 1, 2, 3, 4, 5'
     """
 
     label: str = field(default="shuffle_all", init=False)
 
-    def source(self, place: Place) -> tuple[int, int]:
+    def source(self, context: Context) -> tuple[int, int]:
         """Return the problem's own row, and the thought that the permutation puts here."""
-        n_thoughts = place.n_thoughts
+        n_thoughts = context.n_thoughts
         order = torch.arange(n_thoughts)
-        stream = place.problem_generator(self.label)
+        stream = context.problem_generator(self.label)
         while n_thoughts > 1 and (order == torch.arange(n_thoughts)).any():
             order = torch.randperm(n_thoughts, generator=stream)
-        return place.row, int(order[place.thought])
+        return context.row, int(order[context.thought])
 
 
 @dataclass(frozen=True)
-class Swap(_Taken):
-    """Thoughts i and j change places; corrupt both of them with it."""
+class Swap(_Selected):
+    """Thought j where thought i was, and i where j was; corrupt both of them with it.
+
+    Examples
+    --------
+    >>> from cot_attn.interventions import Intervention
+    >>> Intervention((1, 4), Swap(1, 4)).label
+    'swap(1, 4) @ input of thoughts 1, 4'
+    """
 
     i: int
     j: int
@@ -193,20 +261,26 @@ class Swap(_Taken):
         """The name in results."""
         return f"swap({self.i}, {self.j})"
 
-    def source(self, place: Place) -> tuple[int, int]:
+    def source(self, context: Context) -> tuple[int, int]:
         """Return the problem's own row, and the other thought."""
         others = {self.i: self.j, self.j: self.i}
-        if place.thought not in others:
+        if context.thought not in others:
             raise ValueError(
-                f"{self.label} is charged to thought {place.thought}. Give the intervention "
+                f"{self.label} is charged to thought {context.thought}. Give the intervention "
                 f"thoughts=({self.i}, {self.j})."
             )
-        return place.row, others[place.thought]
+        return context.row, others[context.thought]
 
 
 @dataclass(frozen=True)
 class Scale(_ManyAtOnce):
-    """The activation times a factor."""
+    """The activation times a factor.
+
+    Examples
+    --------
+    >>> Scale(-2.0).many(torch.ones(1, 2), []).tolist()
+    [[-2.0, -2.0]]
+    """
 
     needs_baseline: ClassVar[bool] = False
     factor: float
@@ -216,14 +290,14 @@ class Scale(_ManyAtOnce):
         """The name in results."""
         return f"scale({self.factor:g})"
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return the scaled activations."""
         return activations * self.factor
 
 
 @dataclass(frozen=True, eq=False)
 class Replace(_ManyAtOnce):
-    """Given values, the same for every problem.
+    """Values of your own, the same for every problem.
 
     Parameters
     ----------
@@ -231,26 +305,39 @@ class Replace(_ManyAtOnce):
         A tensor of the activation's shape.
     label
         The name in results.
+
+    Examples
+    --------
+    >>> from cot_attn.interventions import Intervention
+    >>> Intervention(2, Replace(torch.ones(96), label="ones")).label
+    'ones @ input of thought 2'
     """
 
     needs_baseline: ClassVar[bool] = False
     values: Tensor
     label: str = "replace"
 
-    def many(self, activations: Activations, places: Sequence[Place]) -> Activations:
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return the values, once for each problem."""
-        return self.values.to(activations).expand(len(places), *self.values.shape)
+        return self.values.to(activations).expand(len(contexts), *self.values.shape)
 
 
 @dataclass(frozen=True)
 class KnockOut:
-    """No attention: for the site `Attention`, whose scores it masks before the softmax."""
+    """No attention: for the site `Attention`, whose scores it masks before the softmax.
+
+    Examples
+    --------
+    >>> from cot_attn.interventions import Attention, Intervention
+    >>> Intervention(2, KnockOut(), Attention(layers=[1])).label
+    'knock_out @ attention (layers 1) of thought 2'
+    """
 
     needs_baseline: ClassVar[bool] = False
     label: str = field(default="knock_out", init=False)
 
-    def __call__(self, activation: Activation, place: Place) -> Activation:
-        """Return the least number in the place of every score."""
+    def __call__(self, activation: Activation, context: Context) -> Activation:
+        """Return the least number for every score."""
         return torch.full_like(activation, torch.finfo(activation.dtype).min)
 
 
@@ -274,4 +361,7 @@ CCTA: Sequence[Corruption] = (
     Resample(),
     Shuffle(),
 )
-"""The published set of seven. The standard deviations are absolute."""
+"""CCTA, continuous chain-of-thought ablation: the published set of seven corruptions.
+
+The standard deviations are absolute.
+"""

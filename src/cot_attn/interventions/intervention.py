@@ -1,6 +1,6 @@
 """One change of a run: which thoughts, where, what, and what follows from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,14 +10,16 @@ from cot_attn.interventions.corruption import Corruption, KnockOut, Unchanged, n
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.sites import HIDDEN, INPUT, Attention, Hook, Site, as_site
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.recording.selection import Indices, indices
+from cot_attn.recording._selection import Indices, indices
 
 Downstream = Literal["recompute", "frozen"]
+"""The total effect (`recompute`: later thoughts follow from the change) or the direct effect
+(`frozen`: later thoughts' inputs are the baseline's vectors)."""
 
 
 @dataclass(frozen=True)
 class Intervention:
-    """One change of a run.
+    """One change of a run: which thoughts, where, what replaces them, and what follows.
 
     Parameters
     ----------
@@ -29,9 +31,9 @@ class Intervention:
         Where: `"input"`, `"hidden"`, a hook name, `"kv"`, `"attention"`, or one of the objects
         `Hook`, `KeysValues` and `Attention`, which choose layers and heads.
     downstream
-        `recompute`: later thoughts follow from the change (the total effect). `frozen`: later
-        thoughts' inputs are the baseline's vectors; their keys and values are computed anew (the
-        effect that does not travel through the feedback).
+        The total effect (`recompute`) or the direct effect (`frozen`). `recompute`: later thoughts
+        follow from the change. `frozen`: later thoughts' inputs are the baseline's vectors, their
+        keys and values are computed anew; nothing travels through the feedback.
 
     Examples
     --------
@@ -59,25 +61,25 @@ class Intervention:
             raise ValueError(
                 f"thoughts is {thoughts!r}; give one index from 0 on, or several different ones."
             )
-        given: object = corruption
-        if not callable(given) or isinstance(given, type):
+        argument: object = corruption
+        if not callable(argument) or isinstance(argument, type):
             raise TypeError(
                 f"corruption is {corruption!r}; give one of cot_attn.interventions (an instance, "
-                "as in Zero()), or a callable (activation, place) -> activation."
+                "as in Zero()), or a callable (activation, context) -> activation."
             )
         if downstream not in ("recompute", "frozen"):
             raise ValueError(f"downstream is {downstream!r}; accepted: recompute, frozen.")
-        place = as_site(site)
+        where = as_site(site)
         masks = isinstance(corruption, KnockOut)
-        if masks != isinstance(place, Attention) and not isinstance(corruption, Unchanged):
+        if masks != isinstance(where, Attention) and not isinstance(corruption, Unchanged):
             raise ValueError(
-                f"{label_of(corruption)} cannot be carried out at {place.label!r}. KnockOut() "
+                f"{label_of(corruption)} cannot be carried out at {where.label!r}. KnockOut() "
                 "belongs to the site 'attention', and that site takes nothing else: a score of "
                 "zero, for instance, is not the absence of attention."
             )
         object.__setattr__(self, "thoughts", chosen)
         object.__setattr__(self, "corruption", corruption)
-        object.__setattr__(self, "site", place)
+        object.__setattr__(self, "site", where)
         object.__setattr__(self, "downstream", downstream)
 
     @property
@@ -95,5 +97,33 @@ class Intervention:
 
     def baselines(self, model: ContinuousThoughtModel) -> set[Hook]:
         """Return the hooks at which unchanged activations are needed."""
-        own = set(self.site.hooks(model)) if needs_baseline(self.corruption) else set()
-        return own | ({self.restored_at} if self.downstream == "frozen" else set())
+        asked = set(self.site.hooks(model)) if needs_baseline(self.corruption) else set()
+        return asked | ({self.restored_at} if self.downstream == "frozen" else set())
+
+
+def check_interventions(
+    interventions: Sequence[Intervention], model: ContinuousThoughtModel
+) -> None:
+    """Raise where interventions are none, share a label, or cannot be carried out."""
+    argument: object = interventions
+    if isinstance(argument, Intervention):
+        raise TypeError(f"interventions is one, {argument.label!r}; give a list of them.")
+    if not interventions:
+        raise ValueError("There are no interventions. Give at least one Intervention.")
+    n_thoughts = model.n_thoughts
+    for change in interventions:
+        if change.thoughts[-1] >= n_thoughts:
+            raise ValueError(
+                f"{change.label!r} names thought {change.thoughts[-1]}; this model thinks "
+                f"{n_thoughts} thoughts, 0 to {n_thoughts - 1}."
+            )
+    labels = [change.label for change in interventions]
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise ValueError(
+            f"Two interventions are called {repeated[0]!r}. Results are joined by label: leave one "
+            "out, or give the corruption another `label`."
+        )
+    with model.isolated():
+        for site in {change.site for change in interventions}:
+            site.check(model)

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cot_attn.interventions.masking import Part, unmasked
-from cot_attn.interventions.probe import Point, seen_on_thoughts, unheeded
+from cot_attn.interventions._masking import Heads, unmasked
+from cot_attn.interventions._probe import Point, seen_on_thoughts, unheeded
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.stages import Layout, Thought
-from cot_attn.recording.selection import Indices, indices, selected
+from cot_attn.recording._selection import Indices, indices, selected
 
 NAMES = {"input": "feedback.hook_out", "hidden": "feedback.hook_in"}
 _OVER_KEYS = ("hook_pattern", "hook_attn_scores")
@@ -89,6 +89,11 @@ class KeysValues:
     ----------
     layers, heads
         Which ones; by default all. With grouped-query attention, heads are the kv heads.
+
+    Examples
+    --------
+    >>> KeysValues(layers=[0, 1]).label
+    'kv (layers 0, 1)'
     """
 
     layers: tuple[int, ...] | None
@@ -127,6 +132,11 @@ class Attention:
     queries
         From where, out of `thought 1` .. , `eot` and `answer`; by default from every later
         position. The thought's attention to itself stays.
+
+    Examples
+    --------
+    >>> Attention(heads=[3], queries=["thought 2", "eot"]).label
+    'attention (heads 3; queries thought 2, eot)'
     """
 
     layers: tuple[int, ...] | None
@@ -154,22 +164,22 @@ class Attention:
         """Return the hooks whose activations can be replaced: none."""
         return ()
 
-    def parts(self, model: ContinuousThoughtModel) -> list[Part]:
+    def heads_in(self, model: ContinuousThoughtModel) -> list[Heads]:
         """Return its layers, each with one of the chosen heads or with None for all of them."""
-        heads = [None] if self.heads is None else selected("head", self.heads, model.n_heads)
+        numbers = [None] if self.heads is None else selected("head", self.heads, model.n_heads)
         layers = selected("layer", self.layers, model.n_layers)
-        return [(layer, head) for layer in layers for head in heads]
+        return [(layer, head) for layer in layers for head in numbers]
 
     def check(self, model: ContinuousThoughtModel) -> None:
         """Raise where a layer, head or query does not exist, or its attention cannot be changed."""
-        parts = self.parts(model)
+        heads = self.heads_in(model)
         possible = [*(f"thought {i}" for i in range(1, model.n_thoughts)), "eot", "answer"]
         unknown = [query for query in self.queries or () if query not in possible]
         if unknown or self.queries == ():
             raise ValueError(
                 f"queries are {list(self.queries or ())}; accepted: {', '.join(possible)}."
             )
-        if fixed := unmasked(model, parts):
+        if fixed := unmasked(model, heads):
             named = [f"layer {layer}" + ("" if h is None else f", head {h}") for layer, h in fixed]
             raise ValueError(
                 f"Attention to a thought cannot be taken away in {_few(named)} of {model.name}: "
@@ -273,10 +283,10 @@ def _few(names: Sequence[object]) -> str:
 _PROBES = 2
 
 
-def _in_brackets(**parts: tuple[object, ...] | None) -> str:
-    given = [
+def _in_brackets(**choices: tuple[object, ...] | None) -> str:
+    named = [
         f"{name} {', '.join(map(str, values))}"
-        for name, values in parts.items()
+        for name, values in choices.items()
         if values is not None
     ]
-    return f" ({'; '.join(given)})" if given else ""
+    return f" ({'; '.join(named)})" if named else ""

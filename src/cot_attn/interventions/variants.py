@@ -1,30 +1,36 @@
-"""The one way to intervene: run variants of problems and measure what each did."""
+"""The one way to intervene: run variants of problems and measure what each did, and the noise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from itertools import product
 from os import PathLike
 
+import numpy as np
 import torch
 import xarray as xr
 
+from cot_attn._former import former_arguments
+from cot_attn._progress import progress
 from cot_attn.data.problem import Problem, check_problems
-from cot_attn.interventions.batching import Batches, fitting
-from cot_attn.interventions.collecting import collect
-from cot_attn.interventions.engine import Engine
-from cot_attn.interventions.identity import identity
-from cot_attn.interventions.intervention import Intervention
-from cot_attn.interventions.noise import noise_floor
+from cot_attn.interventions._engine.batches import Batches, fitting
+from cot_attn.interventions._engine.contents import digest
+from cot_attn.interventions._engine.engine import Engine
+from cot_attn.interventions._engine.identity import identity
+from cot_attn.interventions.context import CleanActivations, collect_encoded
+from cot_attn.interventions.corruption import Unchanged
+from cot_attn.interventions.intervention import Downstream, Intervention, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
-from cot_attn.interventions.place import Reference
-from cot_attn.interventions.unfinished import Unfinished
+from cot_attn.interventions.resume import FinishedProblems
+from cot_attn.interventions.sites import Site
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
-from cot_attn.progress import progress
 
+Condition = tuple[Site | str, Downstream]
 FLOOR_SHARE = 16
 """The noise floor is measured on one problem in this many, and on one at least."""
 
 
+@former_arguments(reference="donors", unfinished="resume")
 @torch.no_grad()
 @on_its_own_account
 def run_variants(
@@ -36,9 +42,9 @@ def run_variants(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
-    reference: Sequence[Problem] | Reference | None = None,
+    donors: Sequence[Problem] | CleanActivations | None = None,
     only_correct: bool = True,
-    unfinished: str | PathLike[str] | None = None,
+    resume: str | PathLike[str] | None = None,
 ) -> xr.Dataset:
     """Run every intervention on every problem and measure what it did.
 
@@ -56,8 +62,8 @@ def run_variants(
     outcomes
         What is measured: `failed` (1 where the variant's answer is wrong), `answer` (its text),
         `kl_first`, `kl_value` (KL(baseline || variant) in nats at the first answer token and at
-        the first token of the value, both saying the baseline's words), `logprob_gold`
-        (log-probability of the gold value in a right baseline's words; NaN where that is wrong),
+        the first token of the value, both forced to the baseline's answer), `logprob_gold`
+        (log-probability of the gold value in a right baseline's answer; NaN where that is wrong),
         `logprob_baseline` (of the baseline's whole answer), `disruption_l2` and `disruption_tv`
         (distance between attention rows from `eot` and `answer_value`, mean over heads),
         `thought_change` (1 - cosine similarity between a later thought and the baseline's).
@@ -73,17 +79,16 @@ def run_variants(
         of 16. In float64 all were the same to the last digit.
     seed
         For random corruptions. With problem id, thought and corruption it decides every choice.
-    reference
+    donors
         The problems that may donate to Resample and Mean; by default `problems`. Or what `collect`
         gave of them and of `problems`, at the hooks that the interventions' `baselines` name: for
         many calls with the same donors, which then run once.
     only_correct
         Whether variants run only of problems whose baseline is right. All problems stay in the
         result; what did not run is NaN.
-
-    unfinished
+    resume
         A folder in which finished problems are kept until all are done: after an interruption, the
-        same call goes on from there. Corruptions must be dataclasses, and no hooks be attached.
+        same call resumes from there. Corruptions must be dataclasses.
 
     Returns
     -------
@@ -91,8 +96,9 @@ def run_variants(
         The outcomes over (problem, variant), with `layer` and `query` added for disruptions and
         `later_thought` for the change of thoughts.
         Along `problem`: `difficulty`, `question_length`, `baseline_correct`, `baseline_answer`.
-        Along `variant`: `thoughts`, `corruption`, `site`, `downstream`. Attributes say model,
-        checkpoint, seed, how many baselines were wrong and the noise floor of every outcome.
+        Along `variant`: `thoughts` (over (variant, thought), True where a thought is changed),
+        `corruption`, `site`, `downstream`. Attributes say model, checkpoint, seed, how many
+        baselines were wrong and the noise floor of every outcome.
 
     Raises
     ------
@@ -101,96 +107,217 @@ def run_variants(
         a corruption returns the wrong shape or NaN, or an outcome is not known.
     KeyError
         Where a site names a hook that the model does not have.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, Intervention, load_problems, run_variants
+    >>> from cot_attn.interventions import Zero
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> changes = [Intervention(thought, Zero()) for thought in range(6)]
+    >>> result = run_variants(model, load_problems("toy", n=4), changes, ["failed"])
+    >>> dict(result["failed"].sizes)
+    {'problem': 4, 'variant': 6}
+    >>> result.variant[result.thoughts.sel(thought=2)].item()
+    'zero @ input of thought 2'
     """
     tell_of_hooks(model, "run_variants")
     check_problems(problems)
     check_outcomes(outcomes)
     check_interventions(interventions, model)
-    if reference is not None and not isinstance(reference, Reference) and not reference:
+    if donors is not None and not isinstance(donors, CleanActivations) and not donors:
         raise ValueError(
-            "reference is empty. Give the problems that may donate, or None for `problems` "
-            "themselves."
+            "donors is empty. Give the problems that may donate, or None for `problems` themselves."
         )
     if (batch_size is not None and batch_size < 1) or max_new_tokens < 1:
         raise ValueError(
             f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; give at least 1."
         )
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
-    longest = max(map(len, questions)) + model.n_thoughts + max_new_tokens
-    size = batch_size or fitting(model, longest)
-    kept = None
-    if unfinished is not None:
+    size = batch_size or _most_rows(model, questions, max_new_tokens)
+    finished = None
+    if resume is not None:
         everything = identity(
             model,
             problems,
             questions,
             interventions,
-            donors=reference if isinstance(reference, Sequence) else problems,
+            donors=donors if isinstance(donors, Sequence) else problems,
             outcomes=sorted(outcomes),
             seed=seed,
             max_new_tokens=max_new_tokens,
             only_correct=only_correct,
-            **({"reference": reference} if isinstance(reference, Reference) else {}),
+            **({"collected": donors} if isinstance(donors, CleanActivations) else {}),
         )
-        kept = Unfinished(unfinished, everything)
-    known = reference
-    if not isinstance(known, Reference):
-        hooks = {hook for change in interventions for hook in change.baselines(model)}
-        known = collect(model, problems, hooks, donors=known, batch_size=size)
+        finished = FinishedProblems(resume, digest(everything)[:32])
+    clean = donors
+    if not isinstance(clean, CleanActivations):
+        clean = collect_encoded(
+            model,
+            problems,
+            questions,
+            {hook for change in interventions for hook in change.baselines(model)},
+            donors=clean,
+            batch_size=size,
+        )
     engine = Engine(
         model,
         problems,
+        questions,
         interventions,
         outcomes,
-        reference=known,
+        clean=clean,
         seed=seed,
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
     )
     n_rows = len(problems) * len(interventions)
-    with kept or nullcontext(), progress(f"{model.name} variants", n_rows) as advance:
-        results = engine.run(Batches(size), advance, kept)
-    usable = [p for p, right in zip(problems, results.correct, strict=True) if right]
-    usable = sorted(usable or problems, key=lambda problem: problem.id)
-    floor = noise_floor(
+    with finished or nullcontext(), progress(f"{model.name} variants", n_rows) as advance:
+        results = engine.run(Batches(size), advance, finished)
+    rows = range(len(problems))
+    usable = [row for row in rows if results.correct[row]] or rows
+    few = sorted(usable, key=lambda row: problems[row].id)[: -(-len(usable) // FLOOR_SHARE)]
+    floor = _floor(
         model,
-        usable[: -(-len(usable) // FLOOR_SHARE)],
+        [problems[row] for row in few],
+        [questions[row] for row in few],
+        _unchanged(model, [(change.site, change.downstream) for change in interventions]),
         outcomes,
-        treatments=[(change.site, change.downstream) for change in interventions],
+        clean=clean,
         max_new_tokens=max_new_tokens,
-        batch_size=size,
+        size=size,
     )
     dataset = results.dataset().assign_attrs(
-        max_new_tokens=max_new_tokens, seed=seed, n_donors=len(known.donors), noise_floor=floor
+        max_new_tokens=max_new_tokens, seed=seed, n_donors=len(clean.donors), noise_floor=floor
     )
-    if kept:
-        kept.remove()
+    if finished:
+        finished.remove()
     return dataset
 
 
-def check_interventions(
-    interventions: Sequence[Intervention], model: ContinuousThoughtModel
-) -> None:
-    """Raise where interventions are none, share a label, or cannot be carried out."""
-    given: object = interventions
-    if isinstance(given, Intervention):
-        raise TypeError(f"interventions is one, {given.label!r}; give a list of them.")
-    if not interventions:
-        raise ValueError("There are no interventions. Give at least one Intervention.")
-    n_thoughts = model.n_thoughts
-    for change in interventions:
-        if change.thoughts[-1] >= n_thoughts:
-            raise ValueError(
-                f"{change.label!r} names thought {change.thoughts[-1]}; this model thinks "
-                f"{n_thoughts} thoughts, 0 to {n_thoughts - 1}."
-            )
-    labels = [change.label for change in interventions]
-    repeated = sorted({label for label in labels if labels.count(label) > 1})
-    if repeated:
-        raise ValueError(
-            f"Two interventions are called {repeated[0]!r}. Results are joined by label: leave one "
-            "out, or give the corruption another `label`."
+@former_arguments(treatments="conditions")
+@torch.no_grad()
+@on_its_own_account
+def noise_floor(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    outcomes: Sequence[str] = DEFAULT,
+    *,
+    conditions: Iterable[Condition] = (("input", "recompute"),),
+    max_new_tokens: int = 64,
+    batch_size: int | None = None,
+) -> dict[str, float]:
+    """Return how much each outcome moves when nothing was changed.
+
+    Every thought is put back as it was, at each site and with each downstream, in two shapes of
+    batch. What differs from the baseline, or between the two, is rounding; an effect below it is
+    none.
+
+    Parameters
+    ----------
+    model
+        The model.
+    problems
+        A few problems; those with a right baseline tell.
+    outcomes
+        What is measured; see `run_variants`.
+    conditions
+        Pairs of a site and a downstream.
+    max_new_tokens
+        The greatest number of tokens in an answer.
+    batch_size
+        The larger of the two shapes, by default as many rows as fit into free memory; the other
+        is a third of it.
+
+    Returns
+    -------
+    dict
+        For each numeric outcome the greatest deviation over the problems; NaN where no baseline
+        was right.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, load_problems, noise_floor
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> noise_floor(model, load_problems("toy", n=2), ["kl_first"])["kl_first"] < 1e-4
+    True
+    """
+    unchanged = _unchanged(model, conditions)
+    _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
+    size = batch_size or _most_rows(model, questions, max_new_tokens)
+    clean = collect_encoded(
+        model,
+        problems,
+        questions,
+        {hook for change in unchanged for hook in change.baselines(model)},
+        donors=None,
+        batch_size=size,
+    )
+    return _floor(
+        model,
+        problems,
+        questions,
+        unchanged,
+        outcomes,
+        clean=clean,
+        max_new_tokens=max_new_tokens,
+        size=size,
+    )
+
+
+def _unchanged(
+    model: ContinuousThoughtModel, conditions: Iterable[Condition]
+) -> list[Intervention]:
+    """Return the interventions that put every thought back as it was, each once."""
+    changes = [
+        Intervention(thought, Unchanged(), *condition)
+        for thought, condition in product(range(model.n_thoughts), conditions)
+    ]
+    return list({change.label: change for change in changes}.values())
+
+
+def _floor(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    questions: Sequence[Sequence[int]],
+    unchanged: Sequence[Intervention],
+    outcomes: Sequence[str],
+    *,
+    clean: CleanActivations,
+    max_new_tokens: int,
+    size: int,
+) -> dict[str, float]:
+    """Return the greatest deviation of each numeric outcome, in batches of a size and a third."""
+    numeric = [outcome for outcome in outcomes if outcome != "answer"]
+    if not (unchanged and numeric):
+        return {}
+    n_rows = min(size, len(problems) * len(unchanged))
+    runs = []
+    for batch_size in (n_rows, max(1, n_rows // 3)):
+        engine = Engine(
+            model,
+            problems,
+            questions,
+            unchanged,
+            numeric,
+            clean=clean,
+            seed=0,
+            max_new_tokens=max_new_tokens,
+            only_correct=True,
         )
-    with model.isolated():
-        for site in {change.site for change in interventions}:
-            site.check(model)
+        runs.append(engine.run(Batches(batch_size), lambda done: None).dataset())
+    floor = {}
+    for name in numeric:
+        one, other = (run[name].values for run in runs)
+        deviations = [np.abs(one - other)]
+        if not name.startswith("logprob"):  # these are zero where nothing moved
+            deviations += [np.abs(one), np.abs(other)]
+        finite = np.concatenate([each[np.isfinite(each)] for each in deviations])
+        floor[name] = float(finite.max()) if finite.size else float("nan")
+    return floor
+
+
+def _most_rows(
+    model: ContinuousThoughtModel, questions: Sequence[Sequence[int]], max_new_tokens: int
+) -> int:
+    """Return how many rows fit into free memory, each as long as the longest will be."""
+    return fitting(model, max(map(len, questions)) + model.n_thoughts + max_new_tokens)

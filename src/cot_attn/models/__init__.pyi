@@ -1,16 +1,12 @@
+import cot_attn.checkpoints
+
 from .continuous import ContinuousThoughtModel as ContinuousThoughtModel
 from .decoding import greedy as greedy
 from .feedback import Feedback as Feedback
 from .feedback import Identity as Identity
 from .feedback import Projection as Projection
-from .loading import bundled_models as bundled_models
-from .loading import load as load
-from .pretrained import save as save
+from .hooks import HookedModel as HookedModel
 from .questions import Question as Question
-from .registry import CheckpointInfo as CheckpointInfo
-from .registry import known_checkpoints as known_checkpoints
-from .registry import register_checkpoint as register_checkpoint
-from .report import LoadReport as LoadReport
 from .rollout import Rollout as Rollout
 from .run import Run as Run
 from .stages import Answer as Answer
@@ -23,15 +19,22 @@ from .stages import Thought as Thought
 from .template import Template as Template
 from .validation import validate as validate
 
+CheckpointInfo = cot_attn.checkpoints.CheckpointInfo
+LoadReport = cot_attn.checkpoints.LoadReport
+bundled_models = cot_attn.checkpoints.bundled_models
+known_checkpoints = cot_attn.checkpoints.known_checkpoints
+load = ContinuousThoughtModel.from_pretrained
+register_checkpoint = cot_attn.checkpoints.register_checkpoint
+save = ContinuousThoughtModel.save_pretrained
+
 __all__ = [
     "Answer",
-    "CheckpointInfo",
     "Close",
     "ContinuousThoughtModel",
     "Feedback",
+    "HookedModel",
     "Identity",
     "Layout",
-    "LoadReport",
     "Projection",
     "Prompt",
     "Question",
@@ -41,11 +44,6 @@ __all__ = [
     "Stage",
     "Template",
     "Thought",
-    "bundled_models",
     "greedy",
-    "known_checkpoints",
-    "load",
-    "register_checkpoint",
-    "save",
     "validate",
 ]

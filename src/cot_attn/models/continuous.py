@@ -1,41 +1,47 @@
 """A language model that thinks in vectors: question, thoughts, answer."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformer_lens.hook_points import HookPoint
+import xarray as xr
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
+from cot_attn._progress import progress
+from cot_attn.checkpoints.loading import load
+from cot_attn.checkpoints.parts import ModelParts
+from cot_attn.checkpoints.pretrained import save
+from cot_attn.checkpoints.registry import Family
+from cot_attn.checkpoints.report import LoadReport
 from cot_attn.data.problem import Problem
 from cot_attn.data.spans import value_token
+from cot_attn.models import validation
+from cot_attn.models._bridge import bridged, check_unprocessed
+from cot_attn.models._weight_hash import WeightHash
+from cot_attn.models.activations import (
+    Names,
+    check_distinct,
+    check_memory,
+    chosen_stages,
+    labelled,
+    probed,
+    recorded,
+)
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback
-from cot_attn.models.hooks import (
-    HookFunction,
-    HookName,
-    attached,
-    checked,
-    none_in_vain,
-    set_aside,
-)
-from cot_attn.models.integrity import WeightHash, check_unprocessed
-from cot_attn.models.questions import Question, check_adds_nothing, encode
-from cot_attn.models.registry import Family
-from cot_attn.models.report import LoadReport
+from cot_attn.models.hooks import HookedModel
+from cot_attn.models.questions import Question, check_adds_nothing, check_room, encode
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
 from cot_attn.models.stages import Stage
 from cot_attn.models.template import Template
-from cot_attn.progress import progress
 
 
-class ContinuousThoughtModel:
+class ContinuousThoughtModel(HookedModel):
     """A TransformerLens bridge that reads a question, feeds itself thoughts, and answers.
 
     Parameters
@@ -73,73 +79,22 @@ class ContinuousThoughtModel:
         load_report: LoadReport | None = None,
     ) -> None:
         _check_count("n_thoughts", n_thoughts)
-        check_unprocessed(bridge)
-        self.bridge = bridge
-        self.feedback = feedback.to(device=self.device, dtype=self.dtype)
-        self.template = template
+        super().__init__(bridge, feedback, template, name or str(bridge.cfg.model_name))
         self.n_thoughts = n_thoughts
         if tokenizer is None:
             check_adds_nothing(bridge.tokenizer)
         self.tokenizer: PreTrainedTokenizerBase = tokenizer or bridge.tokenizer
-        self.name = name or str(bridge.cfg.model_name)
-        self.running: Rollout | None = None
         self.load_report = load_report
-        self._weight_hash = WeightHash(self, checkpoint)
-        self._watchers: list[Callable[[Run], None]] = []
-        self._isolated = False
-        self.hooks_set_aside: tuple[str, ...] = ()
+        self._weight_hash = WeightHash()
+        if checkpoint is not None:
+            self._weight_hash.remember(self.bridge, self.feedback, checkpoint)
 
     # What it is -------------------------------------------------------------------------------
 
     @property
-    def device(self) -> torch.device:
-        """Where the input embeddings live."""
-        device: torch.device = self._embedding_weight.device
-        return device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The floating-point type of the input embeddings."""
-        dtype: torch.dtype = self._embedding_weight.dtype
-        return dtype
-
-    @property
-    def _embedding_weight(self) -> Tensor:
-        weight: Tensor = self.bridge.original_model.get_input_embeddings().weight
-        return weight
-
-    @property
-    def n_layers(self) -> int:
-        """Number of transformer blocks."""
-        return int(self.bridge.cfg.n_layers)
-
-    @property
-    def n_heads(self) -> int:
-        """Number of attention (query) heads in a block."""
-        return int(self.bridge.cfg.n_heads)
-
-    @property
-    def d_model(self) -> int:
-        """Width of the residual stream."""
-        return int(self.bridge.cfg.d_model)
-
-    @property
-    def d_kv(self) -> int:
-        """Width of a layer's keys, all key-value heads together."""
-        cfg = self.bridge.cfg
-        n_heads = getattr(cfg, "n_key_value_heads", None) or cfg.n_heads
-        return int(n_heads * cfg.d_head)
-
-    @property
-    def n_context(self) -> int:
-        """The greatest number of positions, or a number out of reach where there is no limit."""
-        limit = getattr(self.bridge.original_model.config, "max_position_embeddings", None)
-        return int(limit) if limit else 2**31
-
-    @property
     def checkpoint(self) -> str:
         """First twelve hex digits of the SHA-256 of the weights, as they are now."""
-        return self._weight_hash()
+        return self._weight_hash(self.bridge, self.feedback)
 
     @property
     def source(self) -> dict[str, Any] | None:
@@ -212,6 +167,72 @@ class ContinuousThoughtModel:
                 advance(len(rollout.problems))
         return joined(runs)
 
+    def run_with_cache(
+        self,
+        questions: Sequence[Question],
+        names: Names,
+        *,
+        stages: Iterable[Stage] | None = None,
+        max_new_tokens: int = 64,
+        n_thoughts: int | None = None,
+        batch_size: int | None = None,
+        max_bytes: int = 2**31,
+    ) -> tuple[Run, xr.Dataset]:
+        """Run as `run` does and return the activations at some hooks as well.
+
+        Parameters
+        ----------
+        questions, max_new_tokens, n_thoughts, batch_size
+            As for `run`. No problem is given twice.
+        names
+            A hook name, a function that says whether a name is chosen, or several of both. Of
+            those that a function chooses, the ones that have no activation of each problem are
+            left out: hooks that are switched off, run over keys, or see whole numbers.
+        stages
+            When; by default `Prompt()`, every `Thought(i)` and `Close()`. Of a stage that feeds
+            several positions, the last one counts.
+        max_bytes
+            The greatest memory for the activations, which are kept outside of any GPU.
+
+        Returns
+        -------
+        tuple
+            The run, and a dataset with one variable for each hook, whose dims are `problem`,
+            `stage` (`bot`, `thought 0` .., `eot`, `answer 0` ..) and those of a vector or of heads.
+            It is NaN where a hook is not called in a stage (nothing but thoughts passes the
+            feedback) and where an answer had ended.
+
+        Raises
+        ------
+        KeyError
+            Where there is no such hook; near names are suggested.
+        ValueError
+            Where a stage is not part of the run, or a hook has no activation of each problem.
+        MemoryError
+            Before the run, where more than `max_bytes` would be taken.
+
+        Examples
+        --------
+        >>> from cot_attn import ContinuousThoughtModel, load_problems
+        >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+        >>> run, cache = model.run_with_cache(load_problems("toy", n=3), "blocks.1.hook_out")
+        >>> dict(cache["blocks.1.hook_out"].sizes)
+        {'problem': 3, 'stage': 8, 'd_model': 96}
+        >>> cache["stage"].values[:3].tolist()
+        ['bot', 'thought 0', 'thought 1']
+        """
+        n_thoughts = self.n_thoughts if n_thoughts is None else n_thoughts
+        how = {"n_thoughts": n_thoughts, "max_new_tokens": max_new_tokens}
+        problems, tokens = self.encode(questions, **how)
+        check_distinct(problems)
+        chosen = chosen_stages(stages, **how)
+        activations = probed(self, names, chosen, problems[0], tokens[0])
+        check_memory(activations, len(problems), len(chosen), max_bytes)
+        with recorded(self, activations, chosen, len(problems)) as arrays:
+            run = self.run(questions, batch_size=batch_size, **how)
+        cache = labelled(self, arrays, chosen, run.problems)
+        return run, cache.assign_attrs(self.provenance())
+
     def generate(self, questions: Sequence[Question], **options: Any) -> list[str]:
         """Return the answers alone; the options are those of `run`."""
         return self.run(questions, **options).answers
@@ -225,15 +246,6 @@ class ContinuousThoughtModel:
     ) -> Run:
         """Run until EOT has been fed and stop before the answer, whose texts are empty."""
         return self.run(questions, max_new_tokens=0, n_thoughts=n_thoughts, batch_size=batch_size)
-
-    def rollout(
-        self, problems: Sequence[Problem], questions: Sequence[Sequence[int]], n_thoughts: int
-    ) -> Rollout:
-        """Return one batch at its start, to be driven step by step."""
-        check_unprocessed(self.bridge)
-        self.bridge.eval()
-        self.feedback.eval()
-        return Rollout(self, problems, questions, n_thoughts)
 
     def _finish(self, rollout: Rollout, questions: list[list[int]], max_new_tokens: int) -> Run:
         rollout.read()
@@ -276,16 +288,7 @@ class ContinuousThoughtModel:
         _check_count("max_new_tokens", max_new_tokens)
         vocabulary = len(self._embedding_weight)
         problems, tokens = encode(questions, self.tokenizer, self.template, vocabulary)
-        closing = len(self.template.bot) + len(self.template.eot)
-        room = self.n_context - closing - n_thoughts - max_new_tokens
-        for problem, ids in zip(problems, tokens, strict=True):
-            if len(ids) > room:
-                raise ValueError(
-                    f"The question of problem {problem.id!r} has {len(ids)} tokens; at most "
-                    f"{max(room, 0)} fit into a context of {self.n_context} with {n_thoughts} "
-                    f"thoughts, {closing} tokens round them and {max_new_tokens} answer tokens. "
-                    "Leave it out, or lower max_new_tokens or n_thoughts."
-                )
+        check_room(problems, tokens, self.template, self.n_context, n_thoughts, max_new_tokens)
         return problems, tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -303,94 +306,21 @@ class ContinuousThoughtModel:
         last = value_token(self.tokenizer, tokens, (span[1] - 1, span[1]))
         return range(first, first + 1 if last is None else last + 1)
 
-    # Hooks ------------------------------------------------------------------------------------
-
-    @contextmanager
-    def hooks(
-        self,
-        fwd_hooks: Iterable[tuple[HookName, HookFunction]],
-        *,
-        stages: Iterable[Stage] | None = None,
-    ) -> Iterator["ContinuousThoughtModel"]:
-        """Add TransformerLens hooks for as long as the context lasts.
-
-        Parameters
-        ----------
-        fwd_hooks
-            Pairs of a hook name (or a function that chooses names) and a function
-            `fn(activation, hook)` that returns a new activation or None. Besides the bridge's
-            names there are `feedback.hook_in` and `feedback.hook_out`. At one hook they are called
-            in the order in which they were added, recorders included.
-        stages
-            The stages in which the functions are called; by default all. While a function runs,
-            `model.running` says which problems, stage and columns it sees.
-
-        What the library runs on its own account is left alone; see `isolated`.
-
-        Raises
-        ------
-        KeyError
-            Where a name is not a hook of this model; near names are suggested. Where a function
-            chooses no name.
-        TypeError
-            Where `stages` are anything else than stages.
-        ValueError
-            Where a stage cannot be. At the end of the context, where the model has run and a
-            function was never called, because no stage was reached or the hook is not passed there.
-
-        Examples
-        --------
-        Remove the third thought of every question:
-
-        >>> from cot_attn import ContinuousThoughtModel, Thought
-        >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
-        >>> remove = lambda fed, hook: 0 * fed
-        >>> with model.hooks([("feedback.hook_out", remove)], stages=[Thought(2)]):
-        ...     run = model.think(["any question"])  # doctest: +SKIP
-        """
-        chosen = None if stages is None else checked(stages)
-        with ExitStack() as stack:
-            silent = stack.enter_context(attached(self, fwd_hooks, chosen))
-            if not self._isolated:
-                stack.enter_context(none_in_vain(self, silent, chosen))
-            yield self
-
-    @contextmanager
-    def watch(self, watcher: Callable[[Run], None]) -> Iterator[None]:
-        """Call a function with the `Run` of every batch that ends while the context lasts.
-
-        What the library runs on its own account is left out; see `isolated`.
-        """
-        self._watchers.append(watcher)
-        try:
-            yield
-        finally:
-            self._watchers.remove(watcher)
-
-    @contextmanager
-    def isolated(self) -> Iterator["ContinuousThoughtModel"]:
-        """Set every hook and watcher aside for as long as the context lasts, then put all back.
-
-        What the library runs on its own account (checks of sites, validation, baselines, variants
-        and noise floors) runs in here: no recorder sees it, and no hook sees or changes it. A
-        result says which weights it came from, and hooks are not part of them. Hooks that are
-        added inside the context work.
-        """
-        outer = self._watchers, self._isolated, self.hooks_set_aside
-        self._watchers, self._isolated = [], True
-        try:
-            with set_aside([*self.bridge.hook_points(), *self.feedback_points]) as names:
-                self.hooks_set_aside += tuple(names)
-                yield self
-        finally:
-            self._watchers, self._isolated, self.hooks_set_aside = outer
+    # Files ------------------------------------------------------------------------------------
 
     @property
-    def feedback_points(self) -> tuple[HookPoint, HookPoint]:
-        """The hook points of the feedback; all others are the bridge's."""
-        return (self.feedback.hook_in, self.feedback.hook_out)
-
-    # Files ------------------------------------------------------------------------------------
+    def parts(self) -> ModelParts:
+        """What the model is made of, as `cot_attn.checkpoints.save` writes it."""
+        check_unprocessed(self.bridge)
+        return ModelParts(
+            self.bridge.original_model,
+            self.tokenizer,
+            self.feedback,
+            self.template,
+            self.n_thoughts,
+            self.name,
+            self.load_report,
+        )
 
     @classmethod
     def from_pretrained(
@@ -414,11 +344,14 @@ class ContinuousThoughtModel:
     ) -> "ContinuousThoughtModel":
         """Load a bundled model, a hub id, a local folder or a weight file.
 
-        The parameters are those of `cot_attn.models.load`.
-        """
-        from cot_attn.models.loading import load
+        All parameters but one are those of `cot_attn.checkpoints.load`.
 
-        return load(
+        Parameters
+        ----------
+        validate
+            Whether the model checks itself once; see `cot_attn.models.validate`.
+        """
+        parts = load(
             name_or_path,
             family=family,
             base=base,
@@ -433,17 +366,30 @@ class ContinuousThoughtModel:
             revision=revision,
             dtype=dtype,
             device=device,
-            validate=validate,
         )
+        report = parts.report
+        assert report is not None
+        model = cls(
+            bridged(parts.language_model, parts.tokenizer, parts.name),
+            parts.feedback,
+            parts.template,
+            parts.n_thoughts,
+            tokenizer=parts.tokenizer,
+            name=parts.name,
+            checkpoint=parts.checkpoint,
+        )
+        if validate:
+            model.load_report = replace(report, checks=validation.validate(model))
+        else:
+            model.load_report = replace(report, options={**report.options, "validate": False})
+        return model
 
     def save_pretrained(self, folder: str | PathLike[str], *, dtype: Any = None) -> None:
-        """Write the model as one folder that needs nothing else; see `cot_attn.models.save`."""
-        from cot_attn.models.pretrained import save
-
-        save(self, folder, dtype=dtype)
+        """Write the model as one folder that needs nothing else, as `cot_attn.checkpoints.save`."""
+        save(self.parts, folder, dtype=dtype)
 
 
 def _check_count(name: str, value: int) -> None:
-    given: object = value
-    if isinstance(given, bool) or not isinstance(given, Integral) or value < 0:
+    argument: object = value  # a user may give anything
+    if isinstance(argument, bool) or not isinstance(argument, Integral) or value < 0:
         raise ValueError(f"{name} is {value!r}; give a whole number, 0 or more.")

@@ -33,23 +33,23 @@ def greedy(
 def continued(
     rollout: Rollout,
     tokens: Int[Tensor, " batch"],
-    n_said: Int[Tensor, " batch"],
+    lengths: Int[Tensor, " batch"],
     max_new_tokens: int,
 ) -> list[list[int]]:
     """Go on decoding from answers of different lengths and return what each row adds, without EOS.
 
     Token number j of an answer is decoded at the same time in all rows, and stands in the same
-    column: rows that have said more join later.
+    column: rows with longer answers join later.
 
     Parameters
     ----------
     rollout
-        A closed rollout in which each row has said `n_said` tokens, and perhaps others behind
-        them, which are forgotten.
+        A closed rollout that has been fed each row's answer so far, and perhaps other tokens
+        behind it, which are truncated.
     tokens
         Each row's next token, which has not been fed.
-    n_said
-        How many tokens each row has said, in ascending order.
+    lengths
+        How many tokens each row's answer has so far, in ascending order.
     max_new_tokens
         The greatest number of tokens in a whole answer.
     """
@@ -57,23 +57,23 @@ def continued(
     tokens, alive = tokens.clone(), torch.ones_like(tokens, dtype=torch.bool)
     added = tokens.new_full((len(tokens), max_new_tokens), -1)
     workspace = Workspace()
-    begun, n_begun, joining = rollout, 0, n_said.tolist()
-    for index in range(min(joining, default=max_new_tokens), max_new_tokens):
-        n_joined = bisect_right(joining, index)
-        if n_joined > n_begun:
-            n_begun, begun = n_joined, rollout.answered(n_joined, index)
-        said, going_on = tokens[:n_begun], alive[:n_begun]
-        going_on &= ~ends(said, index, template)
-        added[:n_begun, index] = said.masked_fill(~going_on, -1)
+    joined, n_joined, starts = rollout, 0, lengths.tolist()
+    for index in range(min(starts, default=max_new_tokens), max_new_tokens):
+        n_rows = bisect_right(starts, index)
+        if n_rows > n_joined:
+            n_joined, joined = n_rows, rollout.truncated(n_rows, index)
+        current, going_on = tokens[:n_joined], alive[:n_joined]
+        going_on &= ~ends(current, index, template)
+        added[:n_joined, index] = current.masked_fill(~going_on, -1)
         if index + 1 == max_new_tokens or not alive.any():
             break  # a row whose answer is full has nothing more to predict
         if going_on.any():
-            fed = said.masked_fill(~going_on, template.eos)
-            logits = begun.answer(index, fed[:, None], going_on[:, None], workspace)[:, 0]
-            said.copy_(next_tokens(logits, template))
+            fed = current.masked_fill(~going_on, template.eos)
+            logits = joined.answer(index, fed[:, None], going_on[:, None], workspace)[:, 0]
+            current.copy_(next_tokens(logits, template))
             # A row with NaN in it has that for its greatest number.
-            best = logits.gather(-1, said[:, None])
-            check_finite("Logits", best, begun.problems, begun.stage)
+            best = logits.gather(-1, current[:, None])
+            check_finite("Logits", best, joined.problems, joined.stage)
     return [[token for token in row if token >= 0] for row in added.tolist()]
 
 
@@ -83,10 +83,10 @@ def next_tokens(
     """Return the most likely token that the template does not suppress."""
     barred = list(template.suppressed)
     # Put back afterwards, because a copy of all logits takes longer than looking for the greatest.
-    own = logits[..., barred]
+    logits_barred = logits[..., barred]
     logits[..., barred] = -torch.inf
     tokens = logits.argmax(dim=-1)
-    logits[..., barred] = own
+    logits[..., barred] = logits_barred
     return tokens
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
 from cot_attn.data.problem import Problem
-from cot_attn.models.hooks import remove
+from cot_attn.models._hook_points import remove
 from cot_attn.models.stages import Stage
 
 

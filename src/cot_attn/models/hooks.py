@@ -1,29 +1,227 @@
-"""Hooks of a model: put on for a while, limited to stages, and set aside."""
+"""What runs: a bridge and its feedback, whose hooks are put on for a while and set aside."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from functools import partial, wraps
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor
-from transformer_lens.hook_points import HookPoint, LensHandle
+from transformer_lens.hook_points import HookPoint
+from transformer_lens.model_bridge import TransformerBridge
 
-from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
-
-if TYPE_CHECKING:
-    from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.data.problem import Problem
+from cot_attn.models._bridge import check_unprocessed
+from cot_attn.models._hook_points import HookName, chosen_names, remove, set_aside
+from cot_attn.models.feedback import Feedback
+from cot_attn.models.rollout import Rollout
+from cot_attn.models.run import Run
+from cot_attn.models.stages import Layout, Stage, stage_set
+from cot_attn.models.template import Template
 
 HookFunction = Callable[..., Tensor | None]
-HookName = str | Callable[[str], bool]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class HookedModel:
+    """A bridge with a feedback, which runs token by token and thought by thought, under hooks.
+
+    `ContinuousThoughtModel` is one that takes questions and gives answers.
+
+    Parameters
+    ----------
+    bridge
+        Any causal language model as a `TransformerBridge`; its hook names work everywhere.
+    feedback
+        How the last hidden state becomes the next input embedding.
+    template
+        The tokens round question, thoughts and answer.
+    name
+        What results call this model.
+    """
+
+    def __init__(
+        self, bridge: TransformerBridge, feedback: Feedback, template: Template, name: str
+    ) -> None:
+        check_unprocessed(bridge)
+        self.bridge = bridge
+        self.feedback = feedback.to(device=self.device, dtype=self.dtype)
+        self.template = template
+        self.name = name
+        self.running: Rollout | None = None
+        self.hooks_set_aside: tuple[str, ...] = ()
+        self._watchers: list[Callable[[Run], None]] = []
+        self._isolated = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings live."""
+        device: torch.device = self._embedding_weight.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the input embeddings."""
+        dtype: torch.dtype = self._embedding_weight.dtype
+        return dtype
+
+    @property
+    def _embedding_weight(self) -> Tensor:
+        weight: Tensor = self.bridge.original_model.get_input_embeddings().weight
+        return weight
+
+    @property
+    def n_layers(self) -> int:
+        """Number of transformer blocks."""
+        return int(self.bridge.cfg.n_layers)
+
+    @property
+    def n_heads(self) -> int:
+        """Number of attention (query) heads in a block."""
+        return int(self.bridge.cfg.n_heads)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return int(self.bridge.cfg.d_model)
+
+    @property
+    def d_kv(self) -> int:
+        """Width of a layer's keys, all key-value heads together."""
+        cfg = self.bridge.cfg
+        n_heads = getattr(cfg, "n_key_value_heads", None) or cfg.n_heads
+        return int(n_heads * cfg.d_head)
+
+    @property
+    def n_context(self) -> int:
+        """The greatest number of positions, or a number out of reach where there is no limit."""
+        limit = getattr(self.bridge.original_model.config, "max_position_embeddings", None)
+        return int(limit) if limit else 2**31
+
+    def rollout(
+        self, problems: Sequence[Problem], questions: Sequence[Sequence[int]], n_thoughts: int
+    ) -> Rollout:
+        """Return one batch at its start, to be driven step by step."""
+        check_unprocessed(self.bridge)
+        self.bridge.eval()
+        self.feedback.eval()
+        return Rollout(self, problems, questions, n_thoughts)
+
+    # Hooks ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def hooks(
+        self,
+        fwd_hooks: Iterable[tuple[HookName, HookFunction]],
+        *,
+        stages: Iterable[Stage] | None = None,
+    ) -> Iterator["HookedModel"]:
+        """Add TransformerLens hooks for as long as the context lasts.
+
+        Parameters
+        ----------
+        fwd_hooks
+            Pairs of a hook name (or a function that chooses names) and a function
+            `fn(activation, hook)` that returns a new activation or None. Besides the bridge's
+            names there are `feedback.hook_in` and `feedback.hook_out`. At one hook they are called
+            in the order in which they were added, recorders included.
+        stages
+            The stages in which the functions are called; by default all. While a function runs,
+            `model.running` says which problems, stage and columns it sees.
+
+        What the library runs on its own account is left alone; see `isolated`.
+
+        Raises
+        ------
+        KeyError
+            Where a name is not a hook of this model; near names are suggested. Where a function
+            chooses no name.
+        TypeError
+            Where `stages` are anything else than stages.
+        ValueError
+            Where a stage cannot be. At the end of the context, where the model has run and a
+            function was never called, because no stage was reached or the hook is not passed there.
+
+        Examples
+        --------
+        Remove the third thought of every question:
+
+        >>> from cot_attn import ContinuousThoughtModel, Thought
+        >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+        >>> remove = lambda fed, hook: 0 * fed
+        >>> with model.hooks([("feedback.hook_out", remove)], stages=[Thought(2)]):
+        ...     run = model.think(["any question"])  # doctest: +SKIP
+        """
+        chosen = None if stages is None else stage_set(stages)
+        with ExitStack() as stack:
+            silent = stack.enter_context(_attached(self, fwd_hooks, chosen))
+            if not self._isolated:
+                stack.enter_context(_none_in_vain(self, silent, chosen))
+            yield self
+
+    @contextmanager
+    def watch(self, watcher: Callable[[Run], None]) -> Iterator[None]:
+        """Call a function with the `Run` of every batch that ends while the context lasts.
+
+        What the library runs on its own account is left out; see `isolated`.
+        """
+        self._watchers.append(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watcher)
+
+    @contextmanager
+    def isolated(self) -> Iterator["HookedModel"]:
+        """Set every hook and watcher aside for as long as the context lasts, then put all back.
+
+        What the library runs on its own account (checks of sites, validation, baselines, variants
+        and noise floors) runs in here: no recorder sees it, and no hook sees or changes it. A
+        result says which weights it came from, and hooks are not part of them. Hooks that are
+        added inside the context work.
+        """
+        outer = self._watchers, self._isolated, self.hooks_set_aside
+        self._watchers, self._isolated = [], True
+        try:
+            with set_aside([*self.bridge.hook_points(), *self.feedback_points]) as names:
+                self.hooks_set_aside += tuple(names)
+                yield self
+        finally:
+            self._watchers, self._isolated, self.hooks_set_aside = outer
+
+    @property
+    def feedback_points(self) -> tuple[HookPoint, HookPoint]:
+        """The hook points of the feedback; all others are the bridge's."""
+        return (self.feedback.hook_in, self.feedback.hook_out)
+
+
+def on_its_own_account(function: Function) -> Function:
+    """Make a function, whose first argument is a model, run it isolated from all hooks."""
+
+    @wraps(function)
+    def isolated(model: HookedModel, *args: Any, **kwargs: Any) -> Any:
+        with model.isolated():
+            return function(model, *args, **kwargs)
+
+    return cast("Function", isolated)
+
+
+def tell_of_hooks(model: HookedModel, what: str) -> None:
+    """Warn where hooks have been set aside, so that nobody takes a result for one with them."""
+    if names := model.hooks_set_aside:
+        several = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        warnings.warn(
+            f"There are hooks at {names[0]!r}{several}, a recorder's or your own. {what} runs "
+            "without them: nothing in it is recorded or changed by them. To study a changed model, "
+            "change its weights; to change a thought, give an Intervention.",
+            stacklevel=6,
+        )
+
+
 @contextmanager
-def attached(
-    model: "ContinuousThoughtModel",
+def _attached(
+    model: HookedModel,
     fwd_hooks: Iterable[tuple[HookName, HookFunction]],
     stages: frozenset[Stage] | None,
 ) -> Iterator[dict[int, HookName]]:
@@ -46,11 +244,11 @@ def attached(
     with ExitStack() as stack:
         on_bridge = []
         for number, (name, function) in enumerate(pairs):
-            chosen = _chosen(name, names, model.name)
+            chosen = chosen_names(name, names, model.name)
             called = partial(silent.pop, number, None)
             limited = _limited(model, function, stages, called)
-            for own in chosen & feedback.keys():
-                stack.callback(remove, feedback[own], feedback[own].add_hook(limited))
+            for point in (feedback[each] for each in chosen & feedback.keys()):
+                stack.callback(remove, point, point.add_hook(limited))
             if chosen - feedback.keys():
                 on_bridge.append((name, limited))
         stack.enter_context(model.bridge.hooks(fwd_hooks=on_bridge))
@@ -58,8 +256,8 @@ def attached(
 
 
 @contextmanager
-def none_in_vain(
-    model: "ContinuousThoughtModel",
+def _none_in_vain(
+    model: HookedModel,
     silent: Mapping[int, HookName],
     stages: frozenset[Stage] | None,
 ) -> Iterator[None]:
@@ -85,115 +283,8 @@ def none_in_vain(
     )
 
 
-@contextmanager
-def set_aside(points: Iterable[HookPoint]) -> Iterator[list[str]]:
-    """Take every hook off hook points for as long as the context lasts, and put all back.
-
-    They come back in their order, before any hook that was added in the meantime and stayed.
-
-    Yields
-    ------
-    list
-        Names of the points that had hooks.
-    """
-    # A point is in several lists: PyTorch's, which run its hooks, and TransformerLens' own, by
-    # which it finds and removes them. Each is kept as an object, because handles refer to it.
-    kept = []
-    for point in points:
-        tables = (point._forward_hooks, point._forward_pre_hooks, point._backward_hooks)
-        lists = (point.fwd_hooks, point.bwd_hooks)
-        wiring = [each for handles in lists for each in handles if _is_wiring(each)]
-        stay = {handle.hook.id for handle in wiring}
-        if len(wiring) == sum(map(len, lists)) and all(each.keys() <= stay for each in tables):
-            continue
-        kept.append((point, [dict(each) for each in tables], [list(each) for each in lists]))
-        for table in tables:
-            for number in table.keys() - stay:
-                del table[number]
-        for handles in lists:
-            handles[:] = [each for each in handles if _is_wiring(each)]
-    try:
-        yield [str(point.name) for point, *_ in kept]
-    finally:
-        for point, own_tables, own_lists in kept:
-            tables = (point._forward_hooks, point._forward_pre_hooks, point._backward_hooks)
-            for table, hooks in zip(tables, own_tables, strict=True):
-                added = dict(table)
-                table.clear()
-                table.update({**hooks, **added})
-            for handles, own in zip((point.fwd_hooks, point.bwd_hooks), own_lists, strict=True):
-                handles[:] = own + [each for each in handles if not _is_wiring(each)]
-
-
-def _is_wiring(handle: LensHandle) -> bool:
-    """Whether the bridge itself put a hook there for good, by which it fills another point."""
-    module = str(getattr(handle.user_hook, "__module__", ""))
-    return handle.is_permanent and module.startswith("transformer_lens.model_bridge.")
-
-
-def on_its_own_account(function: Function) -> Function:
-    """Make a function, whose first argument is a model, run it isolated from all hooks."""
-
-    @wraps(function)
-    def isolated(model: "ContinuousThoughtModel", *args: Any, **kwargs: Any) -> Any:
-        with model.isolated():
-            return function(model, *args, **kwargs)
-
-    return cast("Function", isolated)
-
-
-def tell_of_hooks(model: "ContinuousThoughtModel", what: str) -> None:
-    """Warn where hooks have been set aside, so that nobody takes a result for one with them."""
-    if names := model.hooks_set_aside:
-        several = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        warnings.warn(
-            f"There are hooks at {names[0]!r}{several}, a recorder's or your own. {what} runs "
-            "without them: nothing in it is recorded or changed by them. To study a changed model, "
-            "change its weights; to change a thought, give an Intervention.",
-            stacklevel=5,
-        )
-
-
-def remove(point: HookPoint, handle: Any) -> None:
-    """Take one hook off a hook point."""
-    handle.hook.remove()
-    point.fwd_hooks[:] = [each for each in point.fwd_hooks if each is not handle]
-
-
-def checked(stages: Iterable[Stage]) -> frozenset[Stage]:
-    """Return stages as a set, where each is one that a run can have.
-
-    Raises
-    ------
-    TypeError
-        Where something is not a stage.
-    ValueError
-        Where there is none, or an index is not a whole number from 0 on.
-    """
-    given: object = stages
-    listed = list(stages) if isinstance(given, Iterable) else None
-    if listed is None or not all(
-        isinstance(stage, Prompt | Thought | Close | Answer) for stage in listed
-    ):
-        raise TypeError(
-            f"stages is {given!r}; give a list of Prompt(), Thought(i), Close() and Answer(j), or "
-            "None for all."
-        )
-    if not listed:
-        raise ValueError("stages is empty, so nothing would be called. Give one, or None for all.")
-    for stage in listed:
-        if isinstance(stage, Thought | Answer):
-            index: object = stage.index
-            if isinstance(index, bool) or not isinstance(index, Integral) or index < 0:
-                raise ValueError(
-                    f"There is no stage {stage}: thoughts and answer tokens are counted from 0 on, "
-                    "in whole numbers, and not from the end."
-                )
-    return frozenset(listed)
-
-
 def _limited(
-    model: "ContinuousThoughtModel",
+    model: HookedModel,
     function: HookFunction,
     stages: frozenset[Stage] | None,
     called: Callable[[], object],
@@ -207,27 +298,3 @@ def _limited(
         return function(activation, hook=hook)
 
     return limited
-
-
-def _chosen(name: HookName, names: Sequence[str], model: str) -> set[str]:
-    """Return the hooks that a name or a function chooses; raise where there is none."""
-    given: object = name
-    if not (isinstance(given, str) or callable(given)):
-        raise TypeError(
-            f"A hook name is {given!r}; give a name, or a function that takes a name and says "
-            "whether it is chosen."
-        )
-    if not isinstance(name, str):
-        chosen = {each for each in names if name(each)}
-        if not chosen:
-            raise KeyError(
-                f"The function {name!r} chooses none of the {len(names)} hooks of {model}. Their "
-                f"names are those of model.bridge.hook_dict, such as {names[-1]!r}, and "
-                "'feedback.hook_in' and 'feedback.hook_out'."
-            )
-        return chosen
-    if name not in names:
-        near = get_close_matches(name, names, n=3)
-        hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
-        raise KeyError(f"{model} has no hook named {name!r}.{hint}")
-    return {name}

@@ -89,6 +89,27 @@ def _from_tokens(
     )
 
 
+def check_room(
+    problems: Sequence[Problem],
+    tokens: Sequence[Sequence[int]],
+    template: Template,
+    n_context: int,
+    n_thoughts: int,
+    max_new_tokens: int,
+) -> None:
+    """Raise where a question leaves too little of the context for thoughts and answer."""
+    closing = len(template.bot) + len(template.eot)
+    room = n_context - closing - n_thoughts - max_new_tokens
+    for problem, ids in zip(problems, tokens, strict=True):
+        if len(ids) > room:
+            raise ValueError(
+                f"The question of problem {problem.id!r} has {len(ids)} tokens; at most "
+                f"{max(room, 0)} fit into a context of {n_context} with {n_thoughts} "
+                f"thoughts, {closing} tokens round them and {max_new_tokens} answer tokens. "
+                "Leave it out, or lower max_new_tokens or n_thoughts."
+            )
+
+
 def check_adds_nothing(tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise where a bridge's tokenizer puts tokens of its own round every question.
 

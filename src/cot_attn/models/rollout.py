@@ -3,20 +3,40 @@
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
 from cot_attn.data.problem import Problem
-from cot_attn.models import cache
+from cot_attn.models._cache import RoomyCache
+from cot_attn.models.feedback import Feedback
 from cot_attn.models.finite import check_finite, finite_scores
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
+from cot_attn.models.template import Template
 from cot_attn.models.unembedding import Workspace, unembed
 
-if TYPE_CHECKING:
-    from cot_attn.models.continuous import ContinuousThoughtModel
+
+@runtime_checkable
+class Runnable(Protocol):
+    """What a rollout needs of a model, which tells hooks by `running` where it stands."""
+
+    bridge: TransformerBridge
+    feedback: Feedback
+    template: Template
+    running: "Rollout | None"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings live."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the input embeddings."""
+        ...
 
 
 class Rollout:
@@ -49,7 +69,7 @@ class Rollout:
 
     def __init__(
         self,
-        model: "ContinuousThoughtModel",
+        model: Runnable,
         problems: Sequence[Problem],
         questions: Sequence[Sequence[int]],
         n_thoughts: int,
@@ -63,7 +83,7 @@ class Rollout:
             n_thoughts=n_thoughts,
             eot_width=len(template.eot),
         )
-        self._cache = cache.empty_cache()
+        self._cache = RoomyCache()
         self._hidden_states: list[Tensor] = []
         device = model.device
         width = self.layout.bot.stop
@@ -85,7 +105,7 @@ class Rollout:
         """Read the prompts: the questions and BOT."""
         padded = self.model.dtype == torch.float64 and not self._prompt_mask.all()
         points = self.model.bridge.hook_points() if padded else ()
-        with self._at(Prompt()), finite_scores(points):
+        with self._in_stage(Prompt()), finite_scores(points):
             self._think(self._prompt_mask, input_ids=self._prompt)
 
     def think(
@@ -95,7 +115,7 @@ class Rollout:
 
         Without `fed`, the thought is made from the last hidden state.
         """
-        with self._at(Thought(index)):
+        with self._in_stage(Thought(index)):
             fed = self.model.feedback(self.hidden) if fed is None else fed
             everywhere = torch.ones_like(self._positions, dtype=torch.bool)[:, None]
             self._think(everywhere, inputs_embeds=fed[:, None])
@@ -104,7 +124,7 @@ class Rollout:
     def close(self) -> Float[Tensor, "batch d_vocab"]:
         """Feed EOT and return the logits of the first answer token."""
         eot = self._eot()
-        with self._at(Close()):
+        with self._in_stage(Close()):
             hidden = self._step(torch.ones_like(eot, dtype=torch.bool), input_ids=eot)
             logits = self.logits(hidden[:, -1])
             check_finite("Logits", logits, self.problems, self.stage)
@@ -123,13 +143,13 @@ class Rollout:
         several tokens counts as the stage of its first. The logits may lie in a workspace until
         its next use.
         """
-        with self._at(Answer(index)):
+        with self._in_stage(Answer(index)):
             return self.logits(self._step(real, input_ids=tokens), workspace)
 
-    def recite(
+    def force_answer(
         self, tokens: Int[Tensor, "batch n_tokens"], real: Bool[Tensor, "batch n_tokens"]
     ) -> Float[Tensor, "batch n_tokens+1 d_model"]:
-        """Feed EOT and given answer tokens, all in one pass, which counts as the stage `Close`.
+        """Feed EOT and a forced answer in one pass (teacher forcing), as the stage `Close`.
 
         Returns
         -------
@@ -139,7 +159,7 @@ class Rollout:
         """
         eot = self._eot()
         everywhere = torch.ones_like(eot, dtype=torch.bool)
-        with self._at(Close()):
+        with self._in_stage(Close()):
             hidden = self._step(
                 torch.cat([everywhere, real], dim=1), input_ids=torch.cat([eot, tokens], dim=1)
             )
@@ -173,7 +193,7 @@ class Rollout:
             should be ones whose answers had not ended.
         n_rows, n_columns
             How many rows and columns the copy will have in the end, as far as it is known; see
-            `admit` and `part`.
+            `append_rows` and `view`.
         spare
             A rollout that nobody uses any more, whose memory may serve for the copy: large pieces
             of fresh memory are slow to get.
@@ -185,13 +205,14 @@ class Rollout:
         other.problems, other.layout = (), self.layout.rows([])
         other._mask, other._positions = self._mask[:0, :width], self._positions[:0]
         other._hidden_states = [hidden[:0] for hidden in self._hidden_states[: n_thoughts + 1]]
-        free = spare._cache if spare else None
         n_rows, n_columns = max(n_rows or 0, len(rows)), max(n_columns or 0, width)
-        other._cache = cache.vacant(self._cache, width, n_rows, n_columns, free)
-        other.admit(self, rows)
+        other._cache = self._cache.empty_like(
+            width, n_rows, n_columns, None if spare is None else spare._cache
+        )
+        other.append_rows(self, rows)
         return other
 
-    def admit(self, other: "Rollout", rows: Int[Tensor, " rows"]) -> None:
+    def append_rows(self, other: "Rollout", rows: Int[Tensor, " rows"]) -> None:
         """Add chosen rows of another rollout, as they were when it stood where this one stands.
 
         The other has the same columns, and there is room for the rows; see `branch`.
@@ -204,59 +225,60 @@ class Rollout:
         self._positions = torch.cat([self._positions, mask.sum(dim=1)])
         # The other may have gone on from here.
         pairs = zip(self._hidden_states, other._hidden_states, strict=False)
-        self._hidden_states = [torch.cat([own, hidden[rows]]) for own, hidden in pairs]
-        cache.admit(self._cache, other._cache, rows)
+        self._hidden_states = [torch.cat([hidden, more[rows]]) for hidden, more in pairs]
+        self._cache.append_rows(other._cache, rows)
 
-    def part(self, rows: slice) -> "Rollout":
+    def view(self, rows: slice) -> "Rollout":
         """Return some rows as a rollout of their own that shares the memory of this one.
 
-        Feed one of the two only; see `rejoin`.
+        Feed one of the two only; see `merge`.
         """
         other = copy.copy(self)
         other.problems = self.problems[rows]
         other.layout = self.layout.rows(range(len(self.problems))[rows])
         other._mask, other._positions = self._mask[rows], self._positions[rows]
         other._hidden_states = [hidden[rows] for hidden in self._hidden_states]
-        other._cache = cache.part(self._cache, rows)
+        other._cache = self._cache.view(rows)
         return other
 
-    def rejoin(self, parts: Sequence["Rollout"]) -> None:
-        """Go on from where the parts stand, which together are all rows, in order."""
-        self.stage = parts[0].stage
-        self._mask = torch.cat([part._mask for part in parts])
-        self._positions = torch.cat([part._positions for part in parts])
-        own = zip(*(part._hidden_states for part in parts), strict=True)
-        self._hidden_states = [torch.cat(each) for each in own]
-        cache.rejoin(self._cache, [part._cache for part in parts])
+    def merge(self, views: Sequence["Rollout"]) -> None:
+        """Go on from where views stand, which together are all rows, in order."""
+        self.stage = views[0].stage
+        self._mask = torch.cat([view._mask for view in views])
+        self._positions = torch.cat([view._positions for view in views])
+        steps = zip(*(view._hidden_states for view in views), strict=True)
+        self._hidden_states = [torch.cat(step) for step in steps]
+        self._cache.merge([view._cache for view in views])
 
-    def keep(self, rows: Int[Tensor, " rows"]) -> None:
+    def select(self, rows: Int[Tensor, " rows"]) -> None:
         """Keep chosen rows alone, without repeats, in the order in which they are given."""
         indices = rows.tolist()
         self.problems = tuple(self.problems[row] for row in indices)
         self.layout = self.layout.rows(indices)
         self._mask, self._positions = self._mask[rows], self._positions[rows]
         self._hidden_states = [hidden[rows] for hidden in self._hidden_states]
-        cache.keep(self._cache, rows)
+        self._cache.select(rows)
 
-    def answered(self, n_rows: int, n_tokens: int) -> "Rollout":
-        """Return the first rows as they were when each had said so many of its answer tokens.
+    def truncated(self, n_rows: int, n_tokens: int) -> "Rollout":
+        """Return the first rows as they were behind so many of their answer tokens.
 
         What is fed to them next stands right behind those tokens: some models attend by counting
-        columns (windows, ALiBi), so no column may be left that nobody said. The memory is shared,
-        and the tokens behind are overwritten. Where all rows stand there, it is this rollout.
+        columns (windows, ALiBi), so no column may be left that holds no token of theirs. The memory
+        is shared, and the tokens behind are overwritten. Where all rows stand there, it is this
+        rollout.
         """
         width = self.layout.eot.stop + n_tokens
         if (n_rows, width) == self._mask.shape:
             return self
-        other = self.part(slice(n_rows))
+        other = self.view(slice(n_rows))
         other._mask = self._mask[:n_rows, :width].clone()
         other._mask[:, self.layout.eot.stop :] = True
         other._positions = other._mask.sum(dim=1)
-        other._cache = cache.part(self._cache, slice(n_rows), width)
+        other._cache = self._cache.view(slice(n_rows), width)
         return other
 
     @contextmanager
-    def _at(self, stage: Stage) -> Iterator[None]:
+    def _in_stage(self, stage: Stage) -> Iterator[None]:
         """Tell hooks where the model is while a forward pass runs."""
         outer, self.model.running = self.model.running, self
         self.stage = stage

@@ -13,9 +13,10 @@ p + n + 2 ..            answer    Answer(j)     answer token j
 ======================  ========  ============  =====================================
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from numbers import Integral
 
 import numpy as np
 from jaxtyping import Int8
@@ -46,6 +47,57 @@ class Answer:
 
 
 Stage = Prompt | Thought | Close | Answer
+
+
+def stage_label(stage: Stage) -> str:
+    """Return the label of a stage in results: that of the position that is fed last in it.
+
+    Examples
+    --------
+    >>> [stage_label(stage) for stage in (Prompt(), Thought(0), Close(), Answer(2))]
+    ['bot', 'thought 0', 'eot', 'answer 2']
+    """
+    match stage:
+        case Prompt():
+            return "bot"
+        case Thought(index):
+            return f"thought {index}"
+        case Close():
+            return "eot"
+        case Answer(index):
+            return f"answer {index}"
+
+
+def stage_set(stages: Iterable[Stage]) -> frozenset[Stage]:
+    """Return stages as a set, where each is one that a run can have.
+
+    Raises
+    ------
+    TypeError
+        Where something is not a stage.
+    ValueError
+        Where there is none, or an index is not a whole number from 0 on.
+    """
+    argument: object = stages  # a user may give anything
+    listed = list(stages) if isinstance(argument, Iterable) else None
+    if listed is None or not all(
+        isinstance(stage, Prompt | Thought | Close | Answer) for stage in listed
+    ):
+        raise TypeError(
+            f"stages is {argument!r}; give a list of Prompt(), Thought(i), Close() and Answer(j), "
+            "or None for all."
+        )
+    if not listed:
+        raise ValueError("stages is empty, so nothing would be called. Give one, or None for all.")
+    for stage in listed:
+        if isinstance(stage, Thought | Answer):
+            index: object = stage.index
+            if isinstance(index, bool) or not isinstance(index, Integral) or index < 0:
+                raise ValueError(
+                    f"There is no stage {stage}: thoughts and answer tokens are counted from 0 on, "
+                    "in whole numbers, and not from the end."
+                )
+    return frozenset(listed)
 
 
 class Role(IntEnum):

@@ -88,8 +88,8 @@ def _product(
     states = hidden.reshape(-1, hidden.shape[-1])
     n_tokens, n_states = len(weight), len(states)
     logits = workspace.take("logits", states, n_states, n_tokens)
-    for some, place in zip(torch.split(states, MANY), torch.split(logits, MANY), strict=True):
-        product = workspace.take("product", states, n_tokens, len(some))
-        torch.mm(weight, some.T, out=product)
-        place.copy_(product.T)
+    for few, out in zip(torch.split(states, MANY), torch.split(logits, MANY), strict=True):
+        product = workspace.take("product", states, n_tokens, len(few))
+        torch.mm(weight, few.T, out=product)
+        out.copy_(product.T)
     return logits.view(*hidden.shape[:-1], n_tokens)

@@ -1,21 +1,21 @@
 """A model checks itself once: that hooks see, and change, what they say they do."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from cot_attn.data.problem import Problem
 from cot_attn.models.finite import NotFiniteError
-from cot_attn.models.hooks import HookFunction, on_its_own_account
+from cot_attn.models.hooks import HookedModel, HookFunction, on_its_own_account
+from cot_attn.models.questions import check_room
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Stage, Thought
 
-if TYPE_CHECKING:
-    from cot_attn.models.continuous import ContinuousThoughtModel
-
 # Two questions of different lengths, so that one of them is padded.
 _LENGTHS = (5, 3)
+_N_THOUGHTS = 2
 _SUMS = "attention rows sum to 1"
 _CHANGES = "a change of a thought's input changes the hidden state of its column"
 _RESTORES = "putting an activation back changes nothing"
@@ -36,7 +36,8 @@ class _Seen:
 
 
 @on_its_own_account
-def validate(model: "ContinuousThoughtModel") -> tuple[str, ...]:
+@torch.no_grad()
+def validate(model: HookedModel) -> tuple[str, ...]:
     """Check a model with six short runs and return the names of the checks that it passed.
 
     A model that fails is not safe to record or to intervene on: its hooks do not see what the
@@ -76,7 +77,7 @@ def validate(model: "ContinuousThoughtModel") -> tuple[str, ...]:
     return CHECKS
 
 
-def _observe(model: "ContinuousThoughtModel", *edits: tuple[str, HookFunction]) -> _Seen:
+def _observe(model: HookedModel, *edits: tuple[str, HookFunction]) -> _Seen:
     seen = _Seen()
     thinking: list[Stage] = [Thought(0), Thought(1)]
 
@@ -92,7 +93,6 @@ def _observe(model: "ContinuousThoughtModel", *edits: tuple[str, HookFunction]) 
     def residual(state: Tensor, hook: Any) -> None:
         seen.residual = state.clone()
 
-    questions = _questions(model)
     with (
         model.hooks(edits, stages=[Thought(0)]),
         model.hooks([(lambda name: name.endswith("attn.hook_pattern"), pattern)], stages=thinking),
@@ -100,13 +100,12 @@ def _observe(model: "ContinuousThoughtModel", *edits: tuple[str, HookFunction]) 
         # What thought 1 is made from is the hidden state where thought 0 was fed.
         model.hooks([("feedback.hook_in", hidden)], stages=[Thought(1)]),
     ):
-        seen.logits = model.think(questions, n_thoughts=2).first_logits
+        seen.logits = _after_thoughts(model, slice(None)).close()
     return seen
 
 
-@torch.no_grad()
-def _departure(model: "ContinuousThoughtModel") -> tuple[float, float]:
-    """Say a token of one's own behind the first of three forced ones: in a batch, and alone.
+def _departure(model: HookedModel) -> tuple[float, float]:
+    """Feed another token behind the first of three forced ones: in a batch, and alone.
 
     This is how variants are run. A model that takes positions or distances from columns, where
     it is not told so, gives other logits in the batch.
@@ -116,37 +115,37 @@ def _departure(model: "ContinuousThoughtModel") -> tuple[float, float]:
     tuple
         The greatest difference between the logits, and their greatest size.
     """
-    problems, questions = model.encode(_questions(model), n_thoughts=2, max_new_tokens=4)
-    forced, own = (torch.tensor([tokens], device=model.device) for tokens in ([1, 2, 0], [2]))
+    forced = torch.tensor([[1, 2, 0]], device=model.device)
+    other = torch.tensor([[2]], device=model.device)
     real = torch.ones_like(forced, dtype=torch.bool)
-
-    def begun(rows: slice) -> Rollout:
-        rollout = model.rollout(problems[rows], questions[rows], 2)
-        rollout.read()
-        for index in range(2):
-            rollout.think(index)
-        return rollout
-
-    together = begun(slice(None))
-    n_rows = len(problems)
-    together.recite(forced.expand(n_rows, -1), real.expand(n_rows, -1))
-    said = together.answered(n_rows, 1)
-    in_batch = said.answer(1, own.expand(n_rows, -1), real[:, :1].expand(n_rows, -1))[-1, -1]
-    alone = begun(slice(n_rows - 1, n_rows))
+    together = _after_thoughts(model, slice(None))
+    n_rows = len(together.problems)
+    together.force_answer(forced.expand(n_rows, -1), real.expand(n_rows, -1))
+    behind_first = together.truncated(n_rows, 1)
+    in_batch = behind_first.answer(1, other.expand(n_rows, -1), real[:, :1].expand(n_rows, -1))[
+        -1, -1
+    ]
+    alone = _after_thoughts(model, slice(n_rows - 1, n_rows))
     alone.close()
     alone.answer(0, forced[:, :1], real[:, :1])
-    expected = alone.answer(1, own, real[:, :1])[0, -1]
+    expected = alone.answer(1, other, real[:, :1])[0, -1]
     return float((in_batch - expected).abs().max()), float(expected.abs().max())
 
 
-def _questions(model: "ContinuousThoughtModel") -> list[Tensor]:
-    vocabulary = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
-    return [torch.arange(length) % vocabulary for length in _LENGTHS]
+def _after_thoughts(model: HookedModel, rows: slice) -> Rollout:
+    """Return chosen ones of two questions as they are when two thoughts have been fed."""
+    n_vocabulary = len(model.bridge.original_model.get_input_embeddings().weight)
+    questions = [[token % n_vocabulary for token in range(length)] for length in _LENGTHS]
+    problems = [Problem.from_text(" ".join(map(str, question))) for question in questions]
+    check_room(problems, questions, model.template, model.n_context, _N_THOUGHTS, 4)
+    rollout = model.rollout(problems[rows], questions[rows], _N_THOUGHTS)
+    rollout.read()
+    for index in range(_N_THOUGHTS):
+        rollout.think(index)
+    return rollout
 
 
-def _check_same(
-    model: "ContinuousThoughtModel", check: str, one: _Seen, other: _Seen, tolerance: float
-) -> None:
+def _check_same(model: HookedModel, check: str, one: _Seen, other: _Seen, tolerance: float) -> None:
     assert one.logits is not None
     assert other.logits is not None
     change = float((one.logits - other.logits).abs().max())
@@ -154,7 +153,7 @@ def _check_same(
         raise _failed(model, check, f"the logits moved by {change:.2g}")
 
 
-def _middle(model: "ContinuousThoughtModel") -> str:
+def _middle(model: HookedModel) -> str:
     return f"blocks.{model.n_layers // 2}.hook_out"
 
 
@@ -167,7 +166,7 @@ def _differs(one: Tensor, other: Tensor | None) -> Tensor:
     return (one != other).any(dim=-1)
 
 
-def _failed(model: "ContinuousThoughtModel", check: str, what: str) -> ValueError:
+def _failed(model: HookedModel, check: str, what: str) -> ValueError:
     return ValueError(
         f"{model.name} fails the check {check!r}: {what}. Attention and interventions would not "
         "mean what they say. With validate=False it loads all the same."

@@ -14,21 +14,33 @@ from .correlation import correlation_by_layer as correlation_by_layer
 from .correlation import correlation_by_thought as correlation_by_thought
 from .corruptions import importance_by_corruption as importance_by_corruption
 from .downstream import recompute_against_frozen as recompute_against_frozen
+from .exits import accuracy_by_exit as accuracy_by_exit
+from .exits import commitment_by_exit as commitment_by_exit
 from .flow import flow_between_thoughts as flow_between_thoughts
+from .graph import causal_graph as causal_graph
+from .heads import failure_by_heads as failure_by_heads
 from .importance_bars import importance_by_thought as importance_by_thought
 from .importance_matrix import importance_by_problem as importance_by_problem
+from .interchange import interchange_by_thought as interchange_by_thought
 from .problem_words import one_problem as one_problem
 from .scatter import attention_against_importance as attention_against_importance
+from .steering import steering_by_dose as steering_by_dose
+from .usage import accuracy_by_condition as accuracy_by_condition
 
 __all__ = [
     "COLUMN",
     "PAGE",
+    "accuracy_by_condition",
+    "accuracy_by_exit",
     "attention_against_importance",
     "attention_by_head",
     "attention_by_layer",
+    "causal_graph",
+    "commitment_by_exit",
     "concentration_by_layer",
     "correlation_by_layer",
     "correlation_by_thought",
+    "failure_by_heads",
     "figure",
     "flow_between_thoughts",
     "importance_beside_attention",
@@ -36,9 +48,11 @@ __all__ = [
     "importance_by_corruption",
     "importance_by_problem",
     "importance_by_thought",
+    "interchange_by_thought",
     "one_problem",
     "recompute_against_frozen",
     "save",
+    "steering_by_dose",
     "style",
     "subplots",
     "thought_colour",

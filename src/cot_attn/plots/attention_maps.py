@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.axes import Axes
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._heatmap import draw_heatmap, write_cells
+from cot_attn.plots._summaries import Values, model_of, n_of, scalar_label, summary
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import SHARES
-from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import draw_heatmap, write_cells
-from cot_attn.plots.summaries import Values, model_of, n_of, scalar_label, summary
 
 ROW = 0.17  # inches from one layer to the next
 FEWEST_ROWS = 5  # with fewer layers, the map is as high as with these
@@ -26,6 +26,14 @@ def attention_by_layer(shares: Values, *, ax: Axes | None = None) -> Axes:
         head, `.sel(head=...)` first. Or a Dataset over (layer, thought) with the means.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> shares = xr.DataArray(np.full((9, 4, 6), 1 / 6), dims=("problem", "layer", "thought"))
+    >>> shares = shares.assign_coords(problem=range(9), layer=range(4), thought=range(6))
+    >>> attention_by_layer(shares).get_xlabel()
+    'thought'
     """
     shown = summary(shares, ("layer", "thought"), "shares")
     head = scalar_label(shown, "head") or "mean over heads"
@@ -45,10 +53,20 @@ def attention_by_head(shares: Values, thought: int, *, ax: Axes | None = None) -
         Which thought.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> dims = ("problem", "layer", "head", "thought")
+    >>> shares = xr.DataArray(np.full((9, 4, 2, 6), 1 / 6), dims=dims)
+    >>> labels = {"layer": range(4), "head": [0, 1], "thought": range(6)}
+    >>> shares = shares.assign_coords(problem=range(9), **labels)
+    >>> attention_by_head(shares, thought=0).get_xlabel()
+    'head'
     """
-    known = [int(label) for label in shares["thought"].values]
-    if thought not in known:
-        raise ValueError(f"There is no thought {thought}; the shares are of thoughts {known}.")
+    thoughts = [int(label) for label in shares["thought"].values]
+    if thought not in thoughts:
+        raise ValueError(f"There is no thought {thought}; the shares are of thoughts {thoughts}.")
     shown = summary(shares.sel(thought=thought), ("layer", "head"), "shares")
     return _draw(shown, "head", f"Attention on thought {thought} by head", [], ax)
 

@@ -8,6 +8,20 @@ from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from cot_attn.plots._headings import SLACK, SUBTITLE_SIZE, figure_heading, heading
+from cot_attn.plots._layers import chosen_layers
+from cot_attn.plots._paired_bars import Pair, Side, draw_pair, same_thoughts, write_pairs
+from cot_attn.plots._summaries import (
+    Values,
+    interval_of,
+    model_of,
+    n_of,
+    require_dims,
+    scalar_label,
+    summary,
+)
+from cot_attn.plots._text import wrapped
+from cot_attn.plots._units import percent_only, short
 from cot_attn.plots.canvas import (
     NARROW,
     PAGE,
@@ -18,20 +32,6 @@ from cot_attn.plots.canvas import (
     width_of,
 )
 from cot_attn.plots.colours import ATTENTION, IMPORTANCE
-from cot_attn.plots.headings import SLACK, SUBTITLE_SIZE, figure_heading, heading
-from cot_attn.plots.layers import chosen_layers
-from cot_attn.plots.paired_bars import Pair, Side, draw_pair, same_thoughts, write_pairs
-from cot_attn.plots.summaries import (
-    Values,
-    interval_of,
-    model_of,
-    n_of,
-    require_dims,
-    scalar_label,
-    summary,
-)
-from cot_attn.plots.text import wrapped
-from cot_attn.plots.units import percent_only, short
 
 
 @style()
@@ -62,6 +62,16 @@ def importance_beside_attention(
     ------
     ValueError
         If the importance is not a part of a whole (a KL, say), or the thoughts differ.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> def rates(*estimate):
+    ...     values = {name: ("thought", list(estimate)) for name in ("estimate", "low", "high")}
+    ...     return xr.Dataset(values, coords={"thought": range(len(estimate))})
+    >>> ax = importance_beside_attention(rates(0.2, 0.5), rates(0.9, 0.1))
+    >>> [float(bar.get_height()) for bar in ax.patches]
+    [20.0, 50.0, 90.0, 10.0]
     """
     pair = _pair(importance, summary(shares, ("thought",), "shares"))
     broken, looked = (side.result for side in pair)
@@ -174,8 +184,8 @@ def _n_of(importance: xr.Dataset, model: Mapping[str, str]) -> str:
 def _on_thoughts(total: Values | None) -> str | None:
     if total is None:
         return None
-    part = summary(total, (), "total")
-    estimate, low, high = (100 * float(part[name]) for name in ("estimate", "low", "high"))
+    fraction = summary(total, (), "total")
+    estimate, low, high = (100 * float(fraction[name]) for name in ("estimate", "low", "high"))
     if np.isnan(estimate):
         return "attention on thoughts n/a"
     sure = "" if np.isnan(low) else f" ({short(low)} to {short(high)})"

@@ -7,11 +7,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._layers import layers_with_values
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import series
-from cot_attn.plots.headings import heading
-from cot_attn.plots.layers import layers_with_values
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
 
 
 class Measure(NamedTuple):
@@ -45,6 +45,14 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
         last that has a value.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> spread = {"estimate": [5.8, 2.1], "low": [5.7, 1.9], "high": [5.9, 2.4]}
+    >>> values = {name: ("layer", numbers) for name, numbers in spread.items()}
+    >>> concentration_by_layer(xr.Dataset(values, coords={"layer": [0, 1]})).get_ylabel()
+    'effective number of thoughts'
     """
     by_model = "model" in concentration.dims
     shown = summary(concentration, ("model", "layer")[not by_model :], "concentration")
@@ -58,11 +66,11 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
         last = max(layers_with_values(line["estimate"]), default=shown["layer"].values[-1])
         layers = shown["layer"].values[shown["layer"].values <= last]
         line = line.sel(layer=layers)  # one without a value in between leaves a gap
-        at = layers if model is None else _depth(line, layers)
+        positions = layers if model is None else _depth(line, layers)
         look = series(index)
         low, estimate, high = (factor * line[name] for name in ("low", "estimate", "high"))
-        ax.fill_between(at, low, high, color=look.color, alpha=0.18, linewidth=0)
-        ax.plot(at, estimate, color=look.color, linestyle=look.linestyle, marker=look.marker)
+        ax.fill_between(positions, low, high, color=look.color, alpha=0.18, linewidth=0)
+        ax.plot(positions, estimate, color=look.color, linestyle=look.linestyle, marker=look.marker)
         handles.append(Line2D([], [], **look._asdict(), label=str(model)))
     ax.set_xlabel("relative depth (0: first layer, 1: last)" if by_model else "layer")
     if not by_model:

@@ -7,12 +7,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._summaries import interval_of, model_of, n_of, scalar_label, summary
+from cot_attn.plots._text import text_width
+from cot_attn.plots._units import signed
 from cot_attn.plots.canvas import FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import series, thought_colour, thought_marker
-from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import interval_of, model_of, n_of, scalar_label, summary
-from cot_attn.plots.text import text_width
-from cot_attn.plots.units import signed
 
 LEVEL = 0.05
 SMALLEST_REACH = 0.1  # the axis shows at least this much on both sides of zero
@@ -38,17 +38,25 @@ def correlation_by_thought(correlation: xr.Dataset, *, ax: Axes | None = None) -
         Over (thought), from `stats.correlate(..., estimand="within_thought")` for one layer.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> found = {"estimate": [-0.1, 0.6], "low": [-0.4, 0.3], "high": [0.2, 0.8], "q": [0.7, 0.01]}
+    >>> values = {name: ("thought", numbers) for name, numbers in found.items()}
+    >>> correlation_by_thought(xr.Dataset(values, coords={"thought": [0, 1]})).get_xlabel()
+    'thought'
     """
     shown = summary(correlation, ("thought",), "correlation")
     ax = axes_or_new(ax)
     thoughts = [int(thought) for thought in shown["thought"].values]
-    at = np.arange(len(thoughts), dtype=float)
-    ax.vlines(at, shown["low"], shown["high"], color=INK, linewidth=1.0, zorder=2)
-    for x, thought in zip(at, thoughts, strict=True):
+    positions = np.arange(len(thoughts), dtype=float)
+    ax.vlines(positions, shown["low"], shown["high"], color=INK, linewidth=1.0, zorder=2)
+    for x, thought in zip(positions, thoughts, strict=True):
         here = shown.sel(thought=thought)
         _mark(ax, float(x), here, thought_colour(thought), thought_marker(thought))
     ax.set_xlim(-0.6, len(thoughts) - 0.4)
-    ax.set_xticks(at, [str(thought) for thought in thoughts])
+    ax.set_xticks(positions, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought")
     _limits(ax, shown, room=0.03)  # the heading is fitted to the axes beside their labels
     _dress(ax, shown, [_estimand(shown), scalar_label(shown, "layer")])
@@ -56,7 +64,7 @@ def correlation_by_thought(correlation: xr.Dataset, *, ax: Axes | None = None) -
     longest = max(text_width(signed(float(r)), SMALL) for r in shown["estimate"])
     upright = bool(longest + 2 > across / (len(thoughts) + 0.2))  # as wide as `set_xlim` above
     _limits(ax, shown, room=min((longest if upright else 1.2 * SMALL) + DISTANCE, 0.3 * up) / up)
-    for x, thought in zip(at, thoughts, strict=True):
+    for x, thought in zip(positions, thoughts, strict=True):
         _write(ax, float(x), shown.sel(thought=thought), upright=upright)
     return ax
 
@@ -75,6 +83,14 @@ def correlation_by_layer(correlation: xr.Dataset, *, ax: Axes | None = None) -> 
         gives a line for each of its labels.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> found = {"estimate": [-0.1, 0.6], "low": [-0.4, 0.3], "high": [0.2, 0.8], "q": [0.7, 0.01]}
+    >>> values = {name: ("layer", numbers) for name, numbers in found.items()}
+    >>> correlation_by_layer(xr.Dataset(values, coords={"layer": [0, 1]})).get_xlabel()
+    'layer'
     """
     further = [str(dim) for dim in correlation["estimate"].dims if dim != "layer"][:1]
     shown = summary(correlation, (*further, "layer"), "correlation")
@@ -90,10 +106,12 @@ def correlation_by_layer(correlation: xr.Dataset, *, ax: Axes | None = None) -> 
         if further == ["thought"]:
             thought = int(line["thought"])
             colour, marker = thought_colour(thought), thought_marker(thought)
-        at = layers + apart * (index - (len(lines) - 1) / 2)
-        ax.plot(at, line["estimate"], color=colour, linestyle=stroke, linewidth=0.7, zorder=2)
-        ax.vlines(at, line["low"], line["high"], color=colour, linewidth=1.0, zorder=2)
-        for x, layer in zip(at, layers, strict=True):
+        positions = layers + apart * (index - (len(lines) - 1) / 2)
+        ax.plot(
+            positions, line["estimate"], color=colour, linestyle=stroke, linewidth=0.7, zorder=2
+        )
+        ax.vlines(positions, line["low"], line["high"], color=colour, linewidth=1.0, zorder=2)
+        for x, layer in zip(positions, layers, strict=True):
             _mark(ax, float(x), line.sel(layer=layer), colour, marker)
         if further:
             label = _line_label(line, further[0])

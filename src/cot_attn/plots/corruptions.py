@@ -5,11 +5,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
+from cot_attn.plots._units import unit_of
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import thought_colour, thought_marker
-from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
-from cot_attn.plots.units import unit_of
 
 ROW = 0.42  # inches from one corruption to the next
 SPREAD = 0.68  # of a row that its thoughts take up
@@ -25,6 +25,15 @@ def importance_by_corruption(importance: xr.Dataset, *, ax: Axes | None = None) 
         Over (corruption, thought), from `stats.importance(effects, by="corruption")`.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> values = {name: (("corruption", "thought"), [[0.2, 0.5], [0.1, 0.2]])
+    ...           for name in ("estimate", "low", "high")}
+    >>> rates = xr.Dataset(values, coords={"corruption": ["zero", "resample"], "thought": [0, 1]})
+    >>> [label.get_text() for label in importance_by_corruption(rates).get_yticklabels()]
+    ['zero', 'resample']
     """
     shown = summary(importance, ("corruption", "thought"), "importance")
     unit = unit_of(shown)
@@ -34,14 +43,14 @@ def importance_by_corruption(importance: xr.Dataset, *, ax: Axes | None = None) 
     rows = np.arange(len(corruptions), dtype=float)
     handles = []
     for place, thought in enumerate(thoughts):
-        at = rows + SPREAD * ((place + 0.5) / len(thoughts) - 0.5)
+        heights = rows + SPREAD * ((place + 0.5) / len(thoughts) - 0.5)
         colour, marker = thought_colour(thought), thought_marker(thought)
         estimate, low, high = (
             unit.factor * shown[name].sel(thought=thought).values
             for name in ("estimate", "low", "high")
         )
-        ax.hlines(at, low, high, color=colour, linewidth=0.9, zorder=2)
-        ax.plot(estimate, at, marker, color=colour, markersize=3.4, zorder=3)
+        ax.hlines(heights, low, high, color=colour, linewidth=0.9, zorder=2)
+        ax.plot(estimate, heights, marker, color=colour, markersize=3.4, zorder=3)
         handles.append(
             Line2D(
                 [], [], linestyle="none", color=colour, marker=marker, label=f"thought {thought}"

@@ -3,12 +3,12 @@
 import xarray as xr
 from matplotlib.axes import Axes
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._paired_bars import Side, draw_pair, same_thoughts, write_pairs
+from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
+from cot_attn.plots._units import BROKEN, percent_only
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import DIRECT, IMPORTANCE
-from cot_attn.plots.headings import heading
-from cot_attn.plots.paired_bars import Side, draw_pair, same_thoughts, write_pairs
-from cot_attn.plots.summaries import interval_of, model_of, n_of, summary
-from cot_attn.plots.units import BROKEN, percent_only
 
 
 @style()
@@ -23,6 +23,16 @@ def recompute_against_frozen(
         Over (thought), from `stats.importance` of effects with this `downstream`.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> def rates(*estimate):
+    ...     values = {name: ("thought", list(estimate)) for name in ("estimate", "low", "high")}
+    ...     return xr.Dataset(values, coords={"thought": range(len(estimate))})
+    >>> ax = recompute_against_frozen(rates(0.9, 0.5), rates(0.25, 0.5))
+    >>> [float(bar.get_height()) for bar in ax.patches]
+    [90.0, 50.0, 25.0, 50.0]
     """
     for importance in (recompute, frozen):
         percent_only(importance)

@@ -5,12 +5,12 @@ import xarray as xr
 from jaxtyping import Shaped
 from matplotlib.figure import Figure, SubFigure
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._heatmap import draw_heatmap, write_cells
+from cot_attn.plots._summaries import Values, model_of, n_of, scalar_label, summary
 from cot_attn.plots.canvas import NARROW, PAGE, axes_on, figure, style, width_of
 from cot_attn.plots.colours import DIFFERENCES, SHARES
-from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import draw_heatmap, write_cells
-from cot_attn.plots.summaries import Values, model_of, n_of, scalar_label, summary
-from cot_attn.stats.flow import causal_baseline
+from cot_attn.stats import causal_baseline
 
 
 @style()
@@ -35,6 +35,16 @@ def flow_between_thoughts(
     -------
     Array of Axes
         The attention, and its difference from the causal baseline in percentage points.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> even = np.tril(np.ones((3, 3))) / np.arange(1, 4)[:, None]
+    >>> flow = xr.DataArray(np.tile(even, (9, 1, 1)), dims=("problem", "from_thought", "thought"))
+    >>> flow = flow.assign_coords(problem=range(9), from_thought=range(3), thought=range(3))
+    >>> share, excess = flow_between_thoughts(flow)
+    >>> float(np.nanmax(np.abs(excess.collections[0].get_array().filled(np.nan))))
+    0.0
     """
     shown = summary(matrices, ("from_thought", "thought"), "matrices")
     attending, attended = shown["from_thought"].values, shown["thought"].values

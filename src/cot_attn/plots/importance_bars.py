@@ -4,12 +4,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from cot_attn.plots.bars import draw_bars, rotation_that_fits, write_numbers
+from cot_attn.plots._bars import draw_bars, rotation_that_fits, write_numbers
+from cot_attn.plots._headings import heading
+from cot_attn.plots._summaries import interval_of, model_of, n_of, scalar_label, summary
+from cot_attn.plots._units import unit_of
 from cot_attn.plots.canvas import axes_or_new, style
 from cot_attn.plots.colours import thought_colour
-from cot_attn.plots.headings import heading
-from cot_attn.plots.summaries import interval_of, model_of, n_of, scalar_label, summary
-from cot_attn.plots.units import unit_of
 
 WIDTH = 0.72
 
@@ -39,16 +39,18 @@ def importance_by_thought(importance: xr.Dataset, *, ax: Axes | None = None) -> 
     unit = unit_of(shown)
     ax = axes_or_new(ax)
     thoughts = [int(thought) for thought in shown["thought"].values]
-    at = np.arange(len(thoughts), dtype=float)
+    positions = np.arange(len(thoughts), dtype=float)
     estimate, low, high = (unit.factor * shown[name].values for name in ("estimate", "low", "high"))
     colours = [thought_colour(thought) for thought in thoughts]
-    draw_bars(ax, at, estimate, low, high, width=WIDTH, colours=colours)
+    draw_bars(ax, positions, estimate, low, high, width=WIDTH, colours=colours)
     ax.set_xlim(-0.6, len(thoughts) - 0.4)
-    ax.set_xticks(at, [str(thought) for thought in thoughts])
+    ax.set_xticks(positions, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought corrupted")
     ax.set_ylabel(unit.label)
     selected = [scalar_label(shown, name) for name in ("corruption", "difficulty")]
-    parts = [model_of(shown), *selected, n_of(shown), interval_of(shown)]
-    heading(ax, "Importance by thought", parts)
-    write_numbers(ax, at, estimate, high, rotation=rotation_that_fits(ax, estimate, width=1.0))
+    subtitle = [model_of(shown), *selected, n_of(shown), interval_of(shown)]
+    heading(ax, "Importance by thought", subtitle)
+    write_numbers(
+        ax, positions, estimate, high, rotation=rotation_that_fits(ax, estimate, width=1.0)
+    )
     return ax

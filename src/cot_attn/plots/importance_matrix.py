@@ -4,11 +4,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._heatmap import add_scale, label_ticks
+from cot_attn.plots._summaries import model_of, require_dims
 from cot_attn.plots.canvas import INK, axes_or_new, style
 from cot_attn.plots.colours import IMPORTANCE_MAP
-from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import add_scale, label_ticks
-from cot_attn.plots.summaries import model_of, require_dims
 
 
 @style()
@@ -25,24 +25,32 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
         along the problems where it is known.
     ax
         Where to draw; by default, on a new figure of a column's width.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> failure = xr.DataArray([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]], dims=("problem", "thought"))
+    >>> ax = importance_by_problem(failure.assign_coords(problem=["a", "b", "c"], thought=[0, 1]))
+    >>> ax.images[0].get_array().shape  # a column a problem, a row a thought
+    (2, 3)
     """
     require_dims(failure, ("problem", "thought"), "failure")
-    known = failure.transpose("problem", "thought").dropna("problem", how="all")
-    n_left_out = failure.sizes["problem"] - known.sizes["problem"]
-    if not known.sizes["problem"]:
+    failures = failure.transpose("problem", "thought").dropna("problem", how="all")
+    n_left_out = failure.sizes["problem"] - failures.sizes["problem"]
+    if not failures.sizes["problem"]:
         raise ValueError(
             "Every value of failure is missing: no problem was answered right before thoughts were "
             "corrupted, so there is nothing to break."
         )
-    difficulty = np.full(known.sizes["problem"], np.nan)
-    if "difficulty" in known.coords:
-        difficulty = known["difficulty"].values.astype(float)
-    order = np.lexsort((*(-known.values.T[::-1]), np.nan_to_num(difficulty, nan=np.inf)))
-    known, difficulty = known[order], difficulty[order]
+    difficulty = np.full(failures.sizes["problem"], np.nan)
+    if "difficulty" in failures.coords:
+        difficulty = failures["difficulty"].values.astype(float)
+    order = np.lexsort((*(-failures.values.T[::-1]), np.nan_to_num(difficulty, nan=np.inf)))
+    failures, difficulty = failures[order], difficulty[order]
     ax = axes_or_new(ax, height=1.9)
-    n_problems, n_thoughts = known.shape
+    n_problems, n_thoughts = failures.shape
     image = ax.imshow(
-        100 * known.values.T,
+        100 * failures.values.T,
         aspect="auto",
         origin="lower",
         cmap=IMPORTANCE_MAP,
@@ -50,7 +58,7 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
         vmax=100,
         extent=(0, n_problems, -0.5, n_thoughts - 0.5),
     )
-    label_ticks(ax, "y", list(known["thought"].values))
+    label_ticks(ax, "y", list(failures["thought"].values))
     ax.set_ylabel("thought corrupted")
     _label_difficulties(ax, difficulty)
     ax.spines[:].set_visible(False)

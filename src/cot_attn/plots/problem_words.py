@@ -10,14 +10,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.patches import Rectangle
 
+from cot_attn.plots._headings import heading
+from cot_attn.plots._heatmap import DARK, LIGHTNESS, add_scale
+from cot_attn.plots._summaries import model_of, require_dims, scalar_label
+from cot_attn.plots._text import text_width
+from cot_attn.plots._units import short
 from cot_attn.plots.canvas import COLUMN, FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import SHARES, thought_colour
-from cot_attn.plots.headings import heading
-from cot_attn.plots.heatmap import DARK, LIGHTNESS, add_scale
-from cot_attn.plots.summaries import model_of, require_dims, scalar_label
-from cot_attn.plots.text import text_width
-from cot_attn.plots.units import short
-from cot_attn.stats.labels import as_array
+from cot_attn.stats import as_array
 
 SIZE = 6.5  # points: the words
 LINE = 12.5  # points from one line of words to the next
@@ -62,6 +62,16 @@ def one_problem(
     ------
     ValueError
         If there is no such position, or the axes are too low for the text.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, PositionRecorder, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> with PositionRecorder(model, layers=[0]) as recorder:
+    ...     run = model.run(load_problems("toy", n=1), max_new_tokens=8)
+    >>> attention = recorder.dataset(recorder.problems[0]).sel(layer=0)
+    >>> one_problem(attention).axison
+    False
     """
     rows = as_array(attention, "attention")
     rows = rows.mean("head", keep_attrs=True) if "head" in rows.dims else rows
@@ -97,15 +107,16 @@ def one_problem(
 
 
 def _position(rows: xr.DataArray, query: int | None) -> int:
-    known = [int(position) for position in rows["query"].values]
+    positions = [int(position) for position in rows["query"].values]
     if query is None:
         closing = rows["query"].values[rows["query_role"].values == "eot"]
         if not len(closing):
             raise ValueError("No position has the role 'eot'; say which one looks with query=.")
         return int(closing[-1])
-    if query not in known:
+    if query not in positions:
         raise ValueError(
-            f"query={query} is not a position of this problem; they are {known[0]} to {known[-1]}."
+            f"query={query} is not a position of this problem; they are {positions[0]} to "
+            f"{positions[-1]}."
         )
     return query
 

@@ -9,20 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from cot_attn.plots.canvas import FAINT, INK, NARROW, PAGE, axes_on, figure, style, width_of
-from cot_attn.plots.colours import thought_colour, thought_marker
-from cot_attn.plots.correlation import ESTIMANDS
-from cot_attn.plots.headings import (
+from cot_attn.plots._headings import (
     SLACK,
     SUBTITLE_SIZE,
     by_rows,
     columns_that_fit,
     figure_heading,
 )
-from cot_attn.plots.layers import chosen_layers
-from cot_attn.plots.summaries import model_of, require_dims
-from cot_attn.plots.units import p_value, signed
-from cot_attn.stats.labels import join_by_label
+from cot_attn.plots._layers import chosen_layers
+from cot_attn.plots._summaries import model_of, require_dims
+from cot_attn.plots._units import p_value, signed
+from cot_attn.plots.canvas import FAINT, INK, NARROW, PAGE, axes_on, figure, style, width_of
+from cot_attn.plots.colours import thought_colour, thought_marker
+from cot_attn.plots.correlation import ESTIMANDS
+from cot_attn.stats import join_by_label
 
 JITTER = 0.22  # of the distance between two possible outcomes
 MOST_JITTER = 8.0  # percentage points
@@ -67,6 +67,17 @@ def attention_against_importance(
     -------
     Array of Axes
         One a layer.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> dims = ("problem", "layer", "thought")
+    >>> shares = xr.DataArray(np.random.default_rng(0).dirichlet(np.ones(6), (9, 4)), dims=dims)
+    >>> shares = shares.assign_coords(problem=range(9), layer=range(4), thought=range(6))
+    >>> failure = (shares.isel(layer=3, drop=True) > 0.2).astype(float)
+    >>> panels = attention_against_importance(shares, failure, layers=[0, 3])
+    >>> len(panels)
+    2
     """
     looked = shares.mean("head") if "head" in shares.dims else shares
     require_dims(looked, ("problem", "layer", "thought"), "shares")
@@ -143,9 +154,9 @@ def _spread(percent: Float[np.ndarray, "problem thought"]) -> Float[np.ndarray, 
 
 
 def _draw_line(ax: Axes, line: xr.Dataset) -> None:
-    at, low, high = 100 * line["share"], 100 * line["low"], 100 * line["high"]
-    ax.fill_between(at, low, high, color=INK, alpha=0.18, linewidth=0, zorder=3)
-    ax.plot(at, 100 * line["estimate"], color=INK, linewidth=1.2, zorder=4)
+    percent, low, high = 100 * line["share"], 100 * line["low"], 100 * line["high"]
+    ax.fill_between(percent, low, high, color=INK, alpha=0.18, linewidth=0, zorder=3)
+    ax.plot(percent, 100 * line["estimate"], color=INK, linewidth=1.2, zorder=4)
 
 
 def _written(correlations: xr.Dataset) -> list[str]:
@@ -155,9 +166,9 @@ def _written(correlations: xr.Dataset) -> list[str]:
         correlations = correlations.drop_vars("estimand", errors="ignore")
         correlations = correlations.expand_dims(estimand=[estimand])
     require_dims(correlations["estimate"], ("estimand",), "correlations")
-    known = [str(estimand) for estimand in correlations["estimand"].values]
+    estimands = [str(estimand) for estimand in correlations["estimand"].values]
     lines = []
-    for estimand in sorted(known, key=lambda name: name != "within_problem"):
+    for estimand in sorted(estimands, key=lambda name: name != "within_problem"):
         result = correlations.sel(estimand=estimand)
         r, p = signed(float(result["estimate"])), p_value(float(result["p"]))
         lines.append(f"{ESTIMANDS.get(estimand, estimand)}: r = {r}, {p}")

@@ -1,9 +1,6 @@
 """Who attends to which thought, summed over roles, at every layer and head."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +13,13 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
-from cot_attn.recording.selection import Indices, selected
+from cot_attn.recording._recorder import Recorder
+from cot_attn.recording._selection import Indices
 
 VALUE = "answer_value"
 
 
-class AttentionRecorder:
+class AttentionRecorder(Recorder):
     """Record attention rows of every run inside a `with` block.
 
     Each row is a query's attention, summed over the columns of each role, so that a row sums to 1
@@ -55,31 +53,11 @@ class AttentionRecorder:
         heads: Indices | None = None,
         queries: Sequence[str] | None = None,
     ) -> None:
-        self.model = model
-        self.layers = selected("layer", layers, model.n_layers)
-        self.heads = selected("head", heads, model.n_heads)
+        super().__init__(model, layers, heads)
         self._asked = None if queries is None else _checked(queries)
-        self._rollout: Rollout | None = None
         self._rows: dict[Stage, list[Tensor]] = {}
         self._batches: list[xr.Dataset] = []
         self._seen: set[str] = set()
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "AttentionRecorder":
-        hooks = [(f"blocks.{layer}.attn.hook_pattern", self._record) for layer in self.layers]
-        self._stack.enter_context(self.model.hooks(hooks))
-        self._stack.enter_context(self.model.watch(self._finish))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-        self._rollout = None
-        self._rows = {}
 
     def dataset(self) -> xr.Dataset:
         """Return what was recorded.
@@ -116,21 +94,13 @@ class AttentionRecorder:
             )
         return asked
 
-    def _record(self, pattern: Float[Tensor, "batch head query key"], hook: Any) -> None:
-        rollout = self.model.running
-        if rollout is None:
-            return
-        if isinstance(rollout.stage, Prompt):
-            if rollout is not self._rollout:
-                self._start(rollout)
-        elif rollout is not self._rollout:  # a branch of somebody else's
-            return
+    def _record(self, pattern: Float[Tensor, "batch head query key"], rollout: Rollout) -> None:
         stage = rollout.stage
         wanted = VALUE if isinstance(stage, Answer) else _query(stage)
         asked = self.queries(rollout.layout.n_thoughts)
         if wanted in asked or (isinstance(stage, Close) and VALUE in asked):
-            row = pattern[:, self.heads, -1]
-            self._rows.setdefault(stage, []).append(_by_role(row, rollout.layout))
+            row = _by_role(pattern[:, self.heads, -1], rollout.layout)
+            self._rows.setdefault(stage, []).append(row)
 
     def _start(self, rollout: Rollout) -> None:
         repeated = [problem.id for problem in rollout.problems if problem.id in self._seen]
@@ -147,7 +117,6 @@ class AttentionRecorder:
                 f"This run has {n_thoughts} thoughts and an earlier one in the same recorder has "
                 f"{len(_thought_keys(self._batches[0]))}. Use a recorder for each."
             )
-        self._rollout, self._rows = rollout, {}
 
     def _finish(self, run: Run) -> None:
         queries = self.queries(run.layout.n_thoughts)
@@ -157,8 +126,8 @@ class AttentionRecorder:
                 f"The bridge of {self.model.name} shows no attention: none of its hooks "
                 "'blocks.*.attn.hook_pattern' was called. There is nothing to record."
             )
-        some = next(iter(rows.values()))
-        table = some.new_full((*some.shape[:3], len(queries), some.shape[3]), torch.nan)
+        recorded = next(iter(rows.values()))
+        table = recorded.new_full((*recorded.shape[:3], len(queries), recorded.shape[3]), torch.nan)
         for stage, row in rows.items():
             if not isinstance(stage, Answer) and _query(stage) in queries:
                 table[:, :, :, queries.index(_query(stage))] = row
@@ -170,7 +139,7 @@ class AttentionRecorder:
                 if value is not None:
                     place = Answer(value.start - 1) if value.start else Close()
                     table[index, :, :, column] = rows[place][index]
-        known = [p.answer is not None for p in run.problems]
+        has_gold = [p.answer is not None for p in run.problems]
         self._seen.update(problem.id for problem in run.problems)
         self._batches.append(
             xr.Dataset(
@@ -187,13 +156,15 @@ class AttentionRecorder:
                         "problem",
                         [
                             float(graded.correct) if gold else np.nan
-                            for graded, gold in zip(grades, known, strict=True)
+                            for graded, gold in zip(grades, has_gold, strict=True)
                         ],
                     ),
                 },
             )
         )
-        self._rollout, self._rows = None, {}
+
+    def _forget(self) -> None:
+        self._rows = {}
 
 
 def queries_of(n_thoughts: int) -> list[str]:

@@ -1,9 +1,6 @@
 """Whole attention rows over positions, for looking at single problems."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Any
 
 import torch
 import xarray as xr
@@ -13,11 +10,12 @@ from torch import Tensor
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
-from cot_attn.models.stages import Prompt, Role
-from cot_attn.recording.selection import Indices, selected
+from cot_attn.models.stages import Role
+from cot_attn.recording._recorder import Recorder
+from cot_attn.recording._selection import Indices
 
 
-class PositionRecorder:
+class PositionRecorder(Recorder):
     """Record whole attention rows, position by position, of chosen problems.
 
     This takes memory that grows with the square of a problem's length: choose few problems. For
@@ -31,6 +29,16 @@ class PositionRecorder:
         Ids of the problems to record; by default every problem that is run.
     layers, heads
         Which ones; by default all. Negative numbers count from the end.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> with PositionRecorder(model, layers=[-1]) as recorder:
+    ...     run = model.run(load_problems("toy", n=2), max_new_tokens=8)
+    >>> attention = recorder.dataset(recorder.problems[0])
+    >>> attention["key_text"].values[attention["key_role"] == "thought"].tolist()[:2]
+    ['thought 0', 'thought 1']
     """
 
     def __init__(
@@ -40,31 +48,10 @@ class PositionRecorder:
         layers: Indices | None = None,
         heads: Indices | None = None,
     ) -> None:
-        self.model = model
-        self.layers = selected("layer", layers, model.n_layers)
-        self.heads = selected("head", heads, model.n_heads)
+        super().__init__(model, layers, heads)
         self._chosen = None if problems is None else set(problems)
-        self._rollout: Rollout | None = None
         self._passes: dict[int, list[Tensor]] = {}
         self._datasets: dict[str, xr.Dataset] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "PositionRecorder":
-        for layer in self.layers:
-            hook = (f"blocks.{layer}.attn.hook_pattern", self._record)
-            self._stack.enter_context(self.model.hooks([hook]))
-        self._stack.enter_context(self.model.watch(self._finish))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-        self._rollout = None
-        self._passes = {}
 
     @property
     def problems(self) -> list[str]:
@@ -93,21 +80,17 @@ class PositionRecorder:
             )
         return self._datasets[problem]
 
-    def _record(self, pattern: Float[Tensor, "batch head query key"], hook: Any) -> None:
-        rollout = self.model.running
-        if rollout is None:
-            return
-        if isinstance(rollout.stage, Prompt) and rollout is not self._rollout:
-            self._rollout, self._passes = rollout, {}
-        if rollout is self._rollout:
-            first_column = pattern.shape[3] - pattern.shape[2]
-            self._passes.setdefault(first_column, []).append(pattern[:, self.heads].float())
+    def _record(self, pattern: Float[Tensor, "batch head query key"], rollout: Rollout) -> None:
+        first_column = pattern.shape[3] - pattern.shape[2]
+        self._passes.setdefault(first_column, []).append(pattern[:, self.heads].float())
 
     def _finish(self, run: Run) -> None:
         for row, problem in enumerate(run.problems):
             if self._chosen is None or problem.id in self._chosen:
                 self._datasets[problem.id] = self._one(run, row)
-        self._rollout, self._passes = None, {}
+
+    def _forget(self) -> None:
+        self._passes = {}
 
     def _one(self, run: Run, row: int) -> xr.Dataset:
         padding = run.layout.padding(row)

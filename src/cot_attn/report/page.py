@@ -5,21 +5,28 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data.saving import save_problems
-from cot_attn.report import methods, tables
-from cot_attn.report.finding import finding
-from cot_attn.report.numbers import listed
-from cot_attn.report.pictures import topics
+from cot_attn.report import _methods as methods
+from cot_attn.report import _tables as tables
+from cot_attn.report._drawing import Topic, drawn, save_beside_page, topic
+from cot_attn.report._finding import finding
+from cot_attn.report._numbers import listed
+from cot_attn.report.catalogue import figures
+from cot_attn.report.figure import Target
+from cot_attn.study._export import write_tables
+from cot_attn.study._naming import PAGE, file_name, folder_names
+from cot_attn.study._storage import PROBLEMS, SETTINGS, holds, same_problems
 from cot_attn.study.comparison import compare
-from cot_attn.study.export import write_tables
-from cot_attn.study.naming import PAGE, file_name, folder_names
 from cot_attn.study.results import Study
-from cot_attn.writing import saying_what_failed, taking_the_place_of
 
 
-def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Path:
+def write_report(
+    studies: Sequence[Study], folder: str | os.PathLike[str], formats: Sequence[str] = ()
+) -> Path:
     """Write studies as `report.html` into a folder, with their tables and problems beside it.
 
     Parameters
@@ -29,6 +36,9 @@ def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Pa
     folder
         Where to write; made if it is not there. Beside the page, each study has a folder with
         `tables/` (CSV, unrounded) and `problems.jsonl`.
+    formats
+        In which formats, such as "png" and "pdf", each figure is a file too: in `figures/` in the
+        study's folder, and for models side by side in `comparison/`. By default in none.
 
     Returns
     -------
@@ -39,13 +49,39 @@ def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Pa
     ------
     ValueError
         Where there is no study, or several were not made alike.
+    FileExistsError
+        Where a study's folder beside the page has another study in it, or other problems that are
+        not those of an earlier report.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from cot_attn import ContinuousThoughtModel, load_problems, run_study
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> study = run_study(model, load_problems("toy", n=6), corruptions="zero", layers=[-1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = write_report([study], folder)
+    ...     sorted(file.name for file in page.parent.iterdir())
+    ['report.html', 'toy-gpt2']
     """
-    page = render(studies)
-    target = Path(folder)
+    target, comparison = Path(folder), _checked(studies)
+    for study in studies:
+        _check_beside(study, target)
+    targets: list[Target] = [_page_of(studies)]
+    if formats:
+        targets.append("files")
+    topics = []
+    for shown in drawn(studies, figures(*targets)):
+        if "files" in shown.figure.targets.intersection(targets):
+            save_beside_page(shown, target, formats)
+        if _page_of(studies) in shown.figure.targets:
+            topics.append(topic(shown))
+    page = _page(studies, comparison, topics)
     for study in studies:
         beside = target / file_name(study.name)
+        beside.mkdir(parents=True, exist_ok=True)
+        save_problems(study.problems, beside / PROBLEMS)  # first, by which the folder is ours
         write_tables(study, beside / "tables")
-        save_problems(study.problems, beside / "problems.jsonl")
     data = page.encode("utf-8", "replace")  # a path may have bytes that are no text
     with saying_what_failed(target / PAGE, len(data)), taking_the_place_of(target / PAGE) as new:
         new.write_bytes(data)
@@ -54,11 +90,41 @@ def write_report(studies: Sequence[Study], folder: str | os.PathLike[str]) -> Pa
 
 def render(studies: Sequence[Study]) -> str:
     """Return the page of one study or several; see `write_report`."""
+    comparison = _checked(studies)
+    topics = [topic(shown) for shown in drawn(studies, figures(_page_of(studies)))]
+    return _page(studies, comparison, topics)
+
+
+def _checked(studies: Sequence[Study]) -> xr.Dataset | None:
+    """Return the studies side by side, if there are several; raise where there is no page."""
     if not studies:
         raise ValueError("There is no study to report. Give at least one.")
-    comparison = compare(studies) if len(studies) > 1 else None
+    folder_names(study.name for study in studies)
+    return compare(studies) if len(studies) > 1 else None
+
+
+def _check_beside(study: Study, target: Path) -> None:
+    """Raise where a study's tables and problems would come into somebody else's folder."""
+    beside = target / file_name(study.name)
+    if (beside / SETTINGS).exists():
+        ours, there = holds(beside, study.settings, study.problems), "another study"
+    else:
+        earlier = (target / PAGE).exists() or not (beside / PROBLEMS).exists()
+        ours, there = earlier or same_problems(beside, study.problems), "other problems"
+    if not ours:
+        raise FileExistsError(
+            f"{beside} has {there} in it, whose files the tables and problems of {study.name} "
+            "would replace. Give another folder for the report, or remove that one first."
+        )
+
+
+def _page_of(studies: Sequence[Study]) -> Target:
+    return "page of several" if len(studies) > 1 else "page of one"
+
+
+def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Sequence[Topic]) -> str:
     folders = folder_names(study.name for study in studies)
-    problems = f"{folders[0]}/problems.jsonl"
+    problems = f"{folders[0]}/{PROBLEMS}"
     page = Environment(
         loader=PackageLoader("cot_attn.report"),
         autoescape=True,
@@ -71,7 +137,7 @@ def render(studies: Sequence[Study]) -> str:
         studies=studies,
         made=studies[0].settings,
         finding=finding,
-        topics=list(topics(studies, comparison)),
+        topics=topics,
         by_thought=tables.by_thought(studies),
         by_thought_files=[f"{folder}/tables/importance.csv" for folder in folders],
         differences=[] if comparison is None else list(tables.differences(comparison)),

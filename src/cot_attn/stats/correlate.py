@@ -1,26 +1,40 @@
 """Does attention track importance? Four questions, each with its own correlation."""
 
-from collections.abc import Hashable
 from dataclasses import asdict
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from cot_attn.stats.estimands import ESTIMANDS, METHODS, Estimand, Method, Values
-from cot_attn.stats.groups import Mask, for_each_group
-from cot_attn.stats.inference import Question, answer
-from cot_attn.stats.labels import Join, as_values, join_by_label, problem_coordinate, require_dims
-from cot_attn.stats.multiplicity import benjamini_hochberg
-from cot_attn.stats.resampling import canonical_order
-from cot_attn.stats.sample_size import enough_resamples, with_warnings
-from cot_attn.stats.settings import require_confidence, require_resamples
+from cot_attn.stats._arguments import (
+    require_array,
+    require_choice,
+    require_confidence,
+    require_resamples,
+)
+from cot_attn.stats._checks.sample_size import enough_resamples, with_warnings
+from cot_attn.stats._inference.correlation import CorrelationSpec, correlate_complete
+from cot_attn.stats._inference.estimands import ESTIMANDS, METHODS, Estimand, Method
+from cot_attn.stats._inference.multiplicity import benjamini_hochberg
+from cot_attn.stats._inference.resampling import canonical_order
+from cot_attn.stats._labelled.groups import Mask, for_each_group
+from cot_attn.stats._labelled.labels import Join, join_by_label, problem_coordinate
+from cot_attn.stats._labelled.layout import (
+    Values,
+    as_values,
+    complete_problems,
+    other_dims,
+    unfold,
+)
 
 Covariate = Float[np.ndarray, " problem"]
 
 POOLED_WARNING = (
     "A pooled correlation mixes differences between problems, differences between thoughts and "
     "what happens within a problem. It answers none of the three; prefer estimand='within_problem'."
+)
+FROM_RESULTS = (
+    "From a recording: stats.share(attention); from effects: effects.failed.mean('corruption')."
 )
 TESTS: dict[Estimand, str] = {
     "pooled": "permutation of problems and of thoughts",
@@ -101,12 +115,26 @@ def correlate(
     See Also
     --------
     share, sequence_attention, importance
+
+    Examples
+    --------
+    >>> attention = xr.DataArray(
+    ...     [[0.1, 0.9], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3], [0.2, 0.8]],
+    ...     {"problem": list("abcde"), "thought": [0, 1]},
+    ...     ("problem", "thought"),
+    ... )
+    >>> result = correlate(attention, 2 * attention + 1)
+    >>> float(result.estimate), int(result.n_problems)
+    (1.0, 5)
     """
-    _check_choices(estimand, method, n_resamples)
+    require_choice("estimand", estimand, ESTIMANDS)
+    require_choice("method", method, METHODS)
+    require_resamples(n_resamples)
     require_confidence(confidence)
     for array, name in ((attention, "attention"), (failure, "failure")):
-        _require_array(array, name)
-    extra = [dim for dim in failure.dims if dim not in ("problem", "thought")]
+        what = f"Correlating {name}"
+        require_array(array, ("problem", "thought"), what, name=name, advice=FROM_RESULTS)
+    extra = other_dims(failure, "problem", "thought")
     if extra:
         raise ValueError(
             f"failure has the further dimensions {extra}; it may have problem and thought only. "
@@ -117,17 +145,17 @@ def correlate(
             "between_thoughts looks at means over problems, from which no coordinate of the "
             "problems can be taken out. Leave partial out, or choose another estimand."
         )
-    given = set(attention["problem"].values) | set(failure["problem"].values)
+    problems = set(attention["problem"].values) | set(failure["problem"].values)
     attention, failure = join_by_label(attention, failure, join=join)
     covariate = None
     if partial is not None:
         covariate = _as_numbers(problem_coordinate(partial, attention, failure))
-    question = Question(estimand, method, confidence, n_resamples, seed)
+    spec = CorrelationSpec(estimand, method, confidence, n_resamples, seed)
 
     def correlate_group(mask: Mask) -> xr.Dataset:
         of_group = None if covariate is None else covariate[mask]
         return _correlate_group(
-            attention.isel(problem=mask), failure.isel(problem=mask), of_group, question
+            attention.isel(problem=mask), failure.isel(problem=mask), of_group, spec
         )
 
     if by is None:
@@ -138,12 +166,12 @@ def correlate(
     order = ["estimate", "low", "high", "p", "q", "n_problems", "n_points"]
     order += ["n_failures", "reason"]
     result = result[order].assign_attrs(
-        asdict(question),
+        asdict(spec),
         interval="leave one problem out, on Fisher's z",
         test=TESTS[estimand],
         n_tests=int(np.isfinite(result["p"]).sum()),
         join=join,
-        n_left_out_by_join=len(given) - attention.sizes["problem"],
+        n_left_out_by_join=len(problems) - attention.sizes["problem"],
     )
     if partial is not None:
         result.attrs["partial"] = partial
@@ -156,40 +184,35 @@ def _correlate_group(
     attention: xr.DataArray,
     failure: xr.DataArray,
     covariate: Covariate | None,
-    question: Question,
+    spec: CorrelationSpec,
 ) -> xr.Dataset:
     """Correlate over one set of problems, in the same order in both arrays."""
-    rest = [dim for dim in attention.dims if dim not in ("problem", "thought")]
     a, f = as_values(attention), as_values(failure)
     if covariate is None:
         covariate = np.zeros(len(f))
 
-    complete = np.isfinite(a).all(axis=(1, 2)) & np.isfinite(f).all(axis=(1, 2))
-    complete &= np.isfinite(covariate)
+    complete = complete_problems(a, f) & np.isfinite(covariate)
     a, f, covariate = a[complete], f[complete], covariate[complete]
     in_order = canonical_order(f, a)
     a, f, covariate = a[in_order], f[in_order], covariate[in_order]
-    found = answer(_without(covariate, a), _without(covariate, f), question)
+    found = correlate_complete(_without(covariate, a), _without(covariate, f), spec)
 
-    per_thought = question.estimand == "within_thought"
-    dims: list[Hashable] = [*(["thought"] if per_thought else []), *rest]
-    shape = [attention.sizes[dim] for dim in dims]
-    coords = {dim: attention.coords[dim] for dim in dims if dim in attention.coords}
-    n_points = len(f) if per_thought else len(f) * f.shape[1]
+    per_thought = spec.estimand == "within_thought"
     n_failures = (f > 0).sum(axis=0) if per_thought else (f > 0).sum()
-    return xr.Dataset(
-        {
-            "estimate": (dims, found.estimate.reshape(shape)),
-            "low": (dims, found.low.reshape(shape)),
-            "high": (dims, found.high.reshape(shape)),
-            "p": (dims, found.p.reshape(shape)),
-            "n_problems": (dims, np.full(shape, len(f))),
-            "n_points": (dims, np.full(shape, n_points)),
-            "n_failures": (dims, np.broadcast_to(n_failures, found.p.shape).reshape(shape)),
-            "reason": (dims, found.reason.reshape(shape)),
-        },
-        coords=coords,
-    )
+    figures = {
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "n_problems": np.full(found.p.shape, len(f)),
+        "n_points": np.full(found.p.shape, len(f) if per_thought else len(f) * f.shape[1]),
+        "n_failures": np.broadcast_to(n_failures, found.p.shape),
+        "reason": found.reason,
+    }
+    if not per_thought:
+        figures = {name: array[0] for name, array in figures.items()}
+    leading = ["thought"] if per_thought else []
+    return unfold(figures, leading, other_dims(attention, "problem", "thought"), attention)
 
 
 def _without(covariate: Covariate, values: Values) -> Values:
@@ -211,21 +234,3 @@ def _as_numbers(coordinate: xr.DataArray) -> Covariate:
             f"The coordinate {coordinate.name!r} is not numeric, so its influence cannot be taken "
             "out. Use by= to look at each of its values alone."
         ) from error
-
-
-def _require_array(array: object, name: str) -> None:
-    if not isinstance(array, xr.DataArray):
-        raise TypeError(
-            f"{name} must be an xarray DataArray over (problem, thought), got "
-            f"{type(array).__name__}. From a recording: stats.share(attention); from effects: "
-            "effects.failed.mean('corruption')."
-        )
-    require_dims(array, ("problem", "thought"), f"Correlating {name}")
-
-
-def _check_choices(estimand: str, method: str, n_resamples: int) -> None:
-    if estimand not in ESTIMANDS:
-        raise ValueError(f"estimand={estimand!r} is not known. Choose one of {list(ESTIMANDS)}.")
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is not known. Choose one of {list(METHODS)}.")
-    require_resamples(n_resamples)

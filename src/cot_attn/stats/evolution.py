@@ -3,10 +3,11 @@
 import numpy as np
 import xarray as xr
 
-from cot_attn.stats.concentration import concentration_of
-from cot_attn.stats.contrasts import contrasts, paired
-from cot_attn.stats.estimands import NEGLIGIBLE
-from cot_attn.stats.labels import require_dims
+from cot_attn.stats._arguments import require_array, require_numeric_labels, require_several
+from cot_attn.stats._inference.estimands import NEGLIGIBLE
+from cot_attn.stats._inference.paired import compare_pairs
+from cot_attn.stats.concentration import concentration_per_problem
+from cot_attn.stats.contrasts import contrasts
 
 
 def evolution(
@@ -28,10 +29,18 @@ def evolution(
     See Also
     --------
     trend : whether there is a direction over all layers.
+
+    Examples
+    --------
+    >>> even_then_one = [[[0.5, 0.5], [1.0, 0.0]], [[0.5, 0.5], [0.9, 0.1]]] * 4
+    >>> shares = xr.DataArray(even_then_one, dims=("problem", "layer", "thought"))
+    >>> result = evolution(shares.assign_coords(layer=[0, 1]))
+    >>> result.estimate.sel(measure="largest_share").values
+    array([0.45])
     """
-    require_dims(shares, ("problem", "layer", "thought"), "Evolution over layers")
+    require_array(shares, ("problem", "layer", "thought"), "Evolution over layers", name="shares")
     return contrasts(
-        concentration_of(shares.sortby("layer")),
+        concentration_per_problem(shares.sortby("layer")),
         "layer",
         pairs="adjacent",
         confidence=confidence,
@@ -56,7 +65,7 @@ def trend(
     Parameters
     ----------
     values
-        (problem, layer, ...), for instance `concentration_of(shares)`.
+        (problem, layer, ...), for instance `concentration_per_problem(shares)`.
     along
         The dimension with an order.
 
@@ -65,15 +74,17 @@ def trend(
     xr.Dataset
         `estimate` is the change from the first label to the last along the fitted line; `low`,
         `high`, `p`, `p_holm`, `q`, `n_problems` and `reason` as in `contrasts`.
+
+    Examples
+    --------
+    >>> rises = [[0.0, 0.5, 1.0], [0.0, 1.0, 2.0]] * 4
+    >>> values = xr.DataArray(rises, {"layer": [0, 1, 2]}, ("problem", "layer"))
+    >>> float(trend(values).estimate)
+    1.5
     """
-    require_dims(values, ("problem", along), "A trend")
-    if values.sizes[along] < 3:
-        raise ValueError(f"A trend needs three labels along {along!r}; got {values.sizes[along]}.")
-    if values[along].dtype.kind not in "iuf":
-        raise ValueError(
-            f"A trend needs numbers along {along!r}, which give the order; the labels are "
-            f"{values[along].values.tolist()}. Number them: .assign_coords({along}=...)."
-        )
+    require_array(values, ("problem", along), "A trend")
+    require_several(values, along, "a trend needs three or more", fewest=3)
+    require_numeric_labels(values, along, "A trend")
     ordered = values.sortby(along)
     position = ordered[along].values.astype(np.float64)
     position = (position - position[0]) / (position[-1] - position[0])
@@ -81,10 +92,10 @@ def trend(
     slopes = (ordered * centred).sum(along, skipna=False) / float((centred**2).sum())
     rounding = NEGLIGIBLE * abs(ordered).max(["problem", along])
     slopes = slopes.where((abs(slopes) > rounding) | slopes.isnull(), 0.0)
-    tested = paired(
+    tested = compare_pairs(
         xr.concat([xr.zeros_like(slopes), slopes], dim="end"),
         "end",
-        pairs="all",
+        adjacent=False,
         yes_or_no=False,
         confidence=confidence,
         n_resamples=n_resamples,

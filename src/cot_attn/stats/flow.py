@@ -8,9 +8,13 @@ this even spread, and 0 says that the mask alone explains what is seen.
 import numpy as np
 import xarray as xr
 
+from cot_attn.stats._arguments import require_array
+from cot_attn.stats._labelled.labels import as_array
+from cot_attn.stats._labelled.thoughts import THOUGHT_KEY
 from cot_attn.stats.averages import mean_over_problems
-from cot_attn.stats.labels import as_array
-from cot_attn.stats.shares import THOUGHT_KEY, share
+from cot_attn.stats.shares import share
+
+FROM_FLOW = "It comes from stats.flow(attention)."
 
 
 def flow(attention: xr.DataArray | xr.Dataset) -> xr.DataArray:
@@ -26,8 +30,21 @@ def flow(attention: xr.DataArray | xr.Dataset) -> xr.DataArray:
     xr.DataArray
         (problem, layer, head, from_thought, thought): of the attention that `from_thought` pays to
         thoughts, the share that `thought` gets. Rows sum to 1; what lies ahead is 0.
+
+    Examples
+    --------
+    >>> thoughts = ["thought 0", "thought 1"]
+    >>> rows = xr.DataArray(
+    ...     [[0.5, 0.5, 0.0], [0.2, 0.6, 0.2]],
+    ...     {"query": thoughts, "key": ["question", *thoughts]},
+    ...     ("query", "key"),
+    ... )
+    >>> flow(rows).values
+    array([[1.  , 0.  ],
+           [0.75, 0.25]])
     """
     rows = as_array(attention, "attention")
+    require_array(rows, ("query", "key"), "Flow", name="attention")
     queries = [str(label) for label in rows["query"].values if THOUGHT_KEY.fullmatch(str(label))]
     if not queries:
         raise ValueError(
@@ -37,10 +54,7 @@ def flow(attention: xr.DataArray | xr.Dataset) -> xr.DataArray:
     numbers = [int(query.split()[1]) for query in queries]
     along = xr.DataArray(numbers, dims="from_thought", name="from_thought")
     matrices: xr.DataArray = xr.concat([share(rows, query) for query in queries], dim=along)
-    kept = [dim for dim in matrices.dims if dim not in ("from_thought", "thought")]
-    return (
-        matrices.sortby("from_thought").transpose(*kept, "from_thought", "thought").rename("flow")
-    )
+    return matrices.sortby("from_thought").transpose(..., "from_thought", "thought").rename("flow")
 
 
 def causal_baseline(n_thoughts: int) -> xr.DataArray:
@@ -77,6 +91,13 @@ def hub_scores(matrices: xr.DataArray, *, confidence: float = 0.95) -> xr.Datase
         `estimate`, `low`, `high`, `n_problems` over (layer, head, thought): the mean share that
         the thought gets from the thoughts after it, minus the mean that an even spread gives it.
         NaN for the last thought, which none can look back to.
+
+    Examples
+    --------
+    >>> labels = {"from_thought": range(3), "thought": range(3)}
+    >>> to_first = xr.DataArray([[[1.0, 0, 0]] * 3], labels, ("problem", *labels))
+    >>> hub_scores(to_first).estimate.values.round(2)
+    array([ 0.58, -0.33,   nan])
     """
     above = _excess(matrices)
     later = above["from_thought"] > above["thought"]
@@ -98,6 +119,13 @@ def path_scores(matrices: xr.DataArray, *, confidence: float = 0.95) -> xr.Datas
         "forward" (from thought i to i+1: the row's share on the thought just before) and "skip"
         (on all earlier ones). Each is the mean over the rows that can have it, minus the mean that
         an even spread gives.
+
+    Examples
+    --------
+    >>> labels = {"from_thought": range(3), "thought": range(3)}
+    >>> to_itself = xr.DataArray([np.eye(3)], labels, ("problem", *labels))
+    >>> path_scores(to_itself).estimate.values.round(2)
+    array([ 0.39, -0.42, -0.33])
     """
     above = _excess(matrices)
     back = above["from_thought"] - above["thought"]
@@ -114,6 +142,9 @@ def path_scores(matrices: xr.DataArray, *, confidence: float = 0.95) -> xr.Datas
 
 
 def _excess(matrices: xr.DataArray) -> xr.DataArray:
+    require_array(
+        matrices, ("from_thought", "thought"), "A flow", name="matrices", advice=FROM_FLOW
+    )
     labels = matrices["thought"].values
     if not np.array_equal(matrices["from_thought"].values, labels):
         raise ValueError(

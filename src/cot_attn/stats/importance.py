@@ -6,13 +6,22 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from cot_attn.stats._arguments import (
+    require_array,
+    require_confidence,
+    require_resamples,
+)
+from cot_attn.stats._checks.sample_size import with_warnings
+from cot_attn.stats._inference.intervals import wilson
+from cot_attn.stats._inference.resampling import (
+    bootstrap_weights,
+    canonical_order,
+    how_often_largest,
+)
+from cot_attn.stats._labelled.groups import for_each_group
+from cot_attn.stats._labelled.labels import as_array, as_effects, problem_coordinate
+from cot_attn.stats._labelled.layout import other_dims
 from cot_attn.stats.averages import mean_over_problems
-from cot_attn.stats.groups import for_each_group
-from cot_attn.stats.intervals import wilson
-from cot_attn.stats.labels import as_array, problem_coordinate, require_dims
-from cot_attn.stats.resampling import bootstrap_weights, canonical_order, how_often_largest
-from cot_attn.stats.sample_size import with_warnings
-from cot_attn.stats.settings import require_confidence, require_resamples
 
 
 def importance(
@@ -89,6 +98,15 @@ def worst_thought(
         Over `by`: `thought`, its `estimate`, `low` and `high` (wide enough for having been picked
         as the largest: Bonferroni over the thoughts), `n_problems`, and `certainty`: in what part
         of bootstrap resamples of the problems the same thought comes out worst.
+
+    Examples
+    --------
+    >>> failed = [[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]
+    >>> effects = xr.Dataset({"failed": (("problem", "thought"), failed)},
+    ...                      coords={"problem": list("abc"), "thought": [0, 1]})
+    >>> worst = worst_thought(effects)
+    >>> int(worst.thought), float(worst.estimate)
+    (0, 1.0)
     """
     require_resamples(n_resamples)
     require_confidence(confidence)
@@ -100,10 +118,10 @@ def worst_thought(
     worst = table.isel(thought=picked).rename(thought="worst").reset_coords("worst")
     worst = worst.rename(worst="thought")
 
-    def certainty(part: xr.DataArray) -> xr.Dataset:
+    def certainty(outcomes: xr.DataArray) -> xr.Dataset:
         often = xr.apply_ufunc(
             _certainty,
-            part,
+            outcomes,
             input_core_dims=[["problem", "thought"]],
             vectorize=True,
             kwargs={"n_resamples": n_resamples, "seed": seed},
@@ -123,13 +141,9 @@ def _outcome_by_problem(
     effects: object, outcome: str, by: str | Sequence[str] | None
 ) -> tuple[xr.DataArray, list[str], xr.DataArray | None]:
     """Average what is not kept apart; find the coordinate by which problems are grouped."""
-    if not isinstance(effects, xr.Dataset):
-        raise TypeError(
-            "effects must be the Dataset that TokenAblator.run gives, got "
-            f"{type(effects).__name__}."
-        )
+    effects = as_effects(effects)
     values = as_array(effects, outcome)
-    require_dims(values, ("problem", "thought"), "Importance")
+    require_array(values, ("problem", "thought"), "Importance", name=outcome)
     if values.sizes["problem"] == 0:
         raise ValueError("The effects hold no problem. Give those of at least one.")
     kept = [by] if isinstance(by, str) else list(by or [])
@@ -137,7 +151,7 @@ def _outcome_by_problem(
     if len(groups) > 1:
         raise ValueError(f"Problems can be grouped by one coordinate at a time, not by {groups}.")
     group = problem_coordinate(groups[0], values, effects) if groups else None
-    averaged = [dim for dim in values.dims if dim not in ("problem", "thought", *kept)]
+    averaged = other_dims(values, "problem", "thought", *kept)
     # A problem counts only where it has an outcome for everything that is averaged.
     return values.mean(averaged, skipna=False), kept, group
 

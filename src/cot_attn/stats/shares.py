@@ -1,13 +1,11 @@
 """Where a query's attention goes: to which thought, and how much of it to thoughts at all."""
 
-import re
-
 import numpy as np
 import xarray as xr
 
-from cot_attn.stats.labels import as_array, require_dims
-
-THOUGHT_KEY = re.compile(r"thought (\d+)")
+from cot_attn.stats._arguments import require_array
+from cot_attn.stats._labelled.labels import as_array
+from cot_attn.stats._labelled.thoughts import thought_keys
 
 
 def share(attention: xr.DataArray | xr.Dataset, query: str = "eot") -> xr.DataArray:
@@ -56,9 +54,16 @@ def sequence_attention(attention: xr.DataArray | xr.Dataset, query: str = "eot")
     -------
     xr.DataArray
         The same dimensions with `thought` (int) in place of `query` and `key`.
+
+    Examples
+    --------
+    >>> row = xr.DataArray([0.5, 0.3, 0.1, 0.1], dims="key",
+    ...                    coords={"key": ["question", "thought 0", "thought 1", "eot"]})
+    >>> sequence_attention(row.expand_dims(query=["eot"])).values
+    array([0.3, 0.1])
     """
     rows = as_array(attention, "attention")
-    require_dims(rows, ("query", "key"), "The share of attention")
+    require_array(rows, ("query", "key"), "The share of attention", name="attention")
     queries = [str(label) for label in rows["query"].values]
     if query not in queries:
         raise KeyError(f"There is no query {query!r}. Recorded were: {queries}.")
@@ -72,21 +77,3 @@ def sequence_attention(attention: xr.DataArray | xr.Dataset, query: str = "eot")
         .rename("sequence_attention")
         .assign_attrs(rows.attrs, query=query, of="attention of the sequence")
     )
-
-
-def thought_keys(rows: xr.DataArray) -> dict[str, int]:
-    """Find the keys that are thoughts, in the order of their numbers.
-
-    Raises
-    ------
-    ValueError
-        If there is none: a run with n_thoughts = 0, or other labels than the recorder's.
-    """
-    matches = [THOUGHT_KEY.fullmatch(str(label)) for label in rows["key"].values]
-    found = {match.group(0): int(match.group(1)) for match in matches if match}
-    if not found:
-        raise ValueError(
-            f"No key is called 'thought 0', 'thought 1', ...; the keys are "
-            f"{[str(label) for label in rows['key'].values]}. Was the model run without thoughts?"
-        )
-    return dict(sorted(found.items(), key=lambda item: item[1]))

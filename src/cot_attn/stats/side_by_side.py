@@ -3,27 +3,45 @@
 Profiles and concentrations need nothing of their own: `contrasts(shares, between="model")`.
 """
 
-from collections.abc import Hashable
 from itertools import combinations
 
 import numpy as np
 import xarray as xr
 
-from cot_attn.stats.estimands import (
+from cot_attn.stats._arguments import (
+    require_array,
+    require_choice,
+    require_confidence,
+    require_several,
+)
+from cot_attn.stats._checks.sample_size import with_warnings
+from cot_attn.stats._inference.correlation import (
+    FEWEST_PROBLEMS,
+    NOTHING_VARIES,
+    REASON_DTYPE,
+    doubts,
+)
+from cot_attn.stats._inference.estimands import (
+    ESTIMANDS,
+    METHODS,
     Correlations,
     Estimand,
     Method,
-    Values,
     correlations,
     leave_one_out_moments,
     observed_moments,
     prepare,
     varies,
 )
-from cot_attn.stats.inference import FEWEST_PROBLEMS, NOTHING_VARIES, REASON_DTYPE, doubts
-from cot_attn.stats.intervals import leave_one_out_interval
-from cot_attn.stats.labels import as_values, join_by_label, require_dims
-from cot_attn.stats.sample_size import with_warnings
+from cot_attn.stats._inference.intervals import leave_one_out_interval
+from cot_attn.stats._labelled.labels import join_by_label
+from cot_attn.stats._labelled.layout import (
+    Values,
+    as_values,
+    complete_problems,
+    other_dims,
+    unfold,
+)
 
 
 def correlation_differences(
@@ -56,14 +74,27 @@ def correlation_differences(
         Over (pair, ...), with coordinates `first` and `second`: `estimate` (the second model's
         correlation minus the first's), `low`, `high` (both models leave out the same problem),
         `n_problems`, and `reason` where a figure is NaN.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> labels = {"model": ["a", "b"], "problem": range(30), "thought": range(4)}
+    >>> attention = xr.DataArray(rng.random((2, 30, 4)), labels, tuple(labels))
+    >>> sign = xr.DataArray([1, -1], {"model": ["a", "b"]}, "model")
+    >>> result = correlation_differences(attention, sign * attention)  # r = 1 and r = -1
+    >>> float(result.estimate[0])
+    -2.0
     """
+    require_choice("estimand", estimand, ESTIMANDS)
+    require_choice("method", method, METHODS)
+    require_confidence(confidence)
     for array, name in ((attention, "attention"), (failure, "failure")):
-        require_dims(array, (between, "problem", "thought"), f"Comparing correlations with {name}")
+        what = f"Comparing correlations with {name}"
+        require_array(array, (between, "problem", "thought"), what, name=name)
     attention, failure = join_by_label(attention, failure)
+    require_several(attention, between, "nothing to compare")
     labels = attention[between].values
-    if len(labels) < 2:
-        raise ValueError(f"There is one {between} only ({labels.tolist()}): nothing to compare.")
-    parts = [
+    differences = [
         _difference(
             *(array.sel({between: label}) for label in pair for array in (attention, failure)),
             estimand=estimand,
@@ -72,7 +103,7 @@ def correlation_differences(
         )
         for pair in combinations(labels, 2)
     ]
-    result: xr.Dataset = xr.concat(parts, dim="pair")
+    result: xr.Dataset = xr.concat(differences, dim="pair")
     first, second = zip(*combinations(labels, 2), strict=True)
     labelled = result.assign_coords(
         first=("pair", list(first)), second=("pair", list(second))
@@ -98,8 +129,8 @@ def _difference(
 ) -> xr.Dataset:
     arrays = first_attention, first_failure, second_attention, second_failure
     values = [as_values(array) for array in arrays]
-    complete = np.all([np.isfinite(part).all(axis=(1, 2)) for part in values], axis=0)
-    a1, f1, a2, f2 = (part[complete] for part in values)
+    complete = complete_problems(*values)
+    a1, f1, a2, f2 = (array[complete] for array in values)
     n_problems = int(complete.sum())
     per_thought = estimand == "within_thought"
     n_rows = first_failure.sizes["thought"] if per_thought else 1
@@ -123,20 +154,18 @@ def _difference(
         )
         estimate, low, high = (np.where(varied, x, np.nan) for x in (estimate, low, high))
         reason[~varied] = "attention or failure does not vary in one of the two"
-    rest = [dim for dim in first_attention.dims if dim not in ("problem", "thought")]
-    dims: list[Hashable] = [*(["thought"] if per_thought else []), *rest]
-    shape = [first_attention.sizes[dim] for dim in dims]
-    coords = first_attention.coords
-    return xr.Dataset(
-        {
-            "estimate": (dims, estimate.reshape(shape)),
-            "low": (dims, np.maximum(low, -2).reshape(shape)),
-            "high": (dims, np.minimum(high, 2).reshape(shape)),
-            "n_problems": (dims, np.full(shape, n_problems)),
-            "reason": (dims, reason.reshape(shape)),
-        },
-        coords={dim: coords[dim] for dim in dims if dim in coords},
-    )
+    figures = {
+        "estimate": estimate,
+        "low": np.maximum(low, -2),
+        "high": np.minimum(high, 2),
+        "n_problems": np.full(estimate.shape, n_problems),
+        "reason": reason,
+    }
+    if not per_thought:
+        figures = {name: array[0] for name, array in figures.items()}
+    leading = ["thought"] if per_thought else []
+    folded = other_dims(first_attention, "problem", "thought")
+    return unfold(figures, leading, folded, first_attention)
 
 
 def _with_left_out(
@@ -169,7 +198,7 @@ def at_relative_depth(values: xr.DataArray, n_depths: int = 11) -> xr.DataArray:
     >>> at_relative_depth(values, 5).values
     array([0. , 0.5, 1. , 2.5, 4. ])
     """
-    require_dims(values, ("layer",), "Relative depth")
+    require_array(values, ("layer",), "Relative depth")
     if n_depths < 2:
         raise ValueError(f"n_depths={n_depths}: at least the first and the last layer are needed.")
     if "model" in values.dims:

@@ -1,15 +1,22 @@
 """Which thought each head prefers, and how sure that is."""
 
-from collections.abc import Hashable
-
 import numpy as np
 import xarray as xr
 
-from cot_attn.stats.intervals import mean_interval
-from cot_attn.stats.labels import as_values, require_dims
-from cot_attn.stats.resampling import bootstrap_weights, canonical_order, how_often_largest
-from cot_attn.stats.sample_size import with_warnings
-from cot_attn.stats.settings import require_resamples
+from cot_attn.stats._arguments import (
+    require_array,
+    require_confidence,
+    require_resamples,
+    require_several,
+)
+from cot_attn.stats._checks.sample_size import with_warnings
+from cot_attn.stats._inference.intervals import mean_interval
+from cot_attn.stats._inference.resampling import (
+    bootstrap_weights,
+    canonical_order,
+    how_often_largest,
+)
+from cot_attn.stats._labelled.layout import as_values, complete_problems, other_dims, unfold
 
 
 def specialisation(
@@ -30,17 +37,21 @@ def specialisation(
         `certainty` (in what part of bootstrap resamples of the problems the same thought comes
         out first) and `n_problems`. An interval of the margin that holds 0 means that the
         preference is not settled.
+
+    Examples
+    --------
+    >>> shares = xr.DataArray([[[0.2], [0.8]]] * 5, dims=("problem", "thought", "head"))
+    >>> result = specialisation(shares.assign_coords(thought=[0, 1]))
+    >>> int(result.thought[0]), float(result.margin[0]), float(result.certainty[0])
+    (1, 0.6, 1.0)
     """
-    require_dims(shares, ("problem", "thought"), "Specialisation")
+    require_array(shares, ("problem", "thought"), "Specialisation", name="shares")
     require_resamples(n_resamples)
-    if shares.sizes["thought"] < 2:
-        raise ValueError("With one thought there is nothing to prefer.")
-    rest: list[Hashable] = [dim for dim in shares.dims if dim not in ("problem", "thought")]
+    require_confidence(confidence)
+    require_several(shares, "thought", "there is nothing to prefer")
     values = as_values(shares)
-    values = values[np.isfinite(values).all(axis=(1, 2))]
+    values = values[complete_problems(values)]
     values = values[canonical_order(values)]
-    shape = [shares.sizes[dim] for dim in rest]
-    coords = {dim: shares.coords[dim] for dim in rest if dim in shares.coords}
     n = len(values)
     if n == 0:
         raise ValueError("No problem has shares in all layers and heads. Are the rows NaN?")
@@ -52,9 +63,9 @@ def specialisation(
     low, high = mean_interval(favourite, confidence)
     margin_low, margin_high = mean_interval(favourite - runner_up, confidence)
     weights = bootstrap_weights(n, n_resamples, seed)
-    resampled = (weights @ values.reshape(n, -1)).reshape(n_resamples, *values.shape[1:])
+    resampled = np.tensordot(weights, values, axes=1)
     certainty = how_often_largest(resampled, first)
-    found = {
+    figures = {
         "thought": shares["thought"].values[first],
         "estimate": favourite.mean(axis=0),
         "low": low,
@@ -65,14 +76,12 @@ def specialisation(
         "certainty": certainty,
         "n_problems": np.full(first.shape, n),
     }
-    result = xr.Dataset(
-        {name: (rest, numbers.reshape(shape)) for name, numbers in found.items()},
-        coords=coords,
-        attrs={
-            "method": "mean share over problems, skewness-corrected t; certainty by bootstrap",
-            "confidence": confidence,
-            "n_resamples": n_resamples,
-            "seed": seed,
-        },
+    result = unfold(figures, [], other_dims(shares, "problem", "thought"), shares)
+    return with_warnings(
+        result.assign_attrs(
+            method="mean share over problems, skewness-corrected t; certainty by bootstrap",
+            confidence=confidence,
+            n_resamples=n_resamples,
+            seed=seed,
+        )
     )
-    return with_warnings(result)

@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 from scipy.stats import t as student_t
 
-from cot_attn.stats.multiplicity import benjamini_hochberg
+from cot_attn.stats._inference.multiplicity import benjamini_hochberg
 
 LISTED_UP_TO = 20_000
 """So many orders are listed; where there are more, some are drawn."""

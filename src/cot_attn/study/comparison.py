@@ -34,6 +34,15 @@ def compare(studies: Iterable[Study]) -> xr.Dataset:
     ValueError
         Where there are fewer than two, a model occurs twice, or the studies were not made alike:
         what differs between models would not be due to the models alone.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, load_problems, run_study
+    >>> problems = load_problems("toy", n=6)
+    >>> models = map(ContinuousThoughtModel.from_pretrained, ["toy-gpt2", "toy-llama"])
+    >>> together = compare([run_study(model, problems, corruptions="zero") for model in models])
+    >>> together["failed"].mean(["problem", "corruption"]).sizes
+    Frozen({'model': 2, 'thought': 6})
     """
     if isinstance(studies, Study):
         raise TypeError("compare was given one study; give a list of several, as in [one, other].")
@@ -45,10 +54,10 @@ def compare(studies: Iterable[Study]) -> xr.Dataset:
         raise ValueError(f"The models are called {names}. Give every study another model.")
     for study in chosen[1:]:
         _check_alike(chosen[0], study)
-    parts = [_one(study, chosen[0]) for study in chosen]
+    datasets = [_one(study, chosen[0]) for study in chosen]
     by_model = pd.Index(names, name="model")
     joined = xr.concat(
-        parts, dim=by_model, join="outer", data_vars="all", coords=["depth", "baseline_correct"]
+        datasets, dim=by_model, join="outer", data_vars="all", coords=["depth", "baseline_correct"]
     )
     first = chosen[0].settings
     return joined.assign_attrs({name: first[name] for name in TREATMENT})

@@ -10,14 +10,13 @@ from typing import Any, get_args
 import pandas as pd
 import xarray as xr
 
-from cot_attn import report, stats
+from cot_attn import stats
 from cot_attn.data.problem import Problem
-from cot_attn.plots.layers import early_middle_last
-from cot_attn.stats.estimands import Estimand
-from cot_attn.study.checksums import damaged
-from cot_attn.study.consistency import inconsistency
-from cot_attn.study.figures import draw, study_figures
-from cot_attn.study.storage import read_folder, write_folder
+from cot_attn.plots._layers import early_middle_last
+from cot_attn.stats import Estimand
+from cot_attn.study._checksums import damaged
+from cot_attn.study._consistency import inconsistency
+from cot_attn.study._storage import read_folder, write_folder
 
 ARRAYS = ("attention", "effects")
 
@@ -29,14 +28,27 @@ class Study:
     Attributes
     ----------
     attention
-        The record of attention, `attention(problem, layer, head, query, key)`; see
-        `cot_attn.study.packing` for its precision.
+        The record of attention, `attention(problem, layer, head, query, key)`, to a relative
+        precision of 2**-14.
     effects
         What corrupting each thought did, over (problem, thought, corruption).
     problems
         What was asked.
     settings
         How the study was made: model, checkpoint, query, seed, corruptions, versions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from cot_attn import ContinuousThoughtModel, load_problems, run_study
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> study = run_study(model, load_problems("toy", n=12), corruptions="zero")
+    >>> study.importance["estimate"].dims, study.shares.dims
+    (('thought',), ('problem', 'layer', 'thought'))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = Study.load(study.save(f"{folder}/study"))
+    >>> again.importance.identical(study.importance)
+    True
     """
 
     attention: xr.Dataset
@@ -194,14 +206,16 @@ class Study:
 
     def figures(self, folder: str | PathLike[str]) -> list[Path]:
         """Draw the study's pictures into a folder, as PNG and PDF, and return the files."""
-        return draw(study_figures(self), folder)
+        files: list[Path] = _report().write_figures(self, folder)
+        return files
 
     def report(self, folder: str | PathLike[str]) -> Path:
         """Write the study into a folder as one HTML page, `report.html`, and return that.
 
         Tables (CSV) and problems lie in a folder beside it, called as the model.
         """
-        return report.write_report([self], folder)
+        page: Path = _report().write_report([self], folder)
+        return page
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> "Study":
@@ -229,3 +243,10 @@ class Study:
             f"Study({self.name!r}, {len(self.problems)} problems, {self.n_correct} right, "
             f"{len(self.layers)} layers, {self.effects.sizes['corruption']} corruptions)"
         )
+
+
+def _report() -> Any:
+    """Return the package of pages and figures, which is made of studies and not known to them."""
+    from cot_attn import report  # only here, and only when a page or a figure is asked for
+
+    return report

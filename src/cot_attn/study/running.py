@@ -8,18 +8,18 @@ from importlib.metadata import version
 from os import PathLike
 from time import perf_counter
 
+from cot_attn._former import former_arguments
 from cot_attn.data.problem import Problem, check_problems
+from cot_attn.interventions._engine.batches import Batches
 from cot_attn.interventions.ablator import TokenAblator
-from cot_attn.interventions.batching import Batches
 from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.intervention import Downstream
+from cot_attn.interventions.intervention import Downstream, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
-from cot_attn.interventions.variants import check_interventions
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
-from cot_attn.study.packing import rounded
+from cot_attn.study._packing import rounded
 from cot_attn.study.results import Study
 
 CORRUPTION_SETS: dict[str, Sequence[Corruption]] = {"ccta": CCTA, "zero": (Zero(),)}
@@ -28,6 +28,7 @@ PACKAGES = ("cot-attn", "torch", "transformers", "transformer-lens", "numpy", "s
 
 
 @on_its_own_account
+@former_arguments(unfinished="resume")
 def run_study(
     model: ContinuousThoughtModel,
     problems: Iterable[Problem],
@@ -40,7 +41,7 @@ def run_study(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
-    unfinished: str | PathLike[str] | None = None,
+    resume: str | PathLike[str] | None = None,
 ) -> Study:
     """Record where a model attends, corrupt each of its thoughts, and put both into one study.
 
@@ -69,7 +70,7 @@ def run_study(
         How many rows run at once; by default as many as fit into memory, up to a limit.
     seed
         For random corruptions and for resampling.
-    unfinished
+    resume
         A folder from which an interrupted study goes on; see `run_variants`.
 
     Returns
@@ -89,7 +90,7 @@ def run_study(
     ValueError, TypeError
         Where `check_study` raises.
     BlockingIOError
-        Where another process is at the same study with the same `unfinished`.
+        Where another process is at the same study with the same `resume`.
     """
     problems = check_problems(problems)
     chosen = _corruptions(corruptions)
@@ -120,7 +121,7 @@ def run_study(
         outcomes,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
-        unfinished=unfinished,
+        resume=resume,
     )
     settings = {
         **model.provenance(),
@@ -204,18 +205,19 @@ def _in_python(corruption: Corruption) -> str | None:
     kind = type(corruption)
     if kind.__module__ != Zero.__module__ or not dataclasses.is_dataclass(corruption):
         return None
-    given = {f.name: getattr(corruption, f.name) for f in dataclasses.fields(corruption) if f.init}
-    if not all(isinstance(value, int | float | str) for value in given.values()):
+    fields = [field.name for field in dataclasses.fields(corruption) if field.init]
+    arguments = {name: getattr(corruption, name) for name in fields}
+    if not all(isinstance(value, int | float | str) for value in arguments.values()):
         return None
-    return f"{kind.__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+    return f"{kind.__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
-def _corruptions(given: str | Sequence[Corruption]) -> Sequence[Corruption]:
-    if not isinstance(given, str):
-        return given
-    if given not in CORRUPTION_SETS:
+def _corruptions(corruptions: str | Sequence[Corruption]) -> Sequence[Corruption]:
+    if not isinstance(corruptions, str):
+        return corruptions
+    if corruptions not in CORRUPTION_SETS:
         raise ValueError(
-            f"corruptions is {given!r}; accepted: {', '.join(CORRUPTION_SETS)}, or a list of "
+            f"corruptions is {corruptions!r}; accepted: {', '.join(CORRUPTION_SETS)}, or a list of "
             "corruptions."
         )
-    return CORRUPTION_SETS[given]
+    return CORRUPTION_SETS[corruptions]

@@ -109,7 +109,7 @@ def _run(folder: Path, executor: Any, device: str) -> "Status":
 
 def _show(status: "Status") -> None:
     """Print where a sweep stands; end with 1 where shards were given up."""
-    from cot_attn.screen import Screen
+    from cot_attn._screen import Screen
 
     screen = Screen()
     screen.say(str(status))
@@ -131,7 +131,7 @@ def _errors_as_sentences() -> Iterator[None]:
         if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        from cot_attn.screen import Screen
+        from cot_attn._screen import Screen
 
         Screen(errors=True).say(f"cot-attn: {message}")
         sys.exit(2)

@@ -14,11 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data import Problem, load_problems, save_problems
 from cot_attn.interventions import Corruption, Site
 from cot_attn.sweeps.described import corruptions_of, site_of
 from cot_attn.sweeps.plan import ModelSource
-from cot_attn.writing import saying_what_failed, taking_the_place_of
 
 FORMAT_VERSION = 1
 FILE = "manifest.json"

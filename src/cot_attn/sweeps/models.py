@@ -4,8 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+from cot_attn.checkpoints.pretrained import named_tensors
 from cot_attn.models import ContinuousThoughtModel
-from cot_attn.models.pretrained import named_tensors
 from cot_attn.sweeps.plan import ModelSource
 
 
@@ -51,7 +51,10 @@ def n_parameters(model: ContinuousThoughtModel) -> int:
     >>> n_parameters(ContinuousThoughtModel.from_pretrained("toy-gpt2"))
     511296
     """
-    return sum(tensor.numel() for tensor in named_tensors(model).values())
+    return sum(
+        tensor.numel()
+        for tensor in named_tensors(model.bridge.original_model, model.feedback).values()
+    )
 
 
 def _hash(text: str) -> str:

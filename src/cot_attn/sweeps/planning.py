@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from cot_attn.data import save_problems
 from cot_attn.interventions import Downstream, TokenAblator
+from cot_attn.interventions.intervention import check_interventions
 from cot_attn.interventions.outcomes import check_outcomes
-from cot_attn.interventions.variants import check_interventions
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.recording import AttentionRecorder
 from cot_attn.sweeps.described import described

@@ -8,14 +8,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from cot_attn.lock import locked
-from cot_attn.progress import progress
+from cot_attn._lock import locked
+from cot_attn._progress import progress
+from cot_attn._writing import saying_what_failed
 from cot_attn.sweeps.executors import Executor, InProcess, Job, Worker
 from cot_attn.sweeps.manifest import Manifest
 from cot_attn.sweeps.shard_file import finished, path_of, remove_damaged, remove_unfinished
 from cot_attn.sweeps.status import FAILURES, Status, note, status_of
 from cot_attn.sweeps.work import Outcome
-from cot_attn.writing import saying_what_failed
 
 LOCK = ".driver"
 TRIES = 3

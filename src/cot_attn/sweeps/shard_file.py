@@ -20,8 +20,8 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from cot_attn.study.packing import encoding
-from cot_attn.writing import saying_what_failed
+from cot_attn._writing import saying_what_failed
+from cot_attn.study._packing import encoding
 
 SUFFIX = ".zarr.zip"
 UNFINISHED = ".unfinished"

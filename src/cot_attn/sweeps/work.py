@@ -12,11 +12,11 @@ import xarray as xr
 from filelock import FileLock
 
 from cot_attn.data import Problem
-from cot_attn.interventions import Hook, Reference, collect
-from cot_attn.interventions.batching import Batches
+from cot_attn.interventions import CleanActivations, Hook, collect
+from cot_attn.interventions._engine.batches import Batches
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.recording import AttentionRecorder
-from cot_attn.study.packing import rounded
+from cot_attn.study._packing import rounded
 from cot_attn.study.running import PACKAGES
 from cot_attn.sweeps.manifest import FILE, Manifest, Shard
 from cot_attn.sweeps.models import identity, loaded
@@ -84,7 +84,7 @@ class Workbench:
         self._manifest: Manifest | None = None
         self._stamp: tuple[int, int] | None = None
         self._model: ContinuousThoughtModel | None = None
-        self._reference: tuple[set[Hook], Reference] | None = None
+        self._donors: tuple[set[Hook], CleanActivations] | None = None
 
     def attempt(self, names: Sequence[str]) -> list[Outcome]:
         """Do shards one after the other; an error is an outcome, and ends nothing but its shard."""
@@ -131,10 +131,10 @@ class Workbench:
         ablator = ablator_of(manifest, shard, model)
         hooks = {hook for each in ablator.interventions for hook in each.baselines(model)}
         batch_size = manifest.settings["batch_size"]
-        if self._reference is None or self._reference[0] != hooks:
+        if self._donors is None or self._donors[0] != hooks:
             donors = collect(model, manifest.problems, hooks, batch_size=batch_size)
-            self._reference = hooks, donors
-        ablator.reference = self._reference[1]
+            self._donors = hooks, donors
+        ablator.donors = self._donors[1]
         return ablator.run(
             problems,
             manifest.settings["outcomes"],
@@ -152,7 +152,7 @@ class Workbench:
     def model(self, manifest: Manifest, name: str) -> ContinuousThoughtModel:
         """Return a model, loaded unless it is on the table, if it is as it was planned with."""
         if self._model is None or self._model.name != name:
-            self._model = self._reference = None
+            self._model = self._donors = None
             planned = manifest.model(name)
             model = loaded(planned.source, self.device)
             model.name, found = name, identity(model)

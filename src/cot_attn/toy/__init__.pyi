@@ -1,3 +1,4 @@
+from .expected import expected_answer as expected_answer
 from .handmade import handmade_model as handmade_model
 from .handmade import handmade_problems as handmade_problems
 from .problems import Operation as Operation
@@ -12,6 +13,7 @@ __all__ = [
     "Operation",
     "Recipe",
     "Skeleton",
+    "expected_answer",
     "handmade_model",
     "handmade_problems",
     "toy_problems",

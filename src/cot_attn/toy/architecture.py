@@ -15,8 +15,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from cot_attn.data.sets.toy import HOURS
 from cot_attn.models.feedback import Projection
-from cot_attn.toy.problems import HOURS
 
 ToyName = Literal["toy-gpt2", "toy-llama"]
 N_POSITIONS = 192

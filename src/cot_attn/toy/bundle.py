@@ -7,13 +7,13 @@ import torch
 import typer
 from rich.console import Console
 
+from cot_attn.data.sets.toy import MAX_STEPS, toy_problems
 from cot_attn.interventions.ablator import TokenAblator
 from cot_attn.interventions.corruption import Resample, Zero
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.toy.architecture import ToyName
 from cot_attn.toy.card import Facts, card, size_of
 from cot_attn.toy.measuring import ANSWER_TOKENS, accuracy, thinking
-from cot_attn.toy.problems import MAX_STEPS, toy_problems
 from cot_attn.toy.training import Progress, Recipe
 
 PROBLEMS = 500  # of each number of steps

@@ -4,7 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from cot_attn.toy.problems import MAX_STEPS
+from cot_attn.data.sets.toy import MAX_STEPS
 
 WARM_UP = 100  # training steps
 GROWTH = 0.05  # the part of the run in which the problems grow from one step to six

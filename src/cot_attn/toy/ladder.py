@@ -19,10 +19,10 @@ import torch
 import typer
 from rich.console import Console
 
+from cot_attn._writing import taking_the_place_of
 from cot_attn.toy.architecture import Shape, ToyName
 from cot_attn.toy.measuring import accuracy, thinking
 from cot_attn.toy.training import Progress, Recipe, train
-from cot_attn.writing import taking_the_place_of
 
 Row = Literal["equal-steps", "equal-accuracy"]
 ROWS: tuple[Row, ...] = get_args(Row)

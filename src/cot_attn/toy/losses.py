@@ -8,13 +8,14 @@ import random
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import DynamicCache, PreTrainedTokenizerFast
 
+from cot_attn.data.sets.toy import draw_problem
 from cot_attn.toy.architecture import ToyNetwork
-from cot_attn.toy.problems import draw_problem
 from cot_attn.toy.tokenizer import ANSWER, BOT, EOS, EOT
 
 FRAME_WEIGHT = 0.1  # of each answer token that is not the value
@@ -119,7 +120,8 @@ def _answer_loss(
     weights = torch.full(batch.answer[0, 1:].shape, FRAME_WEIGHT)
     weights[-2] = 1.0  # the value comes last, before EOS
     logits = network.language_model.lm_head(hidden)
-    losses = cross_entropy(logits.transpose(1, 2), batch.answer[:, 1:], reduction="none")
+    scores = rearrange(logits, "batch position d_vocab -> batch d_vocab position")
+    losses = cross_entropy(scores, batch.answer[:, 1:], reduction="none")
     return (losses * weights).sum(dim=1).mean()
 
 
@@ -127,7 +129,8 @@ def _result_loss(
     network: ToyNetwork, becoming: Float[Tensor, "batch n_thoughts d_model"], batch: Batch
 ) -> Float[Tensor, ""]:
     logits = network.language_model.lm_head(becoming)
-    return cross_entropy(logits.transpose(1, 2), batch.results)
+    scores = rearrange(logits, "batch n_thoughts d_vocab -> batch d_vocab n_thoughts")
+    return cross_entropy(scores, batch.results)
 
 
 def _bridge_loss(

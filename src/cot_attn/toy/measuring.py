@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from transformer_lens.model_bridge import TransformerBridge
 
+from cot_attn.data.sets.toy import MAX_STEPS, toy_problems
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.toy.architecture import ToyNetwork
-from cot_attn.toy.problems import MAX_STEPS, toy_problems
 from cot_attn.toy.tokenizer import ANSWER, toy_template, toy_tokenizer
 
 ANSWER_TOKENS = 8

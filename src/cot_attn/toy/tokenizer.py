@@ -3,8 +3,8 @@
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from cot_attn.data.sets.toy import ADDING, DAYS, HOURS, MULTIPLYING, NAMES, SUBTRACTING, THINGS
 from cot_attn.models.template import Template
-from cot_attn.toy.problems import ADDING, DAYS, HOURS, MULTIPLYING, NAMES, SUBTRACTING, THINGS
 
 EOS, PAD, BOT, EOT, UNKNOWN = "<eos>", "<pad>", "<bot>", "<eot>", "<unk>"
 ANSWER = "The answer is {}"

@@ -1,6 +1,5 @@
 """The training loop: same recipe, same weights, interrupted or not."""
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -12,10 +11,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from cot_attn._writing import taking_the_place_of
+from cot_attn.data.sets.toy import MAX_STEPS
 from cot_attn.toy.architecture import Shape, ToyName, ToyNetwork
 from cot_attn.toy.curriculum import Curriculum
 from cot_attn.toy.losses import direct_losses, draw_batch, explicit_losses, latent_losses
-from cot_attn.toy.problems import MAX_STEPS
 from cot_attn.toy.tokenizer import toy_tokenizer
 
 # At 2e-3 the loss of the Llama model jumps up again and again.
@@ -97,20 +97,16 @@ class Progress:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; an interrupted save leaves the old one whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        torch.save(
-            {
-                "recipe": asdict(self.recipe),
-                "network": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "curriculum": asdict(self.curriculum),
-                "step": self.step,
-                "seconds": self.seconds,
-            },
-            unfinished,
-        )
-        os.replace(unfinished, path)
+        state = {
+            "recipe": asdict(self.recipe),
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "curriculum": asdict(self.curriculum),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        with taking_the_place_of(path) as new:
+            torch.save(state, new)
 
     @classmethod
     def load(cls, path: Path) -> "Progress":

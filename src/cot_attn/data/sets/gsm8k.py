@@ -5,10 +5,10 @@ where the answer is the solution and "#### 18". Coconut's copy of the data, {que
 answer}, with steps such as "<<16-3-4=9>>", is read as well.
 """
 
-from cot_attn.data import rows
+from cot_attn.data import _rows as rows
+from cot_attn.data._rows import Row
 from cot_attn.data.dataset import DataSet, Hub
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 
 
 def _recognises(row: Row) -> bool:

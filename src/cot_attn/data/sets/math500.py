@@ -5,10 +5,10 @@ those of Lightman et al. 2023, "Let's Verify Step by Step". Rows are {problem, a
 hub also {unique_id, level}. Difficulty is the level, 1 to 5.
 """
 
-from cot_attn.data import rows
+from cot_attn.data import _rows as rows
+from cot_attn.data._rows import Row
 from cot_attn.data.dataset import DataSet, Hub
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 
 
 def _recognises(row: Row) -> bool:

@@ -5,13 +5,13 @@ they look like a misspelt one.
 """
 
 import dataclasses
-import difflib
 
-from cot_attn.data import rows
+from cot_attn._did_you_mean import did_you_mean
+from cot_attn.data import _rows as rows
+from cot_attn.data._rows import Row
 from cot_attn.data.answers import answer_type
 from cot_attn.data.dataset import DataSet
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Problem))
 
@@ -23,8 +23,8 @@ def _recognises(row: Row) -> bool:
 def _problem(row: Row) -> Problem:
     for name in sorted(row.keys() - set(FIELDS)):
         plain = name.strip("\ufeff \t").lower().replace(" ", "_")
-        for near in difflib.get_close_matches(plain, FIELDS, n=1, cutoff=0.8):
-            raise ValueError(f"the field {name!r} is not known; did you mean {near!r}?")
+        if hint := did_you_mean(plain, FIELDS, cutoff=0.8):
+            raise ValueError(f"the field {name!r} is not known.{hint}")
     answer = None if rows.absent(row, "answer") else rows.answer(row, "answer")
     likely = "boolean" if isinstance(row.get("answer"), bool) else "number"
     given = likely if rows.absent(row, "answer_type") else rows.text(row, "answer_type")

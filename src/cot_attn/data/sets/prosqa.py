@@ -4,10 +4,10 @@ Hao et al. 2024, "Training Large Language Models to Reason in a Continuous Laten
 whose repository holds the data. Rows are {question, steps, answer}, all of them sentences.
 """
 
-from cot_attn.data import rows
+from cot_attn.data import _rows as rows
+from cot_attn.data._rows import Row
 from cot_attn.data.dataset import DataSet, Hub
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 
 FOLDER = "https://raw.githubusercontent.com/facebookresearch/coconut/main/data"
 SPLITS = ("test", "valid", "train")

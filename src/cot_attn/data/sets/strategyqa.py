@@ -4,10 +4,10 @@ Geva et al. 2021, "Did Aristotle Use a Laptop?". Rows are {qid, question, answer
 is a truth value, with a decomposition into steps where the file has it.
 """
 
-from cot_attn.data import rows
+from cot_attn.data import _rows as rows
+from cot_attn.data._rows import Row
 from cot_attn.data.dataset import DataSet, Hub
 from cot_attn.data.problem import Problem
-from cot_attn.data.rows import Row
 
 
 def _recognises(row: Row) -> bool:

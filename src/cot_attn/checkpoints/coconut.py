@@ -1,0 +1,53 @@
+"""Reads Coconut checkpoints (Hao et al. 2024, arXiv:2412.06769), SIM-CoT's among them.
+
+One state dict holds the language model as `base_causallm.*` and its input embedding once more as
+`embedding.weight`. The vocabulary has three tokens more than the base: start, end and a
+placeholder where a thought is fed. SIM-CoT adds `expainable_llm.*` (so spelt), an auxiliary decoder
+that is for training only.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from cot_attn.checkpoints._state_dict import Shape
+from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
+from cot_attn.checkpoints.formats import Format
+from cot_attn.checkpoints.registry import CheckpointInfo
+from cot_attn.models.feedback import Feedback, Identity
+from cot_attn.models.template import Template
+
+
+class Coconut(Format):
+    """The format of Coconut's checkpoints."""
+
+    family = "coconut"
+    title = "Coconut"
+    prefix = "base_causallm."
+    duplicate = "embedding."
+    added = AddedTokens(
+        ("<|start-latent|>", "<|end-latent|>", "<|latent|>"),
+        bot="<|start-latent|>",
+        eot="<|end-latent|>",
+    )
+    answer_marker = "###"
+
+    def template(self, vocabulary: Vocabulary, info: CheckpointInfo) -> Template:
+        """Return the tokens that stand round question, thoughts and answer."""
+        return Template(
+            bot=(vocabulary.bot,),
+            eot=(vocabulary.eot,),
+            eos=vocabulary.base.eos,
+            question_suffix="\n",
+            # Coconut's decoding looks for EOS from the second answer token on.
+            stop_at_first=False,
+            answer_marker=info.answer_marker,
+        )
+
+    def feedback_shapes(self, tensors: Mapping[str, Tensor], d_model: int) -> dict[str, Shape]:
+        """Return nothing: the hidden state is fed back as it is."""
+        return {}
+
+    def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
+        """Return the identity."""
+        return Identity()

@@ -1,0 +1,64 @@
+"""What tells one project's checkpoints from another's."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from torch import Tensor
+
+from cot_attn.checkpoints._state_dict import Shape
+from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
+from cot_attn.checkpoints.registry import CheckpointInfo, Family
+from cot_attn.checkpoints.report import Setting
+from cot_attn.models.feedback import Feedback
+from cot_attn.models.template import Template
+
+
+class Format(ABC):
+    """The format of a family's checkpoints: where its parts are, and what they become.
+
+    What all families share is in `conversion`: LoRA is merged, the vocabulary grown, and the
+    keys compared with those that the model needs.
+
+    Attributes
+    ----------
+    family
+        What users call the family.
+    title
+        What errors call it.
+    prefix
+        How the keys of the language model begin.
+    duplicate
+        How the keys of a second copy of its input embedding begin, if there is one.
+    added
+        The tokens that the family adds to the vocabulary.
+    answer_marker
+        Text after which the answer's value stands, where the family writes one.
+    """
+
+    family: ClassVar[Family]
+    title: ClassVar[str]
+    prefix: ClassVar[str]
+    duplicate: ClassVar[str | None] = None
+    added: ClassVar[AddedTokens]
+    answer_marker: ClassVar[str | None] = None
+
+    def recognises(self, keys: Iterable[str]) -> bool:
+        """Whether keys are those of such a checkpoint."""
+        return any(key.startswith(self.prefix) for key in keys)
+
+    @abstractmethod
+    def template(self, vocabulary: Vocabulary, info: CheckpointInfo) -> Template:
+        """Return the tokens that stand round question, thoughts and answer."""
+
+    @abstractmethod
+    def feedback_shapes(self, tensors: Mapping[str, Tensor], d_model: int) -> dict[str, Shape]:
+        """Return the keys and shapes that the feedback's tensors must have."""
+
+    @abstractmethod
+    def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
+        """Return the feedback that the tensors hold."""
+
+    def settings(self, info: CheckpointInfo, feedback: Feedback) -> dict[str, Setting]:
+        """Return what the load report says of such a checkpoint beside what it says of all."""
+        return {}

@@ -1,0 +1,154 @@
+"""Words that rollouts are made to say, and how likely they find them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cot_attn.data import Problem, grade
+from cot_attn.models import ContinuousThoughtModel, Rollout
+
+Tokens = list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """One answer for each row of a batch, with the EOS that ends it.
+
+    Attributes
+    ----------
+    answers
+        Token ids, EOS included where the answer has ended.
+    values
+        Which of the tokens are the value; None where there is none.
+    eos
+        What stands behind shorter answers.
+    """
+
+    answers: list[Tokens]
+    values: list[range | None]
+    eos: int
+
+    @property
+    def known(self) -> Bool[Tensor, " batch"]:
+        """Which rows have a value."""
+        return torch.tensor([value is not None for value in self.values])
+
+    def rows(self, rows: Sequence[int]) -> "Words":
+        """Return the words of chosen rows, repeats allowed."""
+        return Words([self.answers[i] for i in rows], [self.values[i] for i in rows], self.eos)
+
+    def padded(self, device: torch.device) -> Int[Tensor, "batch n_tokens"]:
+        """Return the tokens, all as long as the longest."""
+        width = max(1, *map(len, self.answers))
+        rows = [tokens + [self.eos] * (width - len(tokens)) for tokens in self.answers]
+        return torch.tensor(rows, device=device)
+
+
+def spoken(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    answers: Sequence[Tokens],
+    max_new_tokens: int,
+) -> Words:
+    """Return what was answered as words to be said again."""
+    eos = model.template.eos
+    ended = [[*tokens, eos] if len(tokens) < max_new_tokens else list(tokens) for tokens in answers]
+    spans = [
+        grade(model.decode(tokens), problem).span
+        for tokens, problem in zip(answers, problems, strict=True)
+    ]
+    values = [model.value_tokens(tokens, span) for tokens, span in zip(answers, spans, strict=True)]
+    return Words(ended, values, eos)
+
+
+def with_values(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    answers: Sequence[Tokens],
+    values: Sequence[str | None],
+) -> Words:
+    """Return each answer up to its value, and then another value.
+
+    Where there is none to say, or the words before it are tokenised otherwise with it, there are no
+    words: a row with an empty answer.
+    """
+    said, places = [], []
+    for problem, tokens, value in zip(problems, answers, values, strict=True):
+        own, place = _with_value(model, problem, tokens, value)
+        said.append(own)
+        places.append(place)
+    return Words(said, places, model.template.eos)
+
+
+def _with_value(
+    model: ContinuousThoughtModel, problem: Problem, tokens: Tokens, value: str | None
+) -> tuple[Tokens, range | None]:
+    text = model.decode(tokens)
+    span = grade(text, problem).span
+    before = model.value_tokens(tokens, span)
+    if value is None or span is None or before is None:
+        return [], None
+    if text[slice(*span)] == value:
+        return list(tokens[: before.stop]), before
+    whole = model.tokenizer(text[: span[0]] + value, add_special_tokens=False)["input_ids"]
+    if whole[: before.start] != list(tokens[: before.start]) or len(whole) <= before.start:
+        return [], None
+    return list(whole), range(before.start, len(whole))
+
+
+class Recital:
+    """A rollout that has said given words; it cannot be used for anything else afterwards."""
+
+    def __init__(self, rollout: Rollout, words: Words) -> None:
+        self.rollout, self.words = rollout, words
+        self.tokens = words.padded(rollout.model.device)
+        lengths = torch.tensor([len(each) for each in words.answers], device=self.tokens.device)
+        self.said = torch.arange(self.tokens.shape[1], device=self.tokens.device) < lengths[:, None]
+        self.hidden = rollout.force_answer(self.tokens[:, :-1], self.said[:, 1:])
+
+    def at_value(self) -> Float[Tensor, "batch d_vocab"]:
+        """Return the log-probabilities of the value's first token, NaN where there is none."""
+        first = torch.tensor([0 if each is None else each.start for each in self.words.values])
+        rows = torch.arange(len(first))
+        logs: Tensor = self.rollout.logits(self.hidden[rows, first]).log_softmax(dim=-1)
+        logs[~self.words.known] = torch.nan
+        return logs
+
+    def of_answers(self) -> Float[Tensor, " batch"]:
+        """Return the log-probabilities of whole answers, their EOS included, in nats."""
+        return self._of(self.said)
+
+    def of_values(self) -> Float[Tensor, " batch"]:
+        """Return the log-probabilities of the values, NaN where there is none, in nats."""
+        columns = torch.arange(self.tokens.shape[1])
+        ranges = [range(0) if each is None else each for each in self.words.values]
+        chosen = torch.stack([(columns >= r.start) & (columns < r.stop) for r in ranges])
+        sums = self._of(chosen.to(self.tokens.device))
+        sums[~self.words.known] = torch.nan
+        return sums
+
+    def departed(self) -> Int[Tensor, " rows"]:
+        """Return the rows that would have said another word somewhere, left to themselves."""
+        row, column = self.said.nonzero(as_tuple=True)
+        logits = self.rollout.logits(self.hidden[row, column])
+        logits[:, list(self.rollout.model.template.suppressed)] = -torch.inf
+        other = logits.argmax(dim=-1) != self.tokens[row, column]
+        rows: Tensor = torch.unique(row[other])
+        return rows
+
+    def _of(self, chosen: Bool[Tensor, "batch n_tokens"]) -> Float[Tensor, " batch"]:
+        row, column = chosen.nonzero(as_tuple=True)
+        logs = self.rollout.logits(self.hidden[row, column]).log_softmax(dim=-1)
+        each = torch.zeros(chosen.shape, device=chosen.device)
+        each[row, column] = logs.gather(-1, self.tokens[row, column, None])[:, 0]
+        return each.sum(dim=1)
+
+
+def divergence(
+    baseline: Float[Tensor, "batch d_vocab"], other: Float[Tensor, "batch d_vocab"]
+) -> Float[Tensor, " batch"]:
+    """Return KL(baseline || other) in nats, of log-probabilities."""
+    return (baseline.exp() * (baseline - other)).sum(dim=-1).clamp(min=0)

@@ -1,0 +1,135 @@
+"""What experiments put in the place of thoughts, beside the corruptions of `interventions`.
+
+All keep what one thought has in common with the others of its kind, and take away, or exchange,
+what it says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cot_attn.interventions import Context, Corruption
+
+Activation = Float[Tensor, "*site"]
+
+
+@dataclass(frozen=True)
+class Transplant:
+    """The same thought of a chosen other problem.
+
+    Parameters
+    ----------
+    sources
+        For the id of each problem, the id of the one that its activations are taken from. Both
+        must be among the problems that are run or their donors.
+    label
+        The name in results.
+    """
+
+    sources: Mapping[str, str]
+    label: str = "transplant"
+
+    def __call__(self, activation: Activation, context: Context) -> Activation:
+        """Return the activation of the source's unchanged run."""
+        (row,) = context.clean.rows([self.sources[context.problem]])
+        theirs: Tensor = context.clean[context.hook][row, context.thought].to(activation)
+        return theirs
+
+
+@dataclass(frozen=True)
+class FirstRepeated:
+    """The problem's first thought, whichever thought is replaced."""
+
+    label: str = field(default="first thought repeated", init=False)
+
+    def __call__(self, activation: Activation, context: Context) -> Activation:
+        """Return thought 0 of the unchanged run."""
+        return context.baseline[0].to(activation)
+
+
+@dataclass(frozen=True)
+class MatchedNoise:
+    """A draw from a normal distribution with the thoughts' own covariance, at a thought's own norm.
+
+    Mean and covariance are those of the same thought over the donors, the problem itself left out.
+    The draw is scaled to the norm of the activation that it is compared with: noise with one mean
+    and one standard deviation for all entries is unlike any thought, and says little.
+
+    Parameters
+    ----------
+    sources
+        For the id of each problem, the id of the one whose norm the draw has; without them it is
+        the activation's own.
+    label
+        The name in results.
+    """
+
+    sources: Mapping[str, str] | None = None
+    label: str = "noise"
+
+    def __call__(self, activation: Activation, context: Context) -> Activation:
+        """Return a draw that seed, problem, thought and hook decide."""
+        donors = sorted(context.clean.donors - {context.problem})
+        if len(donors) < 2:
+            raise ValueError(
+                f"{self.label!r} has {len(donors)} other problems to take a covariance from. Give "
+                "at least three problems, or donors."
+            )
+        clean = context.clean
+        others = clean[context.hook][clean.rows(donors), context.thought].double()
+        drawn = random_like(others, context.generator(self.label))
+        like = activation
+        if self.sources is not None:
+            (row,) = clean.rows([self.sources[context.problem]])
+            like = clean[context.hook][row, context.thought]
+        scale = like.double().norm() / drawn.norm().clamp_min(torch.finfo(torch.float64).tiny)
+        noise: Tensor = (scale * drawn).to(activation)
+        return noise
+
+
+@dataclass(frozen=True)
+class ByThought:
+    """Another corruption for each thought: "corrupt thought 5 and boost thought 2".
+
+    Parameters
+    ----------
+    corruptions
+        A corruption for each thought that the intervention names.
+    """
+
+    needs_baseline: ClassVar[bool] = True
+    corruptions: Mapping[int, Corruption]
+
+    @property
+    def label(self) -> str:
+        """The name in results."""
+        names = (
+            f"{getattr(each, 'label', type(each).__name__)} of {thought}"
+            for thought, each in sorted(self.corruptions.items())
+        )
+        return " and ".join(names)
+
+    def __call__(self, activation: Activation, context: Context) -> Activation:
+        """Return what the thought's own corruption makes of the activation."""
+        return self.corruptions[context.thought](activation, context)
+
+
+def random_like(
+    others: Float[Tensor, "sample *site"],
+    generator: torch.Generator,
+    *,
+    centred: bool = False,
+) -> Float[Tensor, "*site"]:
+    """Draw a vector with the mean and covariance of a sample; with none of its mean if `centred`.
+
+    A sum of the sample's deviations with independent normal weights has exactly their covariance.
+    """
+    mean = others.mean(dim=0)
+    weights = torch.randn(len(others), generator=generator, dtype=torch.float64)
+    weights = weights.to(others.device) / max(len(others) - 1, 1) ** 0.5
+    drawn: Tensor = torch.tensordot(weights, others - mean, dims=1)
+    return drawn if centred else mean + drawn

@@ -1,0 +1,1 @@
+"""How variants run fast: in batches, off one run of their prompts."""

@@ -1,0 +1,352 @@
+"""What a corruption may draw on: clean activations, and the context of the thought it changes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from cot_attn._former import former_arguments, warn
+from cot_attn.data.problem import Problem
+from cot_attn.interventions.seeds import generator, number
+from cot_attn.interventions.sites import INPUT, Attention, Hook, KeysValues, Site, as_site
+from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.hooks import on_its_own_account
+from cot_attn.models.stages import Thought
+
+Activations = Float[Tensor, "n_problems n_thoughts *site"]
+
+
+@dataclass(frozen=True, eq=False)
+class CleanActivations:
+    """The activations of problems whose runs nothing changed.
+
+    Parameters
+    ----------
+    ids
+        The problems, sorted.
+    activations
+        Their activations at each hook that somebody will ask for: problems, thoughts, then the
+        dimensions of the hook.
+    donors
+        Which of the problems may donate.
+
+    Examples
+    --------
+    Two problems with two thoughts, of which the first alone may donate:
+
+    >>> import torch
+    >>> from cot_attn.interventions import CleanActivations, Hook
+    >>> thoughts = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])
+    >>> clean = CleanActivations(("a", "b"), {Hook("input"): thoughts}, frozenset({"a"}))
+    >>> clean["input"][:, 0].tolist()
+    [[1.0], [3.0]]
+    """
+
+    ids: tuple[str, ...]
+    activations: Mapping[Hook, Activations]
+    donors: frozenset[str]
+
+    def __post_init__(self) -> None:
+        lengths = {len(each) for each in self.activations.values()} | {len(self.ids)}
+        if len(lengths) > 1 or list(self.ids) != sorted(set(self.ids)):
+            raise ValueError(
+                f"CleanActivations have {len(self.ids)} ids and rows of activations "
+                f"{sorted(lengths)}. Give one row for each of the sorted, different ids."
+            )
+
+    def __getitem__(self, hook: Hook | str) -> Activations:
+        """Return the activations at a hook; raise where they were not collected."""
+        hook = Hook(hook) if isinstance(hook, str) else hook
+        if hook not in self.activations:
+            raise ValueError(
+                f"The clean activations at {hook.label!r} were not collected. A corruption that "
+                "says needs_baseline = False must not ask for them."
+            )
+        return self.activations[hook]
+
+    def at(self, hook: Hook | str) -> Activations:
+        """Return `clean[hook]`, under its former name."""
+        warn("CleanActivations.at(hook)", "clean[hook]")
+        return self[hook]
+
+    def rows(self, ids: Sequence[str]) -> list[int]:
+        """Return the rows of problems; raise where one is not among them."""
+        missing = [problem for problem in ids if problem not in self._row_of]
+        if missing:
+            raise ValueError(
+                f"Problem {missing[0]!r} is not among the clean activations, so its baseline is "
+                "not known. Collect those of all problems that are run."
+            )
+        return [self._row_of[problem] for problem in ids]
+
+    def n_donors(self, problem: str) -> int:
+        """Return how many problems may donate to a problem; raise where there is none."""
+        count = len(self._donor_rows) - (problem in self.donors)
+        if not count:
+            raise ValueError(
+                f"There is no other problem that could donate to {problem!r}. Resample and Mean "
+                "need at least two problems, or donors= with others among them."
+            )
+        return count
+
+    def donor(self, problem: str, choice: int) -> int:
+        """Return the row of donor number `choice`, the problem itself not counted."""
+        skipped = self._donor_numbers.get(self._row_of[problem], len(self._donor_rows))
+        return self._donor_rows[choice + (choice >= skipped)]
+
+    def select(
+        self, hook: Hook, sources: Sequence[tuple[int, int]]
+    ) -> Float[Tensor, "n_sources *site"]:
+        """Return the activations of chosen rows and thoughts."""
+        rows, thoughts = zip(*sources, strict=True)
+        return self[hook][list(rows), list(thoughts)]
+
+    def means(
+        self, hook: Hook, problems: Sequence[str], thought: int
+    ) -> Float[Tensor, "n_problems *site"]:
+        """Return, as float64, the mean activation of a thought over all donors but each problem."""
+        counts = [self.n_donors(problem) for problem in problems]
+        activations = self[hook]
+        if hook not in self._sums:
+            self._sums[hook] = activations[self._donor_rows].double().sum(dim=0)
+        total = self._sums[hook][thought]
+        # Problems last, so that one number a problem fits to activations of any shape.
+        each = rearrange(activations[self.rows(problems), thought].double(), "p ... -> ... p")
+        donates = each.new_tensor([problem in self.donors for problem in problems])
+        means = (total[..., None] - donates * each) / each.new_tensor(counts)
+        return rearrange(means, "... p -> p ...")
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {problem: row for row, problem in enumerate(self.ids)}
+
+    @cached_property
+    def _donor_rows(self) -> list[int]:
+        return [row for row, problem in enumerate(self.ids) if problem in self.donors]
+
+    @cached_property
+    def _donor_numbers(self) -> dict[int, int]:
+        return {row: number for number, row in enumerate(self._donor_rows)}
+
+    @cached_property
+    def _sums(self) -> dict[Hook, Tensor]:
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """The context of a thought: which thought of which problem, at which hook, in which runs.
+
+    A corruption gets it beside the activation that it replaces, and draws on it.
+
+    Parameters
+    ----------
+    problem
+        The problem's id.
+    thought
+        The thought's index.
+    seed
+        The experiment's seed.
+    clean
+        Clean activations of the problem and of possible donors.
+    hook
+        Where the activation was taken. A site of several hooks asks a corruption once for each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cot_attn.interventions import CleanActivations, Context, Hook, Resample
+    >>> thoughts = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])
+    >>> clean = CleanActivations(("a", "b"), {Hook("input"): thoughts}, frozenset({"a", "b"}))
+    >>> context = Context("a", thought=1, seed=0, clean=clean)
+    >>> context.baseline.tolist(), Resample()(torch.zeros(1), context).tolist()
+    ([[1.0], [2.0]], [4.0])
+    """
+
+    problem: str
+    thought: int
+    seed: int
+    clean: CleanActivations
+    hook: Hook
+
+    @former_arguments(reference="clean")
+    def __init__(
+        self, problem: str, thought: int, seed: int, clean: CleanActivations, hook: Hook = INPUT
+    ) -> None:
+        object.__setattr__(self, "problem", problem)
+        object.__setattr__(self, "thought", thought)
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "clean", clean)
+        object.__setattr__(self, "hook", hook)
+
+    @property
+    def reference(self) -> CleanActivations:
+        """The clean activations, under their former name."""
+        warn("Context.reference", "Context.clean")
+        return self.clean
+
+    @property
+    def row(self) -> int:
+        """The problem's row in the clean activations."""
+        return self.clean.rows([self.problem])[0]
+
+    @property
+    def n_thoughts(self) -> int:
+        """How many thoughts the problem's clean run has."""
+        return self.clean[self.hook].shape[1]
+
+    @property
+    def baseline(self) -> Float[Tensor, "n_thoughts *site"]:
+        """The problem's own clean activations at the hook."""
+        return self.clean[self.hook][self.row]
+
+    def generator(self, label: str) -> torch.Generator:
+        """Return random numbers that seed, problem, thought, hook and corruption decide."""
+        return generator(self.seed, self.problem, self.thought, self.hook.name, label)
+
+    def problem_generator(self, label: str) -> torch.Generator:
+        """Return random numbers that all thoughts and hooks of the problem share."""
+        return generator(self.seed, self.problem, label)
+
+    def choice(self, label: str, count: int) -> int:
+        """Return one of `count` numbers, the same at all hooks of a site."""
+        return number(self.seed, self.problem, self.thought, label) % count
+
+    def donor_row(self, label: str) -> int:
+        """Return the row of another problem in the clean activations, chosen by hash."""
+        choice = self.choice(label, self.clean.n_donors(self.problem))
+        return self.clean.donor(self.problem, choice)
+
+    def donor(self, label: str) -> Float[Tensor, "*site"]:
+        """Return this thought's activation in another problem, chosen by hash."""
+        return self.clean[self.hook][self.donor_row(label), self.thought]
+
+    def mean(self) -> Float[Tensor, "*site"]:
+        """Return the mean of this thought's activations over the other problems."""
+        return self.clean.means(self.hook, [self.problem], self.thought)[0]
+
+
+def collect(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    hooks: Iterable[Site | str] = (INPUT,),
+    *,
+    donors: Sequence[Problem] | None = None,
+    batch_size: int = 64,
+) -> CleanActivations:
+    """Run problems unchanged and keep the activations at some hooks while they think.
+
+    Parameters
+    ----------
+    model
+        The model.
+    problems
+        The problems whose baselines are needed.
+    hooks
+        Where: `"input"`, `"hidden"`, a hook name, `"kv"`, or a site object; without any, nothing
+        is run.
+    donors
+        The problems that may donate; by default the same ones.
+    batch_size
+        How many problems think at once.
+
+    Raises
+    ------
+    ValueError
+        Where a hook does not see one thought of each problem.
+    KeyError
+        Where there is no such hook; near names are suggested.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, load_problems
+    >>> from cot_attn.interventions import collect
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> clean = collect(model, load_problems("toy", n=6), ["input", "blocks.1.hook_out"])
+    >>> tuple(clean["input"].shape)
+    (6, 6, 96)
+    """
+    return collect_encoded(model, problems, None, hooks, donors=donors, batch_size=batch_size)
+
+
+@torch.no_grad()
+@on_its_own_account
+def collect_encoded(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    questions: Sequence[Sequence[int]] | None,
+    hooks: Iterable[Site | str],
+    *,
+    donors: Sequence[Problem] | None,
+    batch_size: int,
+) -> CleanActivations:
+    """Do what `collect` does, with the problems' questions as token ids where they are known."""
+    donors = problems if donors is None else donors
+    by_id = {problem.id: problem for problem in [*donors, *problems]}
+    ids = tuple(sorted(by_id))
+    kept: dict[Hook, list[Tensor]] = {hook: [] for hook in _hooks_of(model, hooks)}
+
+    def keep(target: Hook, activation: Tensor, hook: object) -> None:
+        assert model.running is not None
+        shape, n_rows = tuple(activation.shape), len(model.running.problems)
+        if shape[0] != n_rows or not (len(shape) == 2 or shape[1] == 1):
+            raise ValueError(
+                f"{target.name!r} has the shape {shape} for {n_rows} problems and one thought. "
+                "Accepted are hooks of shape (batch, 1, ...), such as 'blocks.0.hook_out'."
+            )
+        rows = activation if activation.ndim == 2 else activation[:, 0]
+        rows = rows if target.heads is None else rows[:, list(target.heads)]
+        kept[target].append(rows.clone())
+
+    n_thoughts = model.n_thoughts
+    if kept:
+        if not n_thoughts:
+            raise ValueError(f"{model.name} thinks 0 thoughts, so there is nothing to collect.")
+        tokens = dict(zip((problem.id for problem in problems), questions or (), strict=False))
+        if others := [problem for name, problem in by_id.items() if name not in tokens]:
+            encoded = model.encode(others)[1]
+            tokens |= zip((problem.id for problem in others), encoded, strict=True)
+        watching = [(hook.name, partial(keep, hook)) for hook in kept]
+        with model.hooks(watching, stages=[Thought(index) for index in range(n_thoughts)]):
+            for start in range(0, len(ids), batch_size):
+                batch = ids[start : start + batch_size]
+                rollout = model.rollout(
+                    [by_id[name] for name in batch],
+                    [tokens[name] for name in batch],
+                    n_thoughts,
+                )
+                rollout.read()
+                for index in range(n_thoughts):
+                    rollout.think(index)
+    activations = {}
+    for hook, steps in kept.items():
+        if not steps:
+            raise ValueError(
+                f"{hook.name!r} never fires on a thought. Use 'input', 'hidden', 'kv' or a hook "
+                "such as 'blocks.0.hook_out'."
+            )
+        # Thought by thought of one batch, then of the next.
+        starts = range(0, len(steps), n_thoughts)
+        batches = [torch.stack(steps[start : start + n_thoughts], dim=1) for start in starts]
+        activations[hook] = torch.cat(batches)
+    return CleanActivations(ids, activations, frozenset(problem.id for problem in donors))
+
+
+def _hooks_of(model: ContinuousThoughtModel, sites: Iterable[Site | str]) -> list[Hook]:
+    """Return the hooks that sites consist of; raise where one has no activations to keep."""
+    argument: object = sites
+    if isinstance(argument, str | Hook | KeysValues | Attention):
+        raise TypeError(f"hooks is {argument!r}; give a list, as in [{argument!r}].")
+    found: dict[Hook, None] = {}
+    for site in map(as_site, sites):
+        if not site.hooks(model):
+            raise ValueError(
+                f"There are no activations of the site {site.label!r} to collect. Give 'input', "
+                "'hidden', 'kv' or a hook name."
+            )
+        found.update(dict.fromkeys(site.hooks(model)))
+    return list(found)

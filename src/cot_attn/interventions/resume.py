@@ -1,0 +1,96 @@
+"""The problems that an interrupted run had finished, kept in a folder from which it resumes."""
+
+import contextlib
+import hashlib
+import io
+import shutil
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from cot_attn._lock import locked
+from cot_attn._writing import saying_what_failed, sweep_inside, taking_the_place_of
+
+Arrays = Mapping[str, np.ndarray]
+LOCK = ".lock"
+
+
+class Lasting(PathLike[str]):
+    """A folder to resume from whose contents outlast their run: who made it removes it.
+
+    What is in any other folder is removed as soon as its run is complete.
+    """
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+
+class FinishedProblems:
+    """A folder with the results of those problems that are done.
+
+    One run at a time may use it, inside a `with` block.
+
+    Parameters
+    ----------
+    folder
+        Where such folders are; each run has one of its own.
+    name
+        What the run's own folder is called. Runs with different results need different names.
+    """
+
+    def __init__(self, folder: str | PathLike[str], name: str) -> None:
+        self.folder = Path(folder) / name
+        self._lasting = isinstance(folder, Lasting)
+        self._lock = contextlib.ExitStack()
+
+    def __enter__(self) -> "FinishedProblems":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sentence = (
+            f"Another process is at the same run, and keeps what it finished in {self.folder}. "
+            "Wait for it, or give another folder as `resume`."
+        )
+        self._lock.enter_context(locked(self.folder / LOCK, sentence))
+        sweep_inside(self.folder)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.close()
+
+    def read(self) -> Iterator[Arrays]:
+        """Read what was kept, batch by batch, leaving out files that are damaged or unfinished.
+
+        These do not fit to their names.
+        """
+        for file in sorted(self.folder.glob("*.npz")):
+            data = file.read_bytes()
+            if file.stem.endswith(_checksum(data)):
+                with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                    yield dict(arrays)
+
+    def keep(self, arrays: Arrays) -> None:
+        """Write the results of a batch; they are whole or not there."""
+        data = io.BytesIO()
+        np.savez(data, allow_pickle=False, **arrays)
+        name = f"{int(arrays['problems'].min()):08d}-{_checksum(data.getvalue())}.npz"
+        file, n_bytes = self.folder / name, data.getbuffer().nbytes
+        with saying_what_failed(file, n_bytes), taking_the_place_of(file) as new:
+            new.write_bytes(data.getvalue())
+
+    def remove(self) -> None:
+        """Remove the run's folder, once its results are handed on, and what is empty round it."""
+        if self._lasting:
+            return
+        # Another process may be at the same run by now; then it removes them.
+        with contextlib.suppress(BlockingIOError), self:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other runs are not finished
+            self.folder.parent.rmdir()
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]

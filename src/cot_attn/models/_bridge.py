@@ -1,0 +1,43 @@
+"""A TransformerLens bridge round a language model, whose weights stay as they were trained."""
+
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def bridged(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
+) -> TransformerBridge:
+    """Return a bridge round a model, where it is and in its type."""
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        return TransformerBridge.boot_transformers(
+            name, hf_model=model, tokenizer=tokenizer, dtype=model.dtype, device=model.device
+        )
+
+
+def check_unprocessed(bridge: TransformerBridge) -> None:
+    """Raise where TransformerLens has folded weights of a bridge into one another.
+
+    Its compatibility mode and `process_weights` fold the final norm into the unembedding: logits
+    stay, but the hidden state that becomes a thought is another vector.
+
+    Raises
+    ------
+    ValueError
+        Where it has.
+    """
+    done = [
+        what
+        for flag, what in (
+            ("compatibility_mode", "is in TransformerLens' compatibility mode"),
+            ("_weights_processed", "has weights that `process_weights` has changed"),
+        )
+        if getattr(bridge, flag, False)
+    ]
+    if done:
+        raise ValueError(
+            f"The bridge {' and '.join(done)}: the final norm is folded into the unembedding, so "
+            "what it would feed back is not the thought that the model was trained with. Load the "
+            "model again, and use it without enable_compatibility_mode() and process_weights(); "
+            "a second copy can be used with them for other work."
+        )

@@ -1,0 +1,168 @@
+"""What a figure shows, in words and numbers, for those who do not see it."""
+
+import xarray as xr
+
+from cot_attn import stats
+from cot_attn.report._numbers import (
+    correlation,
+    correlation_interval,
+    each,
+    equals,
+    percent,
+    percent_interval,
+)
+from cot_attn.report.figure import Results
+from cot_attn.study.results import Study
+
+MOST_WORDS = 5
+
+
+def importance(study: Study) -> str:
+    """Say how often each thought's corruption breaks the answer."""
+    phrases = [
+        f"thought {thought}: {percent(here['estimate'])} ({percent_interval(here)})"
+        for thought, here in each(study.importance, "thought")
+    ]
+    return f"{study.name}, percent of answers broken, with 95 % intervals. {'; '.join(phrases)}."
+
+
+def beside(study: Study) -> str:
+    """Say each thought's importance and its share, in the layers that are shown."""
+    shares = study.shares.mean("problem")
+    phrases = [f"Importance, percent: {_by_thought(study.importance['estimate'])}."]
+    for layer in study.three_layers:
+        phrases.append(f"Share at layer {layer}, percent: {_by_thought(shares.sel(layer=layer))}.")
+    return f"{study.name}. {' '.join(phrases)}"
+
+
+def against(study: Study) -> str:
+    """Say how attention and importance go together in the layers that are shown."""
+    return f"{study.name}. {' '.join(_correlations(study, study.three_layers))}"
+
+
+def correlations(study: Study) -> str:
+    """Say how attention and importance go together in every layer."""
+    return f"{study.name}. {' '.join(_correlations(study, study.layers))}"
+
+
+def corruptions(study: Study) -> str:
+    """Say how often each thought's corruption breaks the answer, one corruption at a time."""
+    rates = stats.importance(study.effects, by="corruption")["estimate"]
+    phrases = [
+        f"{label}: {_by_thought(rates.sel(corruption=label))}."
+        for label in rates["corruption"].values
+    ]
+    return f"{study.name}, percent of answers broken. {' '.join(phrases)}"
+
+
+def shares(study: Study) -> str:
+    """Say which share of the attention on thoughts each gets, in every layer."""
+    means = study.shares.mean("problem")
+    phrases = [f"Layer {layer}: {_by_thought(means.sel(layer=layer))}." for layer in study.layers]
+    return f"{study.name}, percent of the attention on thoughts. {' '.join(phrases)}"
+
+
+def concentration(study: Study) -> str:
+    """Say among how many thoughts attention is spread, in every layer."""
+    spread = study.concentration.sel(measure="effective_number")
+    phrases = [
+        f"layer {layer}: {float(here['estimate']):.2f} "
+        f"({float(here['low']):.2f} to {float(here['high']):.2f})"
+        for layer, here in each(spread, "layer")
+    ]
+    return f"{study.name}, effective number of thoughts, 95 % intervals. {'; '.join(phrases)}."
+
+
+def problems(study: Study) -> str:
+    """Say how many problems need each thought."""
+    asked = study.failure.dropna("problem", how="all")
+    phrases = [
+        f"thought {thought}: {int((asked.sel(thought=thought) > 0.5).sum())}"
+        for thought in asked["thought"].values
+    ]
+    return (
+        f"{study.name}, problems of {asked.sizes['problem']} that most corruptions of a thought "
+        f"break. {'; '.join(phrases)}."
+    )
+
+
+def heads(study: Study) -> str:
+    """Say between which heads the share of thought 0 lies, in every layer."""
+    shares = study.head_shares.sel(thought=0).mean("problem")
+    phrases = [
+        f"layer {layer}: {percent(shares.sel(layer=layer).min())} to "
+        f"{percent(shares.sel(layer=layer).max())}"
+        for layer in study.layers
+    ]
+    return f"{study.name}, percent, least to most of any head. {'; '.join(phrases)}."
+
+
+def frozen(results: Results) -> str:
+    """Say each thought's importance, and what of it does not travel through later thoughts."""
+    study = results.study
+    return (
+        f"{study.name}, percent of answers broken. Later thoughts recomputed: "
+        f"{_by_thought(study.importance['estimate'])}. Later thoughts frozen: "
+        f"{_by_thought(results.other['estimate'])}."
+    )
+
+
+def flow(results: Results) -> str:
+    """Say which share of each thought's attention each thought gets."""
+    study, layer = results.study, results.layer
+    matrices = stats.flow(study.attention).sel(layer=layer).mean("head")
+    means = stats.mean_over_problems(matrices)["estimate"]
+    phrases = [
+        f"Thought {i} attends to: {_by_thought(means.sel(from_thought=i, thought=slice(i)))}."
+        for i in means["from_thought"].values
+    ]
+    return f"{study.name}, layer {layer}, percent. {' '.join(phrases)}"
+
+
+def correlations_by_thought(results: Results) -> str:
+    """Say how attention and importance go together across problems, within each thought."""
+    study, layer = results.study, results.layer
+    found = study.correlations_by_thought.sel(layer=layer)
+    phrases = [f"thought {thought}: r = {_r(here)}" for thought, here in each(found, "thought")]
+    return f"{study.name}, layer {layer}. {'; '.join(phrases)}."
+
+
+def beside_at_a_layer(results: Results) -> str:
+    """Say each thought's importance and its share, in one layer."""
+    study, layer = results.study, results.layer
+    shares = study.shares.sel(layer=layer).mean("problem")
+    return (
+        f"{study.name}. Importance, percent: {_by_thought(study.importance['estimate'])}. "
+        f"Share at layer {layer}, percent: {_by_thought(shares)}."
+    )
+
+
+def one_problem(results: Results) -> str:
+    """Say which positions of a problem get most attention from the one before the value."""
+    rows = results.other["attention"].sel(layer=0).mean("head")
+    row = rows.isel(query=-2)
+    most = row.isel(key=row.argsort().values[::-1][:MOST_WORDS])
+    phrases = [f"{here['key_text'].item()} {percent(here)}" for here in most]
+    return f"Problem {results.other.attrs['problem']}, percent at layer 0: {', '.join(phrases)}."
+
+
+def _by_thought(fractions: xr.DataArray) -> str:
+    return ", ".join(
+        f"thought {thought} {percent(fractions.sel(thought=thought))}"
+        for thought in fractions["thought"].values
+    )
+
+
+def _correlations(study: Study, layers: list[int]) -> list[str]:
+    within, pooled = (
+        study.correlations.sel(estimand=name) for name in ("within_problem", "pooled")
+    )
+    return [
+        f"Layer {layer}: within problems r = {_r(within.sel(layer=layer))}; "
+        f"pooled r = {_r(pooled.sel(layer=layer))}."
+        for layer in layers
+    ]
+
+
+def _r(here: xr.Dataset) -> str:
+    return f"{correlation(here['estimate'])} ({correlation_interval(here)}, q {equals(here['q'])})"

@@ -1,0 +1,110 @@
+"""The figures of experiments, as entries of the catalogue; each shows one statistic's table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import xarray as xr
+
+from cot_attn import plots
+from cot_attn.report._numbers import percent
+from cot_attn.report.figure import Figure, Results
+
+Words = Callable[[xr.Dataset], str]
+
+
+def _by(dim: str, name: str = "") -> Words:
+    """Say the percentage at each label of a dimension."""
+
+    def words(table: xr.Dataset) -> str:
+        rates = table["estimate"]
+        labels = rates[dim].values
+        parts = [f"{name}{label}: {percent(rates.sel({dim: label}))}" for label in labels]
+        return f"Percent. {'; '.join(parts)}."
+
+    return words
+
+
+def _by_exit(table: xr.Dataset) -> str:
+    """Say from how many thoughts on most problems of each difficulty are answered right."""
+    parts = []
+    for difficulty in table["difficulty"].values:
+        rates = table["estimate"].sel(difficulty=difficulty)
+        numbers = ", ".join(percent(rate) for rate in rates)
+        parts.append(f"difficulty {difficulty:g}: {numbers}")
+    exits = ", ".join(str(n) for n in table["n_thoughts"].values)
+    return f"Percent right after {exits} thoughts. {'; '.join(parts)}."
+
+
+def _committed(table: xr.Dataset) -> str:
+    return _by("n_thoughts", "after ")(table.sel(kind="stable"))
+
+
+def _interchanged(table: xr.Dataset) -> str:
+    return _by("thought", "thought ")(table.sel(outcome="predicted", vector="source"))
+
+
+def _needed(table: xr.Dataset) -> str:
+    edges = [str(label) for label in table["edge"].values[table["needed"].values]]
+    return f"Needed are {', '.join(edges) or 'none'}."
+
+
+def _entry(plot: str, title: str, caption: str, words: Words) -> Figure:
+    def draw(results: Results, **where: Any) -> Any:
+        return getattr(plots, plot)(results.other, **where)
+
+    return Figure(
+        name=plot,
+        plot=plot,
+        title=title,
+        caption=caption,
+        words=lambda results: words(results.other),
+        draw=draw,
+        scope="other",
+        targets=frozenset({"gallery"}),
+    )
+
+
+EXPERIMENTS: tuple[Figure, ...] = (
+    _entry(
+        "accuracy_by_condition",
+        "Thoughts replaced",
+        "Answers right when all thoughts are replaced, beside the model as trained.",
+        _by("condition"),
+    ),
+    _entry(
+        "accuracy_by_exit",
+        "Answers forced after some thoughts",
+        "Answers right after each number of thoughts; on grey, more than in training.",
+        _by_exit,
+    ),
+    _entry(
+        "commitment_by_exit",
+        "When the answer is there",
+        "The part of the problems whose answer is right, for the first time and from there on.",
+        _committed,
+    ),
+    _entry(
+        "interchange_by_thought",
+        "Answers after an interchange",
+        "How often the answer becomes the predicted one when a thought is another problem's.",
+        _interchanged,
+    ),
+    _entry(
+        "steering_by_dose",
+        "Steering",
+        "Answers that reach the target, over the band of random directions of the same norm.",
+        _by("dose", "dose "),
+    ),
+    _entry(
+        "causal_graph",
+        "What the answer hangs on",
+        "Edges as wide as the part of the answers that break without them.",
+        _needed,
+    ),
+    _entry(
+        "failure_by_heads",
+        "Heads that look at a thought",
+        "Answers that break as a thought is hidden from the heads that rank highest.",
+        _by("size", "heads: "),
+    ),
+)

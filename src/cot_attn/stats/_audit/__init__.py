@@ -1,0 +1,1 @@
+"""Single checks of published tables, and of arrays from elsewhere."""

@@ -1,0 +1,1 @@
+"""Intervals, tests and resamples, problems along the first axis."""

@@ -1,0 +1,1 @@
+"""From labelled arrays to plain ones and back, by label."""

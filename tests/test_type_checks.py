@@ -1,0 +1,49 @@
+"""While tests run, a call that breaks an annotation of the library raises."""
+
+import jaxtyping
+import numpy as np
+import pytest
+from beartype import beartype
+from jaxtyping import Float, TypeCheckError
+
+from cot_attn.data import Problem, grade
+from type_checks import has_dimensions
+
+Matrix = Float[np.ndarray, "row column"]
+checked = jaxtyping.jaxtyped(typechecker=beartype)
+
+
+@checked
+def named(number: int, names: dict[str, str] | None = None) -> str:
+    return "one" if number == 1 else number  # type: ignore[return-value]
+
+
+@checked
+def product(left: Matrix, right: Float[np.ndarray, "column other"]) -> Float[np.ndarray, "row"]:
+    return left @ right
+
+
+def test_the_library_is_checked() -> None:
+    with pytest.raises(TypeCheckError):
+        grade(18, Problem("p", "What?", "18"))  # type: ignore[arg-type]
+
+
+def test_a_wrong_argument_and_a_wrong_result_are_refused() -> None:
+    assert named(1, {"one": "un"}) == "one"
+    for wrong in [("1",), (2,), (1, {1: "un"})]:
+        with pytest.raises(TypeCheckError):
+            named(*wrong)
+
+
+def test_dimensions_of_one_name_agree() -> None:
+    with pytest.raises(TypeCheckError, match=r"parameters of .*product"):
+        product(np.zeros((2, 3)), np.zeros((4, 5)))
+    with pytest.raises(TypeCheckError, match=r"return value of .*product"):
+        product(np.zeros((2, 3)), np.zeros((3, 5)))
+
+
+@pytest.mark.parametrize("within", [Matrix, Matrix | None, list[Matrix], dict[str, tuple[Matrix]]])
+def test_dimensions_are_found_wherever_they_are(within: object) -> None:
+    assert has_dimensions(within)
+    assert has_dimensions("Matrix")
+    assert not has_dimensions(dict[str, np.ndarray | None])
