@@ -4,13 +4,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-if TYPE_CHECKING:
-    from cot_attn.sweeps import Executor, Status
+from cot_attn import sweeps  # loads what it has when it is asked for
+from cot_attn._screen import Screen
 
 
 class _PlanOrCommand(TyperGroup):
@@ -54,12 +54,10 @@ def run(
 ) -> None:
     """Plan a sweep and run it; one that was interrupted goes on when the same is asked for."""
     with _errors_as_sentences():
-        from cot_attn.sweeps import Plan, plan_sweep
-
         folder = out or Path("sweeps") / plan.stem
         executor = _executor(engine, workers, address, gpus)
-        plan_sweep(Plan.read(plan), folder)
-        status = _run(folder, executor, device)
+        sweeps.plan_sweep(sweeps.Plan.read(plan), folder)
+        status = sweeps.run_sweep(folder, executor, device=device)
     _show(status)
 
 
@@ -74,7 +72,7 @@ def resume(
 ) -> None:
     """Go on with a sweep; what was given up is tried again."""
     with _errors_as_sentences():
-        status = _run(folder, _executor(engine, workers, address, gpus), device)
+        status = sweeps.run_sweep(folder, _executor(engine, workers, address, gpus), device=device)
     _show(status)
 
 
@@ -82,35 +80,25 @@ def resume(
 def show_status(folder: Folder) -> None:
     """Say where a sweep stands, while it runs or afterwards."""
     with _errors_as_sentences():
-        from cot_attn.sweeps import sweep_status
-
-        status = sweep_status(folder)
+        status = sweeps.sweep_status(folder)
     _show(status)
 
 
-def _executor(engine: str, workers: int, address: str | None, gpus: int | float) -> "Executor":
-    from cot_attn.sweeps import InProcess, Processes, RayActors, Submitit
-
+def _executor(
+    engine: str, workers: int, address: str | None, gpus: int | float
+) -> "sweeps.Executor":
     match engine:
         case "processes":
-            return Processes(workers) if workers > 1 else InProcess()
+            return sweeps.Processes(workers) if workers > 1 else sweeps.InProcess()
         case "ray":
-            return RayActors(workers, address=address, gpus=gpus)
+            return sweeps.RayActors(workers, address=address, gpus=gpus)
         case "submitit":
-            return Submitit(workers)
+            return sweeps.Submitit(workers)
     raise ValueError(f"--engine is {engine!r}; accepted: processes, ray, submitit.")
 
 
-def _run(folder: Path, executor: Any, device: str) -> "Status":
-    from cot_attn.sweeps import run_sweep
-
-    return run_sweep(folder, executor, device=device)
-
-
-def _show(status: "Status") -> None:
+def _show(status: "sweeps.Status") -> None:
     """Print where a sweep stands; end with 1 where shards were given up."""
-    from cot_attn._screen import Screen
-
     screen = Screen()
     screen.say(str(status))
     for shard, error in status.given_up.items():
@@ -131,7 +119,5 @@ def _errors_as_sentences() -> Iterator[None]:
         if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        from cot_attn._screen import Screen
-
         Screen(errors=True).say(f"cot-attn: {message}")
         sys.exit(2)

@@ -87,7 +87,7 @@ def corruptions_of(given: str | Sequence[Described | Corruption]) -> tuple[Corru
 
     Examples
     --------
-    >>> [each.label for each in corruptions_of(["zero", {"kind": "Scale", "factor": 2}])]
+    >>> [each.label for each in corruptions_of(["zero", {"kind": "Scale", "factor": 2.0}])]
     ['zero', 'scale(2)']
     """
     if isinstance(given, str):
