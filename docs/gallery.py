@@ -6,23 +6,27 @@ from pathlib import Path
 import xarray as xr
 
 from cot_attn import ContinuousThoughtModel, Problem, load_problems, plots, run_study, stats, toy
+from cot_attn.data.sets.toy import DAYS, NAMES
 from cot_attn.experiments import (
     causal_graph,
     difference_of_means,
     draw_pairs,
     exit_curve,
+    frontier,
     interchange,
     rank_heads,
     steer,
     usage,
 )
-from cot_attn.recording import PositionRecorder
+from cot_attn.readouts import probe, top_tokens
+from cot_attn.recording import PositionRecorder, StateRecorder
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Results
 
 DOCS = Path(__file__).parent
 N_PROBLEMS = 120
 DPI = 150  # for the screen
+WORDS = [*NAMES, *DAYS, "clock", "dial", "knob", "wheel"]  # that the bundled models know
 INTRODUCTION = """\
 # Gallery
 
@@ -44,7 +48,8 @@ def results() -> dict[str, Results]:
         "one_problem": recorder.dataset(hardest.id),
     }
     others |= experiments(gpt2, problems)
-    studies = [run_study(model, problems) for model in (gpt2, llama)]
+    others |= readouts(gpt2, problems, hardest)
+    studies = [run_study(model, problems, readouts=True) for model in (gpt2, llama)]
     return {
         figure.plot: (figure.of(studies[:1], others) or figure.of(studies))[-1]
         for figure in figures("gallery")
@@ -54,6 +59,8 @@ def results() -> dict[str, Results]:
 def experiments(model: ContinuousThoughtModel, problems: list[Problem]) -> dict[str, xr.Dataset]:
     """Ask a model the questions of `cot_attn.experiments`; tables by the figure that shows them."""
     four, six = (toy.toy_problems(40, seed=1, steps=[steps]) for steps in (4, 6))
+    # It was never taught any graph, so that nothing should be found.
+    graphs = toy.graph_problems(40, WORDS, n_steps=2)
     exits = exit_curve(model, problems)
     patched = interchange(model, draw_pairs(four), expected=toy.expected_answer)
     known = toy.toy_problems(400, steps=[4])
@@ -70,7 +77,25 @@ def experiments(model: ContinuousThoughtModel, problems: list[Problem]) -> dict[
         ),
         "steering_by_dose": stats.dose_response(steered).sel(outcome="target"),
         "causal_graph": stats.edge_effects(causal_graph(model, six)).sel(downstream="recompute"),
+        "frontier_by_thought": stats.frontier_excess(frontier(model, graphs)),
         "failure_by_heads": stats.head_sets(rank_heads(model, six, thought=5)),
+    }
+
+
+def readouts(
+    model: ContinuousThoughtModel, problems: list[Problem], one: Problem
+) -> dict[str, xr.Dataset]:
+    """Read a model's states as words and for a label; results by the figure that shows them."""
+    with StateRecorder(model) as recorder:
+        model.run(problems, max_new_tokens=8)
+    states = recorder.dataset()
+    three = load_problems("toy", n=2 * N_PROBLEMS, difficulties=[3])
+    with StateRecorder(model, layers=[-1]) as recorder:
+        model.run(three, max_new_tokens=8)
+    even = {problem.id: int(problem.steps[1]) % 2 == 0 for problem in three}
+    return {
+        "top_words": top_tokens(states, model, k=2).sel(problem=one.id),
+        "probe_accuracy": probe(recorder.dataset(), even, n_permutations=99).isel(layer=0),
     }
 
 

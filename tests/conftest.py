@@ -6,6 +6,7 @@ What takes seconds to import is imported where it is used: the process that only
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -13,7 +14,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Workers and the programs that tests start would fight for the cores with a thread for each.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +38,18 @@ type_checks.make_affordable()
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among what is imported, a million objects: not now and never again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
 
 VOCABULARY = 60
 EOS, BOT, EOT = VOCABULARY - 3, VOCABULARY - 2, VOCABULARY - 1

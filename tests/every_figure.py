@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 import simulated_experiments
 from cot_attn import plots, stats
 from cot_attn.stats.flow import flow
+from simulated_readouts import agreement as agreement_of_lens
+from simulated_readouts import fed_agreement, probed, words
 from simulated_results import attention, correlation, effects, positions
 
 Drawn = Axes | np.ndarray
@@ -37,11 +39,16 @@ def results() -> dict[str, xr.Dataset | xr.DataArray]:
         "concentration": two_models().sel(measure="effective_number"),
         "flow": flow(recorded),
         "positions": positions(),
+        "lens": agreement_of_lens(),
+        "fed": fed_agreement(),
+        "probed": probed(),
+        "words": words(),
         "usage": simulated_experiments.usage(),
         "exits": simulated_experiments.exits(),
         "committed": simulated_experiments.committed(),
         "graph": simulated_experiments.graph(),
         "head_sets": simulated_experiments.heads(),
+        "nodes": simulated_experiments.frontier(),
         "steering": simulated_experiments.steering(),
         "interchange": simulated_experiments.interchange(),
     }
@@ -85,6 +92,7 @@ SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
     "accuracy_by_exit": lambda ax: plots.accuracy_by_exit(results()["exits"], ax=ax),
     "causal_graph": lambda ax: plots.causal_graph(results()["graph"], ax=ax),
     "failure_by_heads": lambda ax: plots.failure_by_heads(results()["head_sets"], ax=ax),
+    "frontier_by_thought": lambda ax: plots.frontier_by_thought(results()["nodes"], ax=ax),
     "commitment_by_exit": lambda ax: plots.commitment_by_exit(results()["committed"], ax=ax),
     "interchange_by_thought": lambda ax: plots.interchange_by_thought(
         results()["interchange"], ax=ax
@@ -109,11 +117,15 @@ SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
     ),
     "importance_by_problem": lambda ax: plots.importance_by_problem(results()["failure"], ax=ax),
     "importance_by_thought": lambda ax: plots.importance_by_thought(results()["importance"], ax=ax),
+    "lens_by_layer": lambda ax: plots.lens_by_layer(results()["lens"].sel(target="step 2"), ax=ax),
+    "lens_by_step": lambda ax: plots.lens_by_step(results()["fed"], ax=ax),
     "one_problem": lambda ax: plots.one_problem(results()["positions"].sel(layer=1), ax=ax),
+    "probe_accuracy": lambda ax: plots.probe_accuracy(results()["probed"].sel(layer=3), ax=ax),
     "steering_by_dose": lambda ax: plots.steering_by_dose(results()["steering"], ax=ax),
     "recompute_against_frozen": lambda ax: plots.recompute_against_frozen(
         results()["importance"], results()["frozen"], ax=ax
     ),
+    "top_words": lambda ax: plots.top_words(results()["words"], ax=ax),
 }
 SEVERAL: dict[str, Callable[[Figure | None], np.ndarray]] = {
     "attention_against_importance": lambda fig: plots.attention_against_importance(

@@ -78,6 +78,11 @@ def heads() -> xr.Dataset:
     return table.assign(more)
 
 
+def frontier() -> xr.Dataset:
+    parts = ["optimal", "frontier", "reached", "later", "unreachable"]
+    return summary({"thought": range(6), "part": parts}, measure="similarity")
+
+
 def interchange() -> xr.Dataset:
     outcomes = ["predicted", "the source's", "the base's own", "another"]
     table = summary({"outcome": outcomes, "thought": range(6), "vector": ["source", "random"]})

@@ -11,6 +11,7 @@ import pytest
 import cot_attn
 from cot_attn import _former
 from cot_attn._former import former_arguments, former_names
+from cot_attn.models import Rollout
 
 SOURCES = Path(cot_attn.__file__).parents[1]
 PACKAGES = [
@@ -110,3 +111,23 @@ def test_every_package_keeps_its_former_names():
         assert (
             "_former.attach_stub" in Path(str(importlib.import_module(name).__file__)).read_text()
         )
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        ("admit", "append_rows"),
+        ("part", "view"),
+        ("rejoin", "merge"),
+        ("keep", "select"),
+        ("recite", "force_answer"),
+        ("answered", "truncated"),
+    ],
+)
+def test_a_rollouts_former_methods_call_the_present_ones(
+    former: str, present: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rollout, present, lambda self, *args, **kwargs: (args, kwargs))
+    rollout = object.__new__(Rollout)
+    with pytest.warns(DeprecationWarning, match=rf"Rollout\.{former} is now called .*\.{present};"):
+        assert getattr(rollout, former)(1, width=2) == ((1,), {"width": 2})

@@ -94,3 +94,13 @@ def test_a_context_is_made_from_a_reference() -> None:
     with telling("clean="):
         context = Context("p0", 0, 0, reference=clean)
     assert context.clean is clean
+
+
+def test_clean_activations_answer_to_their_former_methods() -> None:
+    values = torch.arange(12.0).reshape(2, 2, 3)
+    clean = CleanActivations(("a", "b"), {Hook("input"): values}, frozenset({"a", "b"}))
+    with telling(r"CleanActivations\.select"):
+        taken = clean.taken(Hook("input"), [(1, 0)])
+    assert torch.equal(taken, values[1:, 0])
+    with telling(r"CleanActivations\.n_donors"):
+        assert clean.others("a") == 1

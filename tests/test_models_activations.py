@@ -8,9 +8,17 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from conftest import tiny_gpt2, wrap
+from conftest import BOT, EOS, EOT, tiny_gpt2, wrap
 from cot_attn.data import Problem
-from cot_attn.models import Answer, Close, ContinuousThoughtModel, Identity, Prompt, Thought
+from cot_attn.models import (
+    Answer,
+    Close,
+    ContinuousThoughtModel,
+    Identity,
+    Prompt,
+    Template,
+    Thought,
+)
 from cot_attn.models.rollout import Rollout
 from cot_attn.recording import AttentionRecorder
 from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
@@ -76,6 +84,22 @@ def test_every_stage_has_what_a_plain_loop_has_there(
                 else:
                     assert found.isnull().all()
     assert cache.attrs == model.provenance()
+
+
+def test_nothing_stands_where_an_answer_had_ended(questions: list[str]) -> None:
+    def with_eos(eos: int) -> ContinuousThoughtModel:
+        torch.manual_seed(7)
+        return wrap(tiny_gpt2(), Identity(), 2, Template(bot=(BOT,), eot=(EOT,), eos=eos))
+
+    free = with_eos(EOS).run(questions, max_new_tokens=4).answer_tokens
+    model = with_eos(free[0][2])  # a word of the first answer ends every answer from now on
+    run, cache = model.run_with_cache(questions, RESIDUAL, stages=[Answer(2)], max_new_tokens=4)
+    ended = [len(tokens) <= 2 for tokens in run.answer_tokens]
+    assert ended[0]
+    assert not all(ended)
+    activations = cache[RESIDUAL].isel(stage=0)
+    assert activations.isnull().all("d_model").values.tolist() == ended
+    assert activations.isnull().any("d_model").values.tolist() == ended
 
 
 def test_order_and_company_of_the_problems_change_nothing(

@@ -84,7 +84,7 @@ def misplaced(fig: Figure) -> tuple[list[tuple[str, str]], list[str]]:
     return collisions, cut_off
 
 
-SIZED_OTHERWISE = {"one_problem", "flow_between_thoughts", "causal_graph"}
+SIZED_OTHERWISE = {"one_problem", "flow_between_thoughts", "causal_graph", "top_words"}
 
 
 def test_every_public_figure_is_among_those_tested_here():
@@ -99,7 +99,7 @@ def test_the_gallery_shows_every_figure_once():
 
 def halved() -> dict[str, xr.Dataset | xr.DataArray]:
     """All results, half as large; how sure they are and of how many problems stays."""
-    sizes = {"estimate", "low", "high", "attention"}
+    sizes = {"estimate", "low", "high", "attention", "accuracy", "control", "question_only"}
 
     def half(result):
         if isinstance(result, xr.DataArray):

@@ -181,6 +181,7 @@ def test_a_probe_that_knows_its_twins_does_not_pass_for_one_that_reads() -> None
     assert (own.accuracy < 0.7).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("twins", [1, 3])
 def test_where_nothing_is_related_five_percent_are_found(twins: int) -> None:
     """A small version of benchmarks/probe_calibration.py."""

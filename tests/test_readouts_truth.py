@@ -19,6 +19,8 @@ from cot_attn.toy.architecture import ToyNetwork
 from cot_attn.toy.measuring import thinking
 from cot_attn.toy.tokenizer import toy_tokenizer
 
+pytestmark = pytest.mark.slow
+
 BUNDLED = ["toy-gpt2", "toy-llama"]
 UNSURE = 0.999  # of each interval: there are many
 

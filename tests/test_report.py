@@ -94,6 +94,12 @@ def pages(study: Study, hostile: Study) -> dict[str, str]:
     return {"one": report.render([study]), "two": report.render([hostile, again])}
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave them out where nothing is said of them; they take long."""
+    monkeypatch.setattr(page, "figures", lambda *places: [])
+
+
 @pytest.fixture(params=["one", "two"])
 def text(request: pytest.FixtureRequest, pages: dict[str, str]) -> str:
     return pages[request.param]
@@ -152,6 +158,8 @@ def test_every_figure_says_its_numbers(text: str, study: Study) -> None:
 
 def test_what_stands_side_by_side_has_one_scale(study: Study, monkeypatch: Any) -> None:
     limits: dict[str, list[tuple[float, float]]] = {}
+    titles = ("Importance by thought", "Importance by corruption")
+    shown = [figure for figure in page.figures("page of several") if figure.title in titles]
 
     def remember(axes: Any, prefix: str, alternative: str) -> Markup:
         title = alternative.partition(".")[0]
@@ -161,12 +169,13 @@ def test_what_stands_side_by_side_has_one_scale(study: Study, monkeypatch: Any) 
         return Markup("<svg></svg>")
 
     monkeypatch.setattr(_drawing, "inline_svg", remember)
+    monkeypatch.setattr(page, "figures", lambda *places: shown)
     failed = study.effects["failed"]
     few = xr.DataArray(np.arange(failed.sizes["problem"]) < 3, dims="problem")
     weaker = study.effects.assign(failed=failed * few)
     other = Study(study.attention, weaker, study.problems, {**study.settings, "model": "other"})
     report.render([study, other])
-    for title in ("Importance by thought", "Importance by corruption"):
+    for title in titles:
         assert len(limits[title]) == 2
         assert limits[title][0] == limits[title][1]
 
@@ -245,6 +254,7 @@ def test_each_figure_is_drawn_once_for_page_and_files_and_few_are_open(
     assert not plt.get_fignums()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_tables_and_problems_lie_beside_the_page(study: Study, tmp_path: Path) -> None:
     page = study.report(tmp_path / "new" / "folder")
     assert page.name == "report.html"
@@ -274,6 +284,7 @@ def test_a_report_leaves_another_study_and_other_problems_alone(
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_report_may_lie_in_the_folder_of_its_study_and_in_that_of_an_earlier_report(
     study: Study, tmp_path: Path
 ) -> None:
@@ -292,6 +303,7 @@ def test_a_report_may_lie_in_the_folder_of_its_study_and_in_that_of_an_earlier_r
     assert problems == list(study.problems)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_interrupted_report_leaves_the_old_page(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +320,7 @@ def test_an_interrupted_report_leaves_the_old_page(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["handmade", "report.html"]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_command_on_the_page_asks_for_the_same_study(study: Study) -> None:
     settings = {**study.settings, "corruptions": ["zero"], "seed": 3, "query": "thought 0"}
     settings["source"] = {"name_or_path": "handmade"}
@@ -327,10 +340,10 @@ HOSTILE = 'it\'s a "model" & [bold]é $HOME'
     ("name", "options"),
     [(HOSTILE, {}), (HOSTILE[::-1], {"n_thoughts": 4, "dtype": "float64"})],
 )
+@pytest.mark.usefixtures("no_figures")
 def test_the_lines_on_the_page_make_the_same_study_again(
     name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "figures", lambda *places: [])  # they take long
     handmade_model(WEIGHTS).save_pretrained(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     model = ContinuousThoughtModel.from_pretrained(name, **options)
@@ -370,8 +383,10 @@ def test_the_lines_on_the_page_make_the_same_study_again(
                     np.testing.assert_allclose(there[variable], values, atol=1e-5)
 
 
-def test_a_model_made_in_memory_is_not_passed_off_as_one_that_can_be_loaded(study: Study) -> None:
-    text = report.render([study])
+def test_a_model_made_in_memory_is_not_passed_off_as_one_that_can_be_loaded(
+    pages: dict[str, str],
+) -> None:
+    text = pages["one"]
     assert "cot-attn study" not in text
     assert "from_pretrained(" not in text
     assert "made in memory" in text

@@ -16,7 +16,7 @@ from cot_attn.data import Problem
 from cot_attn.interventions import Resample, Zero
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
-from cot_attn.report import write_report
+from cot_attn.report import page, write_report
 from cot_attn.study import Study, _storage, compare, run_study
 from cot_attn.study._display import study_tables
 from cot_attn.study._export import write_summary
@@ -268,7 +268,12 @@ def test_the_base_of_a_checkpoint_is_known_wherever_one_is(
     }
 
 
-def test_a_folder_holds_arrays_tables_a_summary_and_figures(study: Study, tmp_path: Path) -> None:
+def test_a_folder_holds_arrays_tables_a_summary_and_figures(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last_of_scope = {figure.scope: figure for figure in page.figures("files")}
+    some = [last_of_scope[scope] for scope in ("model", "models")]
+    monkeypatch.setattr(page, "figures", lambda *targets: some)
     folder = study.save(tmp_path / study.name)
     write_summary(study, folder)
     write_report([study, _renamed(study)], tmp_path, formats=["png", "pdf"])

@@ -76,6 +76,18 @@ def former_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R
     return decorate
 
 
+def former_method(owner: str, former: str, present: str) -> Callable[..., Any]:
+    """Return a method that does what the one called `present` does, and says so."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        warn(f"{owner}.{former}", f"{owner}.{present}")
+        return getattr(self, present)(*args, **kwargs)
+
+    method.__name__ = former
+    method.__doc__ = f"Call `{present}`, as this is called now."
+    return method
+
+
 def warn(former: str, present: str) -> None:
     """Warn that a name was changed, at the line that uses it: the caller's caller."""
     warnings.warn(

@@ -58,6 +58,9 @@ def study(
         int | None, typer.Option(min=1, help="Rows that run at once; by default what fits.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
+    readouts: Annotated[
+        bool, typer.Option("--readouts", help="Read thoughts as words too, by a lens.")
+    ] = False,
 ) -> None:
     """Study whether models attend to the thoughts that matter to them.
 
@@ -71,6 +74,7 @@ def study(
             "downstream": downstream,
             "max_new_tokens": max_new_tokens,
             "seed": _seed(seed),
+            "readouts": readouts,
         }
         studies, folder = _studied(models, problems, n, how, out, device, batch_size)
     _show(studies, folder)

@@ -18,7 +18,13 @@ from cot_attn.checkpoints.report import options_of
 
 
 def bundled_models() -> dict[str, Path]:
-    """Return the folders of the models that ship with the package, by name."""
+    """Return the folders of the models that ship with the package, by name.
+
+    Examples
+    --------
+    >>> list(bundled_models())
+    ['toy-gpt2', 'toy-llama']
+    """
     folder = Path(str(files("cot_attn.toy") / "bundled"))
     return {each.parent.name: each.parent for each in sorted(folder.glob(f"*/{SETTINGS}"))}
 
@@ -90,6 +96,11 @@ def load(
     ValueError
         Where the name is not known, something must be said that was not, or the files are
         damaged or do not fit; keys at fault are listed. Nothing is ever loaded in part.
+
+    Examples
+    --------
+    >>> load("toy-gpt2", n_thoughts=4, dtype="float64").language_model.dtype
+    torch.float64
     """
     options = options_of(load, locals())
     name, dtype, device = str(name_or_path), _dtype(dtype), _device(device)

@@ -34,6 +34,13 @@ class ModelParts:
         What was read from where, where it was read from files.
     checkpoint
         First twelve hex digits of the SHA-256 of the weights, where a file says it.
+
+    Examples
+    --------
+    >>> from cot_attn.checkpoints import load
+    >>> parts = load("toy-gpt2")
+    >>> type(parts.language_model).__name__, type(parts.feedback).__name__, parts.n_thoughts
+    ('GPT2LMHeadModel', 'Projection', 6)
     """
 
     language_model: PreTrainedModel

@@ -52,6 +52,15 @@ def save(
     ------
     FileExistsError
         Where the folder has something in it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from cot_attn.checkpoints import load
+    >>> with TemporaryDirectory() as folder:
+    ...     save(load("toy-gpt2"), Path(folder) / "mine")
+    ...     load(Path(folder) / "mine").name
+    'toy-gpt2'
     """
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -129,7 +129,13 @@ KNOWN_UNUSED: dict[Family, tuple[str, ...]] = {
 
 
 def known_checkpoints() -> dict[str, CheckpointInfo]:
-    """Return the checkpoints that load by name alone."""
+    """Return the checkpoints that load by name alone.
+
+    Examples
+    --------
+    >>> known_checkpoints()["zen-E/CODI-gpt2"].base
+    'openai-community/gpt2'
+    """
     return dict(_KNOWN)
 
 

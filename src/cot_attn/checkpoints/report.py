@@ -45,6 +45,15 @@ class LoadReport:
         What the format of this checkpoint was compared with.
     checks
         The names of the checks that the model passed after it was built.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel
+    >>> report = ContinuousThoughtModel.from_pretrained("toy-gpt2", n_thoughts=4).load_report
+    >>> report.family, report.n_tensors, report.checks[:2]
+    ('cot_attn', 58, ('attention rows sum to 1', 'two runs agree'))
+    >>> report.settings, report.options
+    ({'n_thoughts': 6}, {'n_thoughts': 4})
     """
 
     source: str

@@ -2,6 +2,7 @@ from .directions import Direction as Direction
 from .directions import TowardsProblem as TowardsProblem
 from .directions import difference_of_means as difference_of_means
 from .exits import exit_curve as exit_curve
+from .frontier import frontier as frontier
 from .graph import Edge as Edge
 from .graph import all_edges as all_edges
 from .graph import causal_graph as causal_graph
@@ -28,6 +29,7 @@ __all__ = [
     "difference_of_means",
     "draw_pairs",
     "exit_curve",
+    "frontier",
     "interchange",
     "rank_heads",
     "steer",

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from cot_attn.data import Problem, check_problems, grade
-from cot_attn.experiments._answers import agree
+from cot_attn.data import Problem, check_problems
+from cot_attn.experiments._answers import agree, right
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._words import Recital, divergence, spoken, with_values
 from cot_attn.models import ContinuousThoughtModel, Prompt, Rollout, Thought, greedy
@@ -134,7 +134,7 @@ def _labelled(
     final = arrays.pop("final")
     graded = {
         "correct": [
-            [float(grade(text, problem).correct) for text in row]
+            [float(right(text, problem)) for text in row]
             for problem, row in zip(problems, arrays["answer"], strict=True)
         ],
         "agrees": [

@@ -13,7 +13,8 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cot_attn.data import Problem, check_problems, grade
+from cot_attn.data import Problem, check_problems
+from cot_attn.experiments._answers import right
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._hiding import Holes, node_columns
 from cot_attn.experiments._trials import Trial, Trials
@@ -288,13 +289,13 @@ def _labelled(
 ) -> xr.Dataset:
     answers, baseline = arrays["answer"], arrays["baseline"]
     correct = np.array(
-        [grade(text, problem).correct for text, problem in zip(baseline, problems, strict=True)]
+        [right(text, problem) for text, problem in zip(baseline, problems, strict=True)]
     )
     failed = np.full(answers.shape, np.nan)
     there = np.isfinite(arrays["kl_value"]) | (answers != "")
     for at in np.argwhere(there & correct[:, None, None, None]):
         place = tuple(at)
-        failed[place] = float(not grade(str(answers[place]), problems[at[0]]).correct)
+        failed[place] = float(not right(str(answers[place]), problems[at[0]]))
     dims = ("problem", "edge", "downstream", "hidden")
 
     def of(name: str) -> list[str]:

@@ -11,7 +11,8 @@ import xarray as xr
 from jaxtyping import Bool
 from torch import Tensor
 
-from cot_attn.data import Problem, check_problems, grade
+from cot_attn.data import Problem, check_problems
+from cot_attn.experiments._answers import right
 from cot_attn.experiments._attribution import head_views
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._hiding import node_columns
@@ -252,7 +253,7 @@ def _hidden_from(
 
 def _right(answers: Sequence[str], problems: Sequence[Problem]) -> np.ndarray:
     pairs = zip(answers, problems, strict=True)
-    return np.array([grade(text, problem).correct for text, problem in pairs])
+    return np.array([right(text, problem) for text, problem in pairs])
 
 
 def _mask(model: ContinuousThoughtModel, heads: Sequence[Head]) -> Bool[Tensor, "1 layer head"]:

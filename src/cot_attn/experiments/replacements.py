@@ -4,7 +4,7 @@ All keep what one thought has in common with the others of its kind, and take aw
 what it says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from cot_attn.interventions import Context, Corruption
 
 Activation = Float[Tensor, "*site"]
+Activations = Float[Tensor, "n_problems *site"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,15 @@ class Transplant:
     sources: Mapping[str, str]
     label: str = "transplant"
 
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
+        """Return the activations of the sources' unchanged runs."""
+        clean, hook, thought = contexts[0].clean, contexts[0].hook, contexts[0].thought
+        rows = clean.rows([self.sources[context.problem] for context in contexts])
+        return clean[hook][rows, thought].to(activations)
+
     def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return the activation of the source's unchanged run."""
-        (row,) = context.clean.rows([self.sources[context.problem]])
-        theirs: Tensor = context.clean[context.hook][row, context.thought].to(activation)
-        return theirs
+        return self.many(activation[None], [context])[0]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from cot_attn.data import Problem, check_problems, grade
-from cot_attn.experiments._answers import agree
+from cot_attn.data import Problem, check_problems
+from cot_attn.experiments._answers import agree, right
 from cot_attn.experiments.exits import exit_curve
 from cot_attn.experiments.replacements import FirstRepeated, MatchedNoise, Transplant
 from cot_attn.interventions import Corruption, Intervention, Replace, ShuffleAll, run_variants
@@ -197,7 +197,7 @@ def _together(
         [still[:, None], exits["kl_value"].values[:, None], replaced["kl_value"].values], axis=1
     )
     correct = [
-        [float(grade(text, problem).correct) for text in row]
+        [float(right(text, problem)) for text in row]
         for problem, row in zip(problems, answers, strict=True)
     ]
     changed = [

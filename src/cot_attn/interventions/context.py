@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from cot_attn._former import former_arguments, warn
+from cot_attn._former import former_arguments, former_method, warn
 from cot_attn.data.problem import Problem
 from cot_attn.interventions.seeds import generator, number
 from cot_attn.interventions.sites import INPUT, Attention, Hook, KeysValues, Site, as_site
@@ -119,6 +119,9 @@ class CleanActivations:
         donates = each.new_tensor([problem in self.donors for problem in problems])
         means = (total[..., None] - donates * each) / each.new_tensor(counts)
         return rearrange(means, "... p -> p ...")
+
+    taken = former_method("CleanActivations", "taken", "select")
+    others = former_method("CleanActivations", "others", "n_donors")
 
     @cached_property
     def _row_of(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -63,7 +64,7 @@ def checksum(tensors: Iterable[Tensor]) -> str:
             flat = flat.clone()
         n_rows = len(flat) // (_WORD * _ROW)
         rows, rest = flat[: n_rows * _WORD * _ROW], flat[n_rows * _WORD * _ROW :]
-        words = rows.view(torch.int64).view(n_rows, _ROW)
+        words = rearrange(rows.view(torch.int64), "(row word) -> row word", word=_ROW)
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         for sums in (words.sum(dim=0), words.sum(dim=1), rest):
             digest.update(sums.cpu().numpy().tobytes())

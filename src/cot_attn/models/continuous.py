@@ -64,6 +64,21 @@ class ContinuousThoughtModel(HookedModel):
         not given, and again once they have changed.
     load_report
         What was read from where, where it was loaded from files.
+
+    Examples
+    --------
+    The bundled models put one step of a problem into each thought. With a thought too few, the
+    answer is the step before:
+
+    >>> from cot_attn import ContinuousThoughtModel, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> problems = load_problems("toy", n=2, difficulties=[3])
+    >>> [problem.steps for problem in problems]
+    [('9', '18', '13'), ('0', '6', '12')]
+    >>> model.generate(problems, n_thoughts=3)
+    ['The answer is 13', 'The answer is 12']
+    >>> model.generate(problems, n_thoughts=2)
+    ['The answer is 18', 'The answer is 6']
     """
 
     def __init__(
@@ -150,6 +165,13 @@ class ContinuousThoughtModel(HookedModel):
         ------
         ValueError
             Where there is no question, an empty one, or one that leaves too little of the context.
+
+        Examples
+        --------
+        >>> from cot_attn import ContinuousThoughtModel, load_problems
+        >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+        >>> model.run(load_problems("toy", n=2, difficulties=[3]))
+        Run(2 problems, thoughts 2x6x96, answers ['The answer is 13', 'The answer is 12']...)
         """
         n_thoughts = self.n_thoughts if n_thoughts is None else n_thoughts
         problems, tokens = self.encode(

@@ -25,6 +25,18 @@ def greedy(
         Its logits behind EOT.
     max_new_tokens
         The greatest number of tokens in an answer.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> problems, questions = model.encode(load_problems("toy", n=1, difficulties=[3]))
+    >>> with torch.no_grad():
+    ...     rollout = model.rollout(problems, questions, n_thoughts=0)
+    ...     rollout.read()
+    ...     (tokens,) = greedy(rollout, rollout.close(), max_new_tokens=8)
+    >>> model.decode(tokens)  # without a thought, a wrong one
+    'The answer is 11'
     """
     first = next_tokens(logits, rollout.model.template)
     return continued(rollout, first, torch.zeros_like(first), max_new_tokens)

@@ -38,7 +38,14 @@ class Feedback(nn.Module, ABC):
 
 
 class Identity(Feedback):
-    """Feeds the hidden state back as it is (Coconut; Hao et al. 2024, arXiv:2412.06769)."""
+    """Feeds the hidden state back as it is (Coconut; Hao et al. 2024, arXiv:2412.06769).
+
+    Examples
+    --------
+    >>> import torch
+    >>> Identity()(torch.ones(1, 4))
+    tensor([[1., 1., 1., 1.]])
+    """
 
     def transform(self, hidden: Hidden) -> Hidden:
         """Return the hidden states unchanged."""
@@ -58,6 +65,12 @@ class Projection(Feedback):
         Width between the two linear maps.
     layer_norm
         Whether a LayerNorm follows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Projection(d_model=4, d_hidden=8)(torch.ones(2, 4)).shape
+    torch.Size([2, 4])
     """
 
     def __init__(self, d_model: int, d_hidden: int, *, layer_norm: bool = True) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
@@ -51,7 +52,7 @@ def check_finite(
     # One number says whether all are finite; only a sum that overflows needs a second look.
     if values.sum(dtype=torch.float32).isfinite():
         return
-    bad = (~values.isfinite()).flatten(start_dim=1).any(dim=1)
+    bad = reduce(~values.isfinite(), "row ... -> row", "any")
     if not bad.any():
         return
     row = int(bad.long().argmax())

@@ -145,13 +145,16 @@ class HookedModel:
 
         Examples
         --------
-        Remove the third thought of every question:
+        Feed zeros in the place of the third thought, which holds the result:
 
-        >>> from cot_attn import ContinuousThoughtModel, Thought
+        >>> from cot_attn import ContinuousThoughtModel, Thought, load_problems
         >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
-        >>> remove = lambda fed, hook: 0 * fed
-        >>> with model.hooks([("feedback.hook_out", remove)], stages=[Thought(2)]):
-        ...     run = model.think(["any question"])  # doctest: +SKIP
+        >>> problems = load_problems("toy", n=1, difficulties=[3])
+        >>> zero = lambda fed, hook: 0 * fed
+        >>> with model.hooks([("feedback.hook_out", zero)], stages=[Thought(2)]):
+        ...     run = model.run(problems)
+        >>> run.answers == model.generate(problems)
+        False
         """
         chosen = None if stages is None else stage_set(stages)
         with ExitStack() as stack:
@@ -165,6 +168,16 @@ class HookedModel:
         """Call a function with the `Run` of every batch that ends while the context lasts.
 
         What the library runs on its own account is left out; see `isolated`.
+
+        Examples
+        --------
+        >>> from cot_attn import ContinuousThoughtModel, load_problems
+        >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+        >>> runs = []
+        >>> with model.watch(runs.append):
+        ...     _ = model.run(load_problems("toy", n=5), batch_size=2)
+        >>> [len(run.problems) for run in runs]
+        [2, 2, 1]
         """
         self._watchers.append(watcher)
         try:

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from einops import repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from cot_attn._former import former_method
 from cot_attn.data.problem import Problem
 from cot_attn.models._cache import RoomyCache
 from cot_attn.models.feedback import Feedback
@@ -63,6 +65,26 @@ class Rollout:
         The stage that was entered last.
     layout
         Which column plays which role.
+
+    Examples
+    --------
+    Thought by thought, what the unembedding reads from the state that becomes it:
+
+    >>> import torch
+    >>> from cot_attn import ContinuousThoughtModel, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> problems, questions = model.encode(load_problems("toy", n=1, difficulties=[3]))
+    >>> problems[0].steps
+    ('9', '18', '13')
+    >>> with torch.no_grad():
+    ...     rollout = model.rollout(problems, questions, n_thoughts=3)
+    ...     rollout.read()
+    ...     for index in range(3):
+    ...         print(model.decode(rollout.logits(rollout.hidden).argmax(dim=-1).tolist()))
+    ...         fed = rollout.think(index)
+    9
+    18
+    13
     """
 
     stage: Stage
@@ -277,6 +299,13 @@ class Rollout:
         other._cache = self._cache.view(slice(n_rows), width)
         return other
 
+    admit = former_method("Rollout", "admit", "append_rows")
+    part = former_method("Rollout", "part", "view")
+    rejoin = former_method("Rollout", "rejoin", "merge")
+    keep = former_method("Rollout", "keep", "select")
+    recite = former_method("Rollout", "recite", "force_answer")
+    answered = former_method("Rollout", "answered", "truncated")
+
     @contextmanager
     def _in_stage(self, stage: Stage) -> Iterator[None]:
         """Tell hooks where the model is while a forward pass runs."""
@@ -289,7 +318,7 @@ class Rollout:
 
     def _eot(self) -> Int[Tensor, "batch eot_width"]:
         eot = torch.tensor(self.model.template.eot, device=self._mask.device)
-        return eot.expand(len(self.problems), -1)
+        return repeat(eot, "position -> row position", row=len(self.problems))
 
     def _think(self, real: Bool[Tensor, "batch width"], **inputs: Tensor) -> None:
         self._hidden_states.append(self._step(real, **inputs)[:, -1])

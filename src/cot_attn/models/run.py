@@ -33,6 +33,18 @@ class Run:
         Which position plays which role.
     question_tokens
         Token ids of the questions as they were fed, without BOT.
+
+    Examples
+    --------
+    >>> from cot_attn import ContinuousThoughtModel, Thought, load_problems
+    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    >>> run = model.run(load_problems("toy", n=2, difficulties=[3]))
+    >>> run.answers
+    ['The answer is 13', 'The answer is 12']
+    >>> run.thoughts[:, 2].shape  # thought 2 of both problems
+    torch.Size([2, 96])
+    >>> run.layout.columns(Thought(2)).start - run.layout.bot.start
+    3
     """
 
     problems: tuple[Problem, ...]

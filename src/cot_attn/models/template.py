@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Template:
-    """The tokens that stand around a question, its thoughts and its answer.
+    r"""The tokens that stand around a question, its thoughts and its answer.
 
     Parameters
     ----------
@@ -30,8 +30,16 @@ class Template:
 
     Examples
     --------
-    >>> Template(bot=(50257,), eot=(50258,), eos=50256).eot
-    (50258,)
+    CODI's on GPT-2, whose BOT and EOT follow the last id of the base:
+
+    >>> template = Template(bot=(50258,), eot=(50259,), eos=50256, normalise_spaces=True)
+    >>> template.text("  What is  1 + 1? ")
+    'What is 1 + 1?'
+
+    Coconut's writes a line break behind the question:
+
+    >>> Template(bot=(50257,), eot=(50258,), eos=50256, question_suffix="\n").text("1 + 1?")
+    '1 + 1?\n'
     """
 
     bot: tuple[int, ...]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from einops import pack, unpack
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -85,11 +86,12 @@ def _product(
     Weights times states is a third faster than states times weights, where there are many more
     tokens than states.
     """
-    states = hidden.reshape(-1, hidden.shape[-1])
+    states, batch = pack([hidden], "* d_model")
     n_tokens, n_states = len(weight), len(states)
     logits = workspace.take("logits", states, n_states, n_tokens)
     for few, out in zip(torch.split(states, MANY), torch.split(logits, MANY), strict=True):
         product = workspace.take("product", states, n_tokens, len(few))
         torch.mm(weight, few.T, out=product)
         out.copy_(product.T)
-    return logits.view(*hidden.shape[:-1], n_tokens)
+    (per_state,) = unpack(logits, batch, "* d_vocab")
+    return per_state

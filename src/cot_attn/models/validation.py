@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from einops import repeat
 from torch import Tensor
 
 from cot_attn.data.problem import Problem
@@ -47,6 +48,12 @@ def validate(model: HookedModel) -> tuple[str, ...]:
     ------
     ValueError
         With the name of the first check that fails.
+
+    Examples
+    --------
+    >>> from cot_attn.toy import handmade_model
+    >>> validate(handmade_model())[:2]
+    ('attention rows sum to 1', 'two runs agree')
     """
     try:
         first = _observe(model)
@@ -115,21 +122,23 @@ def _departure(model: HookedModel) -> tuple[float, float]:
     tuple
         The greatest difference between the logits, and their greatest size.
     """
-    forced = torch.tensor([[1, 2, 0]], device=model.device)
-    other = torch.tensor([[2]], device=model.device)
-    real = torch.ones_like(forced, dtype=torch.bool)
     together = _after_thoughts(model, slice(None))
     n_rows = len(together.problems)
-    together.force_answer(forced.expand(n_rows, -1), real.expand(n_rows, -1))
-    behind_first = together.truncated(n_rows, 1)
-    in_batch = behind_first.answer(1, other.expand(n_rows, -1), real[:, :1].expand(n_rows, -1))[
-        -1, -1
-    ]
+    forced = torch.tensor([1, 2, 0], device=model.device)
+    other = torch.tensor([2], device=model.device)
+    together.force_answer(*_in_rows(forced, n_rows))
+    in_batch = together.truncated(n_rows, 1).answer(1, *_in_rows(other, n_rows))[-1, -1]
     alone = _after_thoughts(model, slice(n_rows - 1, n_rows))
     alone.close()
-    alone.answer(0, forced[:, :1], real[:, :1])
-    expected = alone.answer(1, other, real[:, :1])[0, -1]
+    alone.answer(0, *_in_rows(forced[:1], 1))
+    expected = alone.answer(1, *_in_rows(other, 1))[0, -1]
     return float((in_batch - expected).abs().max()), float(expected.abs().max())
+
+
+def _in_rows(tokens: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
+    """Return tokens for every row, and that each of them is real."""
+    fed = repeat(tokens, "token -> row token", row=n_rows)
+    return fed, torch.ones_like(fed, dtype=torch.bool)
 
 
 def _after_thoughts(model: HookedModel, rows: slice) -> Rollout:

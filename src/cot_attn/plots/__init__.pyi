@@ -17,15 +17,20 @@ from .downstream import recompute_against_frozen as recompute_against_frozen
 from .exits import accuracy_by_exit as accuracy_by_exit
 from .exits import commitment_by_exit as commitment_by_exit
 from .flow import flow_between_thoughts as flow_between_thoughts
+from .frontier import frontier_by_thought as frontier_by_thought
 from .graph import causal_graph as causal_graph
 from .heads import failure_by_heads as failure_by_heads
 from .importance_bars import importance_by_thought as importance_by_thought
 from .importance_matrix import importance_by_problem as importance_by_problem
 from .interchange import interchange_by_thought as interchange_by_thought
+from .lens_maps import lens_by_layer as lens_by_layer
+from .lens_maps import lens_by_step as lens_by_step
+from .probe_lines import probe_accuracy as probe_accuracy
 from .problem_words import one_problem as one_problem
 from .scatter import attention_against_importance as attention_against_importance
 from .steering import steering_by_dose as steering_by_dose
 from .usage import accuracy_by_condition as accuracy_by_condition
+from .word_table import top_words as top_words
 
 __all__ = [
     "COLUMN",
@@ -43,17 +48,22 @@ __all__ = [
     "failure_by_heads",
     "figure",
     "flow_between_thoughts",
+    "frontier_by_thought",
     "importance_beside_attention",
     "importance_beside_attention_by_layer",
     "importance_by_corruption",
     "importance_by_problem",
     "importance_by_thought",
     "interchange_by_thought",
+    "lens_by_layer",
+    "lens_by_step",
     "one_problem",
+    "probe_accuracy",
     "recompute_against_frozen",
     "save",
     "steering_by_dose",
     "style",
     "subplots",
     "thought_colour",
+    "top_words",
 ]

@@ -124,6 +124,21 @@ def logit_lens(
     )
 
 
+def check_lens(
+    model: ContinuousThoughtModel, problems: Sequence[Problem], targets: str | Texts = "steps"
+) -> None:
+    """Raise what `logit_lens` would raise of a model and of what is looked for, without states.
+
+    Raises
+    ------
+    ValueError
+        Where the tokenizer cannot write a target, or the model cannot be read.
+    """
+    read = reading(model, "hidden")
+    texts = target_texts(problems, targets)
+    Asked.of(texts, Vocabulary(model.tokenizer, read.n_tokens), n_others=0)
+
+
 def _dataset(
     read: Reading,
     vectors: xr.DataArray,

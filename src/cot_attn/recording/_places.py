@@ -1,10 +1,8 @@
 """What is kept of a run at its places: BOT, the thoughts, EOT, and where the answer begins."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,28 +15,25 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Answer, Close, Prompt, Stage, Thought
-from cot_attn.recording._selection import Indices, selected
+from cot_attn.recording._recorder import Recorder
+from cot_attn.recording._selection import Indices
 
 VALUE = "answer_value"
-Recorder = TypeVar("Recorder", bound="PlaceRecorder")
 
 
-class PlaceRecorder(ABC):
+class PlaceRecorder(Recorder):
     """Keep one row of an activation a place and layer, of every run inside a `with` block.
-
-    Branches of a run, and what the library runs on its own account, are no part of it.
 
     Parameters
     ----------
-    model
-        The model whose runs are recorded.
-    hook
-        Name of the hook, with `{}` for the layer.
-    layers
-        Which ones; by default all.
+    model, hook, layers
+        See `Recorder`.
     places
         Which ones, out of `places_of(n_thoughts)`; by default all.
     """
+
+    called = "places"
+    """What the places are called, where they are asked for."""
 
     def __init__(
         self,
@@ -47,15 +42,12 @@ class PlaceRecorder(ABC):
         layers: Indices | None,
         places: Sequence[str] | None,
     ) -> None:
-        self.model = model
-        self.layers = selected("layer", layers, model.n_layers)
-        self._hook = hook
-        self._asked = None if places is None else _checked(places)
-        self._rollout: Rollout | None = None
+        super().__init__(model, hook, layers)
+        self._asked = None if places is None else _checked(places, self.called)
         self._rows: dict[Stage, list[Tensor]] = {}
+        self._batches: list[xr.Dataset] = []
         self._seen: set[str] = set()
         self._n_thoughts: int | None = None
-        self._stack = ExitStack()
 
     @abstractmethod
     def _kept(self, activation: Tensor, rollout: Rollout) -> Shaped[Tensor, "problem *some last"]:
@@ -65,41 +57,18 @@ class PlaceRecorder(ABC):
     def _take(self, run: Run, table: Tensor, coordinates: dict[str, Any]) -> None:
         """Take a run's table (problem, layer, *some, place, last) and its coordinates."""
 
-    def __enter__(self: Recorder) -> Recorder:
-        hooks = [(self._hook.format(layer), self._record) for layer in self.layers]
-        self._stack.enter_context(self.model.hooks(hooks))
-        self._stack.enter_context(self.model.watch(self._finish))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-        self._rollout, self._rows = None, {}
-
     def places(self, n_thoughts: int) -> list[str]:
         """Return the names of the recorded places for a run with that many thoughts."""
         possible = places_of(n_thoughts)
         asked = possible if self._asked is None else self._asked
         if unknown := [place for place in asked if place not in possible]:
             raise ValueError(
-                f"places are {asked}; a run with {n_thoughts} thoughts has {possible}, and no "
-                f"{unknown[0]!r}."
+                f"{self.called} are {asked}; a run with {n_thoughts} thoughts has {possible}, and "
+                f"no {unknown[0]!r}."
             )
         return asked
 
-    def _record(self, activation: Tensor, hook: Any) -> None:
-        rollout = self.model.running
-        if rollout is None:
-            return
-        if isinstance(rollout.stage, Prompt):
-            if rollout is not self._rollout:
-                self._start(rollout)
-        elif rollout is not self._rollout:  # a branch of somebody else's
-            return
+    def _record(self, activation: Tensor, rollout: Rollout) -> None:
         stage, asked = rollout.stage, self.places(rollout.layout.n_thoughts)
         if place_of(stage) in asked or (isinstance(stage, Close) and VALUE in asked):
             self._rows.setdefault(stage, []).append(self._kept(activation, rollout))
@@ -119,7 +88,6 @@ class PlaceRecorder(ABC):
                 f"{self._n_thoughts}. Use a recorder for each."
             )
         self.places(n_thoughts)
-        self._rollout, self._rows = rollout, {}
 
     def _finish(self, run: Run) -> None:
         grades = [grade(text, p) for text, p in zip(run.answers, run.problems, strict=True)]
@@ -128,11 +96,29 @@ class PlaceRecorder(ABC):
             for tokens, graded in zip(run.answer_tokens, grades, strict=True)
         ]
         starts = [None if value is None else value.start for value in values]
-        table = self._table(run, starts)
+        coordinates = {"layer": self.layers, **problem_coordinates(run, grades, starts)}
+        self._take(run, self._table(run, starts), coordinates)
         self._n_thoughts = run.layout.n_thoughts
         self._seen.update(problem.id for problem in run.problems)
-        self._rollout, self._rows = None, {}
-        self._take(run, table, {"layer": self.layers, **problem_coordinates(run, grades, starts)})
+
+    def _forget(self) -> None:
+        self._rows = {}
+
+    def _joined(self) -> xr.Dataset:
+        """Return the batches as one, with what results say of the model.
+
+        Raises
+        ------
+        ValueError
+            Where there is none.
+        """
+        if not self._batches:
+            raise ValueError(
+                f"Nothing was recorded. Run the model inside `with {type(self).__name__}(model) as "
+                "recorder:`, and look at recorder.dataset() afterwards."
+            )
+        self._batches = [xr.concat(self._batches, dim="problem")]
+        return self._batches[0].assign_attrs(self.model.provenance())
 
     def _table(self, run: Run, starts: Sequence[int | None]) -> Tensor:
         """Lay out what was kept as (problem, layer, *some, place, last); NaN where nothing was."""
@@ -141,7 +127,7 @@ class PlaceRecorder(ABC):
         if not rows:
             raise ValueError(
                 f"None of the hooks {self._hook.format('*')!r} of {self.model.name} was called at "
-                f"the places {places}, so there is nothing to record."
+                f"the {self.called} {places}, so there is nothing to record."
             )
         some = next(iter(rows.values()))
         table = some.new_full((*some.shape[:-1], len(places), some.shape[-1]), torch.nan)
@@ -201,27 +187,10 @@ def problem_coordinates(
     }
 
 
-def joined(batches: list[xr.Dataset], recorder: PlaceRecorder) -> xr.Dataset:
-    """Return batches as one, with what results say of the model.
-
-    Raises
-    ------
-    ValueError
-        Where there is none.
-    """
-    if not batches:
-        raise ValueError(
-            f"Nothing was recorded. Run the model inside `with {type(recorder).__name__}(model) as "
-            "recorder:`, and look at recorder.dataset() afterwards."
-        )
-    whole = batches[0] if len(batches) == 1 else xr.concat(batches, dim="problem")
-    return whole.assign_attrs(recorder.model.provenance())
-
-
-def _checked(places: Sequence[str]) -> list[str]:
+def _checked(places: Sequence[str], called: str) -> list[str]:
     if isinstance(places, str) or not len(places) or len(set(places)) < len(places):
         raise ValueError(
-            f"places is {places!r}; give a list of different names out of 'bot', 'thought 0' .., "
+            f"{called} is {places!r}; give a list of different names out of 'bot', 'thought 0' .., "
             "'eot' and 'answer_value'."
         )
     return list(places)

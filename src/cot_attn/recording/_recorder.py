@@ -1,11 +1,10 @@
-"""What recorders of attention share: which layers and heads, and which run they are in."""
+"""What recorders share: which layers they listen to, and which run they are in."""
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, TypeVar
 
-from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.models.continuous import ContinuousThoughtModel
@@ -14,34 +13,36 @@ from cot_attn.models.run import Run
 from cot_attn.models.stages import Prompt
 from cot_attn.recording._selection import Indices, selected
 
+PATTERN = "blocks.{}.attn.hook_pattern"
 Kind = TypeVar("Kind", bound="Recorder")
 
 
 class Recorder(ABC):
-    """Follow the attention of every run inside a `with` block.
+    """Follow an activation of every run inside a `with` block.
 
-    A recorder says what it does when a run starts (`_start`), of each attention pattern in it
-    (`_record`) and when it is finished (`_finish`), and how it forgets a run (`_forget`).
+    A recorder says what it does when a run starts (`_start`), of each activation in it (`_record`)
+    and when it is finished (`_finish`), and how it forgets a run (`_forget`). Branches of a run,
+    and what the library runs on its own account, are no part of it.
 
     Parameters
     ----------
     model
         The model whose runs are recorded.
-    layers, heads
+    hook
+        Name of the hook, with `{}` for the layer.
+    layers
         Which ones; by default all. Negative numbers count from the end.
     """
 
-    def __init__(
-        self, model: ContinuousThoughtModel, layers: Indices | None, heads: Indices | None
-    ) -> None:
+    def __init__(self, model: ContinuousThoughtModel, hook: str, layers: Indices | None) -> None:
         self.model = model
         self.layers = selected("layer", layers, model.n_layers)
-        self.heads = selected("head", heads, model.n_heads)
+        self._hook = hook
         self._rollout: Rollout | None = None
         self._stack = ExitStack()
 
     def __enter__(self: Kind) -> Kind:
-        hooks = [(f"blocks.{layer}.attn.hook_pattern", self._follow) for layer in self.layers]
+        hooks = [(self._hook.format(layer), self._follow) for layer in self.layers]
         self._stack.enter_context(self.model.hooks(hooks))
         self._stack.enter_context(self.model.watch(self._end))
         return self
@@ -55,7 +56,7 @@ class Recorder(ABC):
         self._stack.close()
         self._leave()
 
-    def _follow(self, pattern: Float[Tensor, "batch head query key"], hook: Any) -> None:
+    def _follow(self, activation: Tensor, hook: Any) -> None:
         rollout = self.model.running
         if rollout is None:
             return
@@ -64,7 +65,7 @@ class Recorder(ABC):
             self._forget()
             self._rollout = rollout
         if rollout is self._rollout:  # else it is a branch of somebody else's
-            self._record(pattern, rollout)
+            self._record(activation, rollout)
 
     def _end(self, run: Run) -> None:
         self._finish(run)
@@ -78,8 +79,8 @@ class Recorder(ABC):
         """Raise where the run that begins cannot be recorded beside the earlier ones."""
 
     @abstractmethod
-    def _record(self, pattern: Float[Tensor, "batch head query key"], rollout: Rollout) -> None:
-        """Take what is wanted of one layer's pattern in one forward."""
+    def _record(self, activation: Tensor, rollout: Rollout) -> None:
+        """Take what is wanted of one layer's activation in one forward."""
 
     @abstractmethod
     def _finish(self, run: Run) -> None:

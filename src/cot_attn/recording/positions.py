@@ -11,8 +11,8 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Role
-from cot_attn.recording._recorder import Recorder
-from cot_attn.recording._selection import Indices
+from cot_attn.recording._recorder import PATTERN, Recorder
+from cot_attn.recording._selection import Indices, selected
 
 
 class PositionRecorder(Recorder):
@@ -48,7 +48,8 @@ class PositionRecorder(Recorder):
         layers: Indices | None = None,
         heads: Indices | None = None,
     ) -> None:
-        super().__init__(model, layers, heads)
+        super().__init__(model, PATTERN, layers)
+        self.heads = selected("head", heads, model.n_heads)
         self._chosen = None if problems is None else set(problems)
         self._passes: dict[int, list[Tensor]] = {}
         self._datasets: dict[str, xr.Dataset] = {}
@@ -80,9 +81,9 @@ class PositionRecorder(Recorder):
             )
         return self._datasets[problem]
 
-    def _record(self, pattern: Float[Tensor, "batch head query key"], rollout: Rollout) -> None:
-        first_column = pattern.shape[3] - pattern.shape[2]
-        self._passes.setdefault(first_column, []).append(pattern[:, self.heads].float())
+    def _record(self, activation: Float[Tensor, "batch head query key"], rollout: Rollout) -> None:
+        first_column = activation.shape[3] - activation.shape[2]
+        self._passes.setdefault(first_column, []).append(activation[:, self.heads].float())
 
     def _finish(self, run: Run) -> None:
         for row, problem in enumerate(run.problems):

@@ -17,7 +17,7 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.recording._memory import in_words, require_memory
-from cot_attn.recording._places import PlaceRecorder, joined, places_of
+from cot_attn.recording._places import PlaceRecorder, places_of
 from cot_attn.recording._selection import Indices
 
 Precision = Literal["float32", "float16"]
@@ -80,7 +80,6 @@ class StateRecorder(PlaceRecorder):
         self.store = None if store is None else Path(store)
         if self.store is not None and self.store.exists():
             raise FileExistsError(f"{self.store} is there already. Give a folder that is not.")
-        self._batches: list[xr.Dataset] = []
 
     def __repr__(self) -> str:
         model = self.model
@@ -125,9 +124,7 @@ class StateRecorder(PlaceRecorder):
             # Labels are few, and looked at by everybody.
             labels = {name: label.load() for name, label in stored.coords.items()}
             return stored.assign_coords({name: _as_objects(each) for name, each in labels.items()})
-        whole = joined(self._batches, self)
-        self._batches = [whole]
-        return whole
+        return self._joined()
 
     def _start(self, rollout: Rollout) -> None:
         super()._start(rollout)

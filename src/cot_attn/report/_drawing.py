@@ -62,7 +62,9 @@ def drawn(studies: Sequence[Study], kinds: Iterable[Figure]) -> Iterator[Drawn]:
     """Draw one thing after the other; each is closed when the next is asked for."""
     for figure in kinds:
         results = figure.of(studies)
-        side_by_side = [results] if figure.scope == "model" else [[each] for each in results]
+        side_by_side = [[each] for each in results]
+        if figure.scope in ("model", "readouts"):
+            side_by_side = [results] if results else []
         for shown in side_by_side:
             with _opened(figure, shown) as open_figures:
                 yield open_figures

@@ -48,6 +48,13 @@ def _needed(table: xr.Dataset) -> str:
     return f"Needed are {', '.join(edges) or 'none'}."
 
 
+def _excess(table: xr.Dataset) -> str:
+    """Say the excess of each part, mean over thoughts."""
+    means = table["estimate"].mean("thought")
+    parts = [f"{part}: {float(means.sel(part=part)):.2g}" for part in means["part"].values]
+    return f"Mean over thoughts. {'; '.join(parts)}."
+
+
 def _entry(plot: str, title: str, caption: str, words: Words) -> Figure:
     def draw(results: Results, **where: Any) -> Any:
         return getattr(plots, plot)(results.other, **where)
@@ -106,5 +113,11 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "Heads that look at a thought",
         "Answers that break as a thought is hidden from the heads that rank highest.",
         _by("size", "heads: "),
+    ),
+    _entry(
+        "frontier_by_thought",
+        "Nodes in thoughts, by their part in the search",
+        "How much more each thought is like nodes than like the same names in another part.",
+        _excess,
     ),
 )

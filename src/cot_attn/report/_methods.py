@@ -83,6 +83,20 @@ def methods(study: Study) -> Iterator[tuple[str, str]]:
             "the layers that could be tested."
         ),
     )
+    if study.readouts is not None:
+        lens = study.lens.attrs
+        yield (
+            "Lens",
+            (
+                "States behind each block are read through the model's final norm and unembedding, "
+                "vectors that were fed by their cosine with the input embeddings. A result counts "
+                f"as found where it ranks {lens['k']} of all words; spellings of a word are one, "
+                "and later tokens of a long number are forced. The same results are looked for in "
+                f"the states of {study.readouts.sizes['other']} other problems, which have one as "
+                "long at the same step; what is found there is taken away. Intervals "
+                f"({lens['confidence']}) are over problems ({lens['method']})."
+            ),
+        )
     yield (
         "Seed",
         (
@@ -125,6 +139,8 @@ def command(studies: Sequence[Study], problems: str) -> str | None:
     words += ["--n", len(studies[0].problems), "--corruptions", chosen]
     words += ["--downstream", made["downstream"], "--query", made["query"], "--seed", made["seed"]]
     words += ["--max-new-tokens", made["max_new_tokens"]]
+    if all(study.readouts is not None for study in studies):
+        words += ["--readouts"]
     if devices != {"cpu"}:
         words += ["--device", *devices]
     if any(len(study.layers) < study.settings["n_layers"] for study in studies):
@@ -172,6 +188,7 @@ def python_lines(study: Study, problems: str) -> str:
     lines += [
         f"    max_new_tokens={made['max_new_tokens']},",
         f"    seed={made['seed']},",
+        *(["    readouts=True,"] if study.readouts is not None else []),
         ")",
     ]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ import xarray as xr
 from cot_attn import plots, stats
 from cot_attn.report import _alternatives as alternatives
 from cot_attn.report._experiments import EXPERIMENTS
+from cot_attn.report._readouts import READOUTS
 from cot_attn.report.figure import Figure, Results, Target
 from cot_attn.study.results import Study
 
@@ -302,4 +303,5 @@ CATALOGUE: tuple[Figure, ...] = (
         targets=frozenset({"gallery"}),
     ),
     *EXPERIMENTS,
+    *READOUTS,
 )

@@ -13,8 +13,9 @@ from cot_attn.study.results import Study
 
 Target = Literal["page of one", "page of several", "files", "gallery"]
 """Where a figure stands; `page of several` is the page on which models stand side by side."""
-Scope = Literal["model", "layer", "models", "other"]
-"""Of what there is one figure: each model, each model's layers, all models, or something else."""
+Scope = Literal["model", "layer", "models", "readouts", "other"]
+"""Of what there is one figure: each model, each model's layers, all models, each model whose states
+were read, or something else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +109,8 @@ class Figure:
                 return [Results((study,)) for study in studies]
             case "layer":
                 return [Results((s,), layer) for s in studies for layer in s.three_layers]
+            case "readouts":
+                return [Results((study,)) for study in studies if study.readouts is not None]
             case "other" if self.name in others:
                 return [Results(tuple(studies), other=others[self.name])]
         return []

@@ -27,6 +27,7 @@ from .flow import causal_baseline as causal_baseline
 from .flow import flow as flow
 from .flow import hub_scores as hub_scores
 from .flow import path_scores as path_scores
+from .frontier import frontier_excess as frontier_excess
 from .geometry import effective_rank as effective_rank
 from .geometry import norms as norms
 from .geometry import successive_cosine as successive_cosine
@@ -75,6 +76,7 @@ __all__ = [
     "exit_accuracy",
     "fitted_line",
     "flow",
+    "frontier_excess",
     "head_sets",
     "holm",
     "hub_scores",

@@ -46,7 +46,7 @@ def edge_effects(
     table = average(source, confidence=confidence)
     table["others"] = others.mean("problem")
     alone = others.isnull().all("problem")
-    control = xr.where(alone, xr.zeros_like(source).where(source.notnull()), others)  # type: ignore[no-untyped-call]
+    control = others.where(~alone, xr.zeros_like(source).where(source.notnull()))
     both = xr.concat([control, source], dim="hidden").assign_coords(hidden=[OTHERS, SOURCE])
     parts = [
         contrasts(both.sel(downstream=[name]), between="hidden").isel(pair=0, drop=True)

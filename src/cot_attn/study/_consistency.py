@@ -1,6 +1,7 @@
 """Whether the parts of a study belong together: ids, dimensions, variables and settings."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,25 @@ COORDINATES = {
 }
 
 
+LENS = {
+    "rank": ("problem", "layer", "place", "target"),
+    "baseline_rank": ("problem", "layer", "place", "target", "other"),
+    "fed_rank": ("problem", "thought", "target"),
+    "fed_baseline_rank": ("problem", "thought", "target", "other"),
+}
+
+
 def inconsistency(
     attention: xr.Dataset,
     effects: xr.Dataset,
     problems: Sequence[Problem],
     settings: Mapping[str, Any],
+    readouts: xr.Dataset | None = None,
 ) -> str | None:
     """Return in words the first thing in which a study's parts contradict each other, or None."""
-    found = _all(attention, effects, problems, settings)
+    found = chain(
+        _all(attention, effects, problems, settings), _of_readouts(readouts, problems, settings)
+    )
     return next(found, None)
 
 
@@ -88,6 +100,27 @@ def _all(
     ran = effects["failed"].notnull()
     if not (ran == right).all() or not effects["failed"].isin([0, 1]).where(ran, True).all():
         yield "failed is not 0 or 1 where the baseline is right and NaN where it is wrong"
+
+
+def _of_readouts(
+    readouts: xr.Dataset | None, problems: Sequence[Problem], settings: Mapping[str, Any]
+) -> Iterator[str]:
+    asked = settings.get("readouts", False)
+    if (readouts is not None) != bool(asked):
+        yield f"there {'are no' if asked else 'are'} readouts, which is not what the settings say"
+    if readouts is None:
+        return
+    for name, dims in LENS.items():
+        if name not in readouts.data_vars:
+            yield f"the readouts have no variable {name!r}"
+        elif readouts[name].dims != dims:
+            yield f"{name} has the dimensions {readouts[name].dims}"
+    if "correct" not in readouts.coords or readouts["correct"].dims != ("problem",):
+        yield "the readouts do not say which answers were right"
+    if sorted(map(str, readouts["problem"].values)) != sorted(problem.id for problem in problems):
+        yield "the problems of the readouts are not those of the study"
+    if readouts.attrs.get("checkpoint", settings["checkpoint"]) != settings["checkpoint"]:
+        yield "the readouts are of another checkpoint"
 
 
 def _of_settings(settings: Mapping[str, Any]) -> Iterator[str]:

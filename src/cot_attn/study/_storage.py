@@ -71,9 +71,11 @@ def write_folder(
 
 
 def read_folder(
-    folder: str | PathLike[str], names: Sequence[str]
+    folder: str | PathLike[str], names: Sequence[str], optional: Sequence[str] = ()
 ) -> tuple[dict[str, xr.Dataset], dict[str, Any], list[Problem]]:
     """Read what `write_folder` wrote: arrays, settings and problems.
+
+    Arrays that are optional are read where they were written.
 
     Raises
     ------
@@ -104,6 +106,8 @@ def read_folder(
     if not isinstance(settings, dict) or not isinstance(files, dict):
         raise damaged(file, "has no settings or no checksums")
     contents = checked(source, files)
+    written = {name.partition("/")[0] for name in files}
+    names = [*names, *(name for name in optional if f"{name}.zarr" in written)]
     arrays = {name: _opened(source / f"{name}.zarr", contents) for name in names}
     if PROBLEMS not in contents:
         raise damaged(source / PROBLEMS, "is missing")

@@ -16,9 +16,11 @@ from cot_attn.plots._layers import early_middle_last
 from cot_attn.stats import Estimand
 from cot_attn.study._checksums import damaged
 from cot_attn.study._consistency import inconsistency
+from cot_attn.study._lens import in_space
 from cot_attn.study._storage import read_folder, write_folder
 
 ARRAYS = ("attention", "effects")
+READOUTS = "readouts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,10 @@ class Study:
         What was asked.
     settings
         How the study was made: model, checkpoint, query, seed, corruptions, versions.
+    readouts
+        Where a lens finds the results of the steps, or None where it was not asked for: `rank` and
+        `baseline_rank` (problem, layer, place, target[, other]) of states, `fed_rank` and
+        `fed_baseline_rank` (problem, thought, target[, other]) of what was fed.
 
     Examples
     --------
@@ -55,6 +61,7 @@ class Study:
     effects: xr.Dataset
     problems: tuple[Problem, ...]
     settings: dict[str, Any]
+    readouts: xr.Dataset | None = None
 
     @property
     def name(self) -> str:
@@ -143,6 +150,25 @@ class Study:
         """How concentrated attention on thoughts is, at every layer."""
         return stats.concentration(self.shares).assign_attrs(model=self.name)
 
+    @cached_property
+    def lens(self) -> xr.Dataset:
+        """How often a lens finds a step's result at each layer and place, beyond others' states."""
+        return self._agreement("hidden")
+
+    @cached_property
+    def lens_of_fed(self) -> xr.Dataset:
+        """How often a thought is nearest to a step's result, beyond other problems' thoughts."""
+        return self._agreement("fed")
+
+    def _agreement(self, space: str) -> xr.Dataset:
+        if self.readouts is None:
+            raise ValueError(
+                f"The study of {self.name} has no readouts. Make it with "
+                "run_study(..., readouts=True) or `cot-attn study --readouts`."
+            )
+        found = stats.lens_agreement(in_space(self.readouts, space))
+        return found.assign_attrs(model=self.name)
+
     def _correlate(self, estimand: Estimand) -> xr.Dataset:
         seed = int(self.settings["seed"])
         found = stats.correlate(self.shares, self.failure, estimand, seed=seed)
@@ -185,6 +211,9 @@ class Study:
         by_thought = self.correlations_by_thought.to_dataframe().reset_index()
         yield "correlations_by_thought", by_thought
         yield "concentration", self.concentration.to_dataframe().reset_index()
+        if self.readouts is not None:
+            yield "lens_by_layer", self.lens.to_dataframe().reset_index()
+            yield "lens_by_thought", self.lens_of_fed.to_dataframe().reset_index()
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the study to a folder; a study that is there already is replaced.
@@ -198,10 +227,14 @@ class Study:
         ValueError
             Where the study's parts contradict each other, so that it could not be loaded.
         """
-        wrong = inconsistency(self.attention, self.effects, self.problems, self.settings)
+        wrong = inconsistency(
+            self.attention, self.effects, self.problems, self.settings, self.readouts
+        )
         if wrong:
             raise ValueError(f"The study is not saved, as its parts do not fit together: {wrong}.")
         arrays = {"attention": self.attention, "effects": self.effects}
+        if self.readouts is not None:
+            arrays[READOUTS] = self.readouts
         return write_folder(folder, arrays, self.settings, self.problems)
 
     def figures(self, folder: str | PathLike[str]) -> list[Path]:
@@ -231,12 +264,13 @@ class Study:
             Where the study is of another format version, or where anything in it is not as it was
             written; the message says which file.
         """
-        arrays, settings, problems = read_folder(folder, ARRAYS)
+        arrays, settings, problems = read_folder(folder, ARRAYS, optional=(READOUTS,))
         attention, effects = (arrays[name] for name in ARRAYS)
-        wrong = inconsistency(attention, effects, problems, settings)
+        readouts = arrays.get(READOUTS)
+        wrong = inconsistency(attention, effects, problems, settings, readouts)
         if wrong:
             raise damaged(Path(folder), f"does not fit together ({wrong})")
-        return cls(attention, effects, tuple(problems), settings)
+        return cls(attention, effects, tuple(problems), settings, readouts)
 
     def __repr__(self) -> str:
         return (

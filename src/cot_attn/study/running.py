@@ -3,6 +3,7 @@
 import dataclasses
 import platform
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from os import PathLike
@@ -18,8 +19,11 @@ from cot_attn.interventions.intervention import Downstream, check_interventions
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
-from cot_attn.recording.attention import VALUE, AttentionRecorder, queries_of
+from cot_attn.recording import AttentionRecorder
+from cot_attn.recording._places import VALUE, places_of
+from cot_attn.recording.states import StateRecorder
 from cot_attn.study._packing import rounded
+from cot_attn.study._readouts import check_readable, read_states
 from cot_attn.study.results import Study
 
 CORRUPTION_SETS: dict[str, Sequence[Corruption]] = {"ccta": CCTA, "zero": (Zero(),)}
@@ -41,6 +45,7 @@ def run_study(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
+    readouts: bool = False,
     resume: str | PathLike[str] | None = None,
 ) -> Study:
     """Record where a model attends, corrupt each of its thoughts, and put both into one study.
@@ -70,6 +75,9 @@ def run_study(
         How many rows run at once; by default as many as fit into memory, up to a limit.
     seed
         For random corruptions and for resampling.
+    readouts
+        Whether states are recorded as well and read by a lens, for the results of the problems'
+        steps or, where they have none, for the answer; see `cot_attn.readouts`.
     resume
         A folder from which an interrupted study goes on; see `run_variants`.
 
@@ -106,6 +114,7 @@ def run_study(
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         seed=seed,
+        readouts=readouts,
     )
     started, clock = datetime.now(UTC), perf_counter()
     ablator = TokenAblator(model, chosen, downstream=downstream, seed=seed)
@@ -114,8 +123,10 @@ def run_study(
     def record(batch: Sequence[Problem]) -> None:
         model.run(batch, max_new_tokens=max_new_tokens)
 
-    with recorder:
+    states = StateRecorder(model, layers) if readouts else None
+    with recorder, states or nullcontext():
         Batches(batch_size or RECORDED_AT_ONCE).work(problems, record)
+    read = None if states is None else read_states(model, states.dataset(), problems)
     effects = ablator.run(
         problems,
         outcomes,
@@ -137,6 +148,7 @@ def run_study(
         "query": query,
         "seed": seed,
         "max_new_tokens": max_new_tokens,
+        "readouts": readouts,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(perf_counter() - clock, 1),
         "device": str(model.device),
@@ -145,7 +157,7 @@ def run_study(
     }
     # As it will be stored, so that a study that is loaded gives the very same numbers.
     attention = recorder.dataset().map(rounded, keep_attrs=True)
-    return Study(attention, effects, tuple(problems), settings)
+    return Study(attention, effects, tuple(problems), settings, read)
 
 
 def check_study(
@@ -160,6 +172,7 @@ def check_study(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
+    readouts: bool = False,
 ) -> None:
     """Raise what `run_study` would raise of these arguments, without asking the model a problem.
 
@@ -167,7 +180,8 @@ def check_study(
     ------
     ValueError
         Where a problem has no gold answer or does not fit into the context, the model thinks
-        nothing, or a layer, query, outcome, corruption, number or seed is not accepted.
+        nothing, or a layer, query, outcome, corruption, number or seed is not accepted; with
+        readouts, where a lens cannot read the model or the tokenizer cannot write a result.
     TypeError
         Where the corruptions are no list.
     """
@@ -185,7 +199,7 @@ def check_study(
     check_outcomes(outcomes)
     if "failed" not in outcomes:
         raise ValueError(f"outcomes is {list(outcomes)}; a study needs 'failed' among them.")
-    accepted = [each for each in queries_of(model.n_thoughts) if each != "bot"]
+    accepted = [each for each in places_of(model.n_thoughts) if each != "bot"]
     if query not in accepted:
         before = " stands before every thought and attends to none" if query == "bot" else ""
         raise ValueError(f"query is {query!r}{before}; accepted: {accepted}.")
@@ -198,6 +212,8 @@ def check_study(
     model.encode(problems, max_new_tokens=max_new_tokens)
     ablator = TokenAblator(model, _corruptions(corruptions), downstream=downstream, seed=seed)
     check_interventions(ablator.interventions, model)
+    if readouts:
+        check_readable(model, check_problems(problems))
 
 
 def _in_python(corruption: Corruption) -> str | None:

@@ -1,4 +1,5 @@
 from .expected import expected_answer as expected_answer
+from .graphs import graph_problems as graph_problems
 from .handmade import handmade_model as handmade_model
 from .handmade import handmade_problems as handmade_problems
 from .problems import Operation as Operation
@@ -14,6 +15,7 @@ __all__ = [
     "Recipe",
     "Skeleton",
     "expected_answer",
+    "graph_problems",
     "handmade_model",
     "handmade_problems",
     "toy_problems",

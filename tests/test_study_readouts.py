@@ -1,0 +1,152 @@
+"""A study reads its states as words when it is asked to, and keeps what was read."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from cot_attn import load_problems, stats
+from cot_attn.cli import app
+from cot_attn.data import Problem, save_problems
+from cot_attn.models import ContinuousThoughtModel
+from cot_attn.readouts import logit_lens
+from cot_attn.recording import StateRecorder
+from cot_attn.report import render, write_report
+from cot_attn.study import Study, run_study
+from cot_attn.toy import handmade_model, handmade_problems
+
+TITLES = ("What a lens reads in which thought", "What a lens reads at which layer")
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    problems = load_problems("toy", n=24)
+    return run_study(model, problems, corruptions="zero", max_new_tokens=8, readouts=True)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Study:
+    return run_study(handmade_model(), handmade_problems(12), corruptions="zero")
+
+
+def test_what_is_kept_is_what_the_lens_reads(study: Study) -> None:
+    model = ContinuousThoughtModel.from_pretrained("toy-gpt2", validate=False)
+    with StateRecorder(model) as recorder:
+        model.run(study.problems, max_new_tokens=8)
+    for space, ours in (("hidden", study.lens), ("fed", study.lens_of_fed)):
+        lens = logit_lens(model, recorder.dataset(), study.problems, space=space)
+        theirs = stats.lens_agreement(lens)
+        for name in ("rate", "baseline", "estimate", "low", "high", "n_problems"):
+            np.testing.assert_allclose(ours[name], theirs[name].transpose(*ours[name].dims))
+        assert ours.attrs["space"] == space
+
+
+def test_it_comes_back_from_a_folder_as_it_was(study: Study, tmp_path: Path) -> None:
+    again = Study.load(study.save(tmp_path / "study"))
+    xr.testing.assert_identical(again.lens, study.lens)
+    xr.testing.assert_identical(again.lens_of_fed, study.lens_of_fed)
+    tables = dict(again.tables())
+    assert {"lens_by_layer", "lens_by_thought"} <= set(tables)
+    assert len(tables["lens_by_thought"]) == 3 * 6 * 6
+
+
+@pytest.mark.slow
+def test_the_report_shows_it_where_it_was_asked_for(study: Study, plain: Study) -> None:
+    page = render([study])
+    assert all(title in page for title in TITLES)
+    assert "--readouts" in page
+    assert "readouts=True" in page
+    assert "the final norm and unembedding" in page.replace("&#39;s", "'s").replace(
+        "model's", "the"
+    )
+    without = render([plain])
+    assert not any(title in without for title in TITLES)
+    assert "--readouts" not in without
+
+
+@pytest.mark.slow
+def test_models_stand_side_by_side(study: Study, tmp_path: Path) -> None:
+    other = Study(
+        study.attention,
+        study.effects,
+        study.problems,
+        {**study.settings, "model": "other"},
+        study.readouts,
+    )
+    page = write_report([study, other], tmp_path).read_text()
+    assert page.count(f"<h3>{TITLES[0]}</h3>") == 1
+    mixed = Study(
+        study.attention,
+        study.effects,
+        study.problems,
+        {**study.settings, "model": "other", "readouts": False},
+    )
+    assert render([study, mixed]).count(f"<h3>{TITLES[0]}</h3>") == 1
+
+
+def test_a_study_without_readouts_says_how_to_get_them(plain: Study) -> None:
+    assert plain.readouts is None
+    with pytest.raises(ValueError, match="readouts=True"):
+        plain.lens  # noqa: B018
+
+
+def test_problems_without_steps_are_read_for_their_answers() -> None:
+    model, problems = handmade_model(), handmade_problems(20)
+    study = run_study(model, problems, corruptions="zero", max_new_tokens=3, readouts=True)
+    found = study.lens.sel(answered="all", target="answer", layer=1)
+    assert found.rate.sel(place="eot") == 1.0  # it is the model's prediction there
+    assert study.lens_of_fed["target"].values.tolist() == ["answer"]
+
+
+def test_what_cannot_be_read_is_refused_before_anything_runs() -> None:
+    model = handmade_model()
+    problems = [
+        Problem(problem.id, problem.question, "12345", steps=("12345",))
+        for problem in handmade_problems(6)
+    ]
+    with pytest.raises(ValueError, match="cannot write '12345'"):
+        run_study(model, problems, readouts=True)
+
+
+@pytest.mark.parametrize("harm", ["gone", "unasked", "other problems", "no baseline"])
+def test_readouts_that_do_not_fit_are_refused(study: Study, harm: str, tmp_path: Path) -> None:
+    readouts, settings = study.readouts, dict(study.settings)
+    match harm:
+        case "gone":
+            readouts = None
+        case "unasked":
+            settings["readouts"] = False
+        case "other problems":
+            readouts = readouts.isel(problem=slice(20))
+        case "no baseline":
+            readouts = readouts.drop_vars("baseline_rank")
+    wrong = Study(study.attention, study.effects, study.problems, settings, readouts)
+    with pytest.raises(ValueError, match="do not fit together"):
+        wrong.save(tmp_path / "study")
+
+
+def test_readouts_that_were_taken_away_are_missed(study: Study, tmp_path: Path) -> None:
+    folder = study.save(tmp_path / "study")
+    shutil.rmtree(folder / "readouts.zarr")
+    with pytest.raises(ValueError, match=r"readouts\.zarr"):
+        Study.load(folder)
+
+
+@pytest.mark.slow
+def test_the_command_line_asks_for_them(tmp_path: Path) -> None:
+    handmade_model().save_pretrained(tmp_path / "handmade")
+    save_problems(handmade_problems(12), tmp_path / "problems.jsonl")
+    words = ["study", str(tmp_path / "handmade"), "--problems", str(tmp_path / "problems.jsonl")]
+    words += ["--corruptions", "zero", "--max-new-tokens", "4", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, [*words, "--readouts"])
+    assert result.exit_code == 0, result.output
+    written = tmp_path / "out" / "handmade"
+    assert Study.load(written).readouts is not None
+    assert json.loads((written / "study.json").read_text())["settings"]["readouts"] is True
+    assert TITLES[0] in (tmp_path / "out" / "report.html").read_text()
+    assert (written / "tables" / "lens_by_thought.csv").is_file()
