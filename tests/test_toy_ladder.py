@@ -1,5 +1,7 @@
 """Families of toy models: one recipe, one stream of problems, resumable, two rows."""
 
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from cot_attn.sweeps.models import n_parameters
 from cot_attn.toy import ladder, training
 from cot_attn.toy.architecture import Shape
 from cot_attn.toy.ladder import SHAPES, Rung, climb, models, rungs
+from cot_attn.toy.losses import DrawnOnce, draw_batch
+from cot_attn.toy.tokenizer import toy_tokenizer
 from cot_attn.toy.training import Progress, Recipe, train
 
 TINY = Shape(32, 1)
@@ -41,6 +45,7 @@ def test_a_ladder_has_every_family_size_and_seed_and_grows() -> None:
     assert len({rung.name for rung in ladder_of_all}) == len(ladder_of_all)
     assert len({rung.recipe.stream for rung in ladder_of_all}) == 1
     assert len({rung.steps for rung in ladder_of_all}) == 1
+    assert {rung.seed for rung in ladder_of_all[: len(ladder_of_all) // 3]} == {0}
     assert len(SHAPES) >= 5
 
 
@@ -64,7 +69,7 @@ def test_a_rung_leaves_both_rows_that_load_and_says_what_they_are(
         weights(tmp_path / rung.name / "equal-steps"),
         weights(tmp_path / rung.name / "equal-accuracy"),
     )
-    with pytest.raises(ValueError, match="was trained for 5 steps, and 9 are asked for"):
+    with pytest.raises(ValueError, match="was trained with steps 5, and steps 9 is asked for"):
         climb(Rung(family, TINY, seed=1, steps=9), tmp_path)
 
 
@@ -141,6 +146,30 @@ def test_models_of_one_stream_see_the_same_problems_whatever_their_seed(
     assert seen["a"] == seen["b"] != seen["c"]
 
 
+def test_what_is_drawn_once_is_what_would_be_drawn_each_time() -> None:
+    tokenizer, once = toy_tokenizer(), DrawnOnce()
+    for _ in range(2):
+        one, other = random.Random(3), random.Random(3)
+        for steps in (1, 2):
+            how = {"size": 4, "steps": steps, "n_thoughts": 3}
+            batch, again = draw_batch(one, tokenizer, **how), once(other, tokenizer, **how)
+            assert torch.equal(batch.question, again.question)
+            assert torch.equal(batch.results, again.results)
+            assert torch.equal(batch.answer, again.answer)
+            assert one.getstate() == other.getstate()
+    assert len(once._drawn) == 2
+
+
+def test_a_ladder_of_shorter_problems_has_as_many_thoughts(tmp_path: Path) -> None:
+    rung = Rung("toy-gpt2", TINY, seed=0, steps=2, longest=2, batch_size=4)
+    facts = climb(rung, tmp_path, threshold=0.0)
+    assert (facts["longest"], facts["batch_size"]) == (2, 4)
+    model = ContinuousThoughtModel.from_pretrained(tmp_path / rung.name / "equal-steps")
+    assert model.n_thoughts == 2
+    with pytest.raises(ValueError, match="longest 2, and longest 3 is asked for"):
+        climb(replace(rung, longest=3), tmp_path)
+
+
 @pytest.mark.parametrize("shape", [(20, 1, 4), (33, 1, 4), (32, 0, 4), (48, 1, 3)])
 def test_a_shape_that_cannot_be_built_is_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="cannot be built"):
@@ -154,7 +183,18 @@ def test_the_command_climbs_and_goes_on(tmp_path: Path) -> None:
 
     app = typer.Typer()
     app.command()(ladder.main)
-    asked = [str(tmp_path), "--sizes", "1", "--seeds", "1", "--steps", "3", "--families"]
+    asked = [
+        str(tmp_path),
+        "--sizes",
+        "32x1",
+        "--workers",
+        "1",
+        "--seeds",
+        "1",
+        "--steps",
+        "3",
+        "--families",
+    ]
     for families, n in (("toy-gpt2", 1), ("toy-gpt2,toy-llama", 2)):
         result = CliRunner().invoke(app, [*asked, families])
         assert result.exit_code == 0, result.output

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.recording.attention import VALUE
+from cot_attn.recording._places import VALUE
 from cot_attn.study import Study
 from cot_attn.sweeps.described import in_python
 from cot_attn.sweeps.manifest import Manifest, PlannedModel, Shard
@@ -101,6 +101,7 @@ def _study(manifest: Manifest, model: PlannedModel, needed: Sequence[Shard], que
         "site": of["effects"][0].site,
         "downstream": of["effects"][0].downstream,
         "query": query,
+        "readouts": False,
         "seed": of["effects"][0].seed,
         "max_new_tokens": manifest.settings["max_new_tokens"],
         "started": datetime.fromtimestamp(min(made), UTC).isoformat(timespec="seconds"),

@@ -15,7 +15,7 @@ from cot_attn._writing import taking_the_place_of
 from cot_attn.data.sets.toy import MAX_STEPS
 from cot_attn.toy.architecture import Shape, ToyName, ToyNetwork
 from cot_attn.toy.curriculum import Curriculum
-from cot_attn.toy.losses import direct_losses, draw_batch, explicit_losses, latent_losses
+from cot_attn.toy.losses import Batch, direct_losses, draw_batch, explicit_losses, latent_losses
 from cot_attn.toy.tokenizer import toy_tokenizer
 
 # At 2e-3 the loss of the Llama model jumps up again and again.
@@ -45,6 +45,8 @@ class Recipe:
     stream
         Decides the problems, where several models are to see the same ones; by default the seed
         does.
+    longest
+        How many steps the longest problems have; a model has as many thoughts.
     """
 
     name: ToyName
@@ -54,11 +56,12 @@ class Recipe:
     batch_size: int = 64
     shape: Shape = Shape()  # noqa: RUF009 - it is frozen
     stream: int | None = None
+    longest: int = MAX_STEPS
 
     @property
     def n_thoughts(self) -> int:
         """How many thoughts the model has."""
-        return MAX_STEPS if self.thoughts else 0
+        return self.longest if self.thoughts else 0
 
     @property
     def control(self) -> "Recipe":
@@ -93,7 +96,7 @@ class Progress:
             weight_decay=0.01,
             fused=True,
         )
-        return cls(recipe, network, optimiser, Curriculum(recipe.steps))
+        return cls(recipe, network, optimiser, Curriculum(recipe.steps, recipe.longest))
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; an interrupted save leaves the old one whole."""
@@ -126,6 +129,7 @@ def train(
     checkpoint: Path,
     *,
     save_every: int = 100,
+    draw: Callable[..., Batch] | None = None,
     on_step: Callable[[Progress, dict[str, float]], None] = lambda progress, losses: None,
 ) -> Progress:
     """Train a toy model, or go on where an interrupted run stopped.
@@ -142,6 +146,9 @@ def train(
         The file that the run is saved in, and resumed from where it exists.
     save_every
         Training steps between two saves.
+    draw
+        What draws a batch; by default `draw_batch`. `DrawnOnce` spares models of one stream the
+        work.
     on_step
         Called after every training step with the progress and the step's losses.
 
@@ -159,7 +166,7 @@ def train(
     tokenizer = toy_tokenizer()
     while progress.step < recipe.steps:
         begun = time.perf_counter()
-        loss, shown = _loss(progress, tokenizer)
+        loss, shown = _loss(progress, tokenizer, draw or draw_batch)
         factor = progress.curriculum.learning_rate(progress.step)
         for group in progress.optimiser.param_groups:
             group["lr"] = LEARNING_RATES[recipe.name] * factor
@@ -176,13 +183,13 @@ def train(
 
 
 def _loss(
-    progress: Progress, tokenizer: PreTrainedTokenizerFast
+    progress: Progress, tokenizer: PreTrainedTokenizerFast, draw: Callable[..., Batch]
 ) -> tuple[Tensor, dict[str, float]]:
     recipe, curriculum, step = progress.recipe, progress.curriculum, progress.step
     rng = random.Random(f"{recipe.seed if recipe.stream is None else recipe.stream} {step}")
     steps = curriculum.draw_steps(rng, step)
     n_thoughts = curriculum.draw_thoughts(rng, steps)
-    batch = draw_batch(rng, tokenizer, size=recipe.batch_size, steps=steps, n_thoughts=n_thoughts)
+    batch = draw(rng, tokenizer, size=recipe.batch_size, steps=steps, n_thoughts=n_thoughts)
     if not recipe.thoughts:
         answer = direct_losses(progress.network, batch)
         return answer, {"answer": answer.item()}
