@@ -6,7 +6,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test quick lint types format bench mutants calibrate gallery docs clean
+.PHONY: demo test quick lint types format bench ladder mutants calibrate gallery docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
@@ -31,6 +31,12 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.sweeping
+
+# make ladder SIZES=5 SEEDS=3 WORKERS=2    trains families of toy models; goes on where it was
+ladder: $(READY)
+	$(BIN)/python -m cot_attn.toy.ladder $(or $(FOLDER),ladder) --sizes $(or $(SIZES),6) \
+		--seeds $(or $(SEEDS),3) --steps $(or $(STEPS),4000) --workers $(or $(WORKERS),2)
 
 # make mutants ROOMS=stats SAMPLE=200 SEED=1    more faults, in fewer rooms
 mutants: $(READY)

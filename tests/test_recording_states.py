@@ -185,7 +185,7 @@ def test_a_record_that_does_not_fit_is_refused_before_it_is_made(
     tiny: ContinuousThoughtModel, questions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = StateRecorder(tiny)
-    monkeypatch.setattr(recording._memory, "free_bytes", lambda: recorder.n_bytes(7))
+    monkeypatch.setattr(recording.memory, "free_bytes", lambda: recorder.n_bytes(7))
     with recorder:
         tiny.run(questions[:7], max_new_tokens=1)
         with pytest.raises(MemoryError, match=r"8 problems.*float16.*store="):

@@ -1,4 +1,4 @@
-"""The command line: `cot-attn study MODEL...` and `cot-attn models`."""
+"""The command line: `cot-attn study MODEL...`, `compare DIR...`, `sweep PLAN` and `models`."""
 
 import sys
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from cot_attn.sweeps import command
 
 if TYPE_CHECKING:
     from cot_attn.study import Study
@@ -20,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(command.app, name="sweep")
 
 
 @app.command()
@@ -145,6 +148,53 @@ def _show(studies: "list[Study]", folder: Path) -> None:
     for path in written:
         screen.say(f"  {path}")
     screen.say(f"Go on in Python: from cot_attn import Study; study = Study.load({first})")
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Studies, folders of studies, or finished sweeps.", metavar="DIR..."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; by default a new folder in studies/.")
+    ] = None,
+) -> None:
+    """Write one page of studies that exist already, of any number of models.
+
+    They must have been made alike: the same problems, corruptions, site and downstream.
+    """
+    with _errors_as_sentences():
+        from cot_attn.report import write_report
+        from cot_attn.study import compare as side_by_side
+        from cot_attn.study._output import new_folder
+
+        studies = [study for folder in folders for study in _studies_in(folder)]
+        side_by_side(studies)  # refuses what does not belong together, before anything is written
+        folder = new_folder(out, [study.name for study in studies])
+        page = write_report(studies, folder, formats=("png", "pdf"))
+
+    from cot_attn._screen import Screen
+    from cot_attn.study._display import comparison_table
+
+    screen = Screen()
+    screen.show(comparison_table(studies))
+    screen.say(f"To read and to send: {page}")
+
+
+def _studies_in(folder: Path) -> "list[Study]":
+    """Read a study, the studies inside a folder, or those of a sweep."""
+    from cot_attn.study import Study
+    from cot_attn.study._storage import SETTINGS
+    from cot_attn.sweeps import sweep_studies
+    from cot_attn.sweeps.manifest import FILE
+
+    if (folder / FILE).is_file():
+        return sweep_studies(folder)
+    inside = sorted(each.parent for each in folder.glob(f"*/{SETTINGS}"))
+    if inside and not (folder / SETTINGS).is_file():
+        return [Study.load(each) for each in inside]
+    return [Study.load(folder)]
 
 
 @app.command("models")

@@ -10,7 +10,7 @@ import xarray as xr
 from cot_attn._former import former_arguments, warn
 from cot_attn.data.problem import Problem
 from cot_attn.interventions.applying import apply_interventions
-from cot_attn.interventions.context import collect
+from cot_attn.interventions.context import CleanActivations, collect
 from cot_attn.interventions.corruption import CCTA, Corruption, ShuffleAll
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream, Intervention, check_interventions
@@ -38,7 +38,8 @@ class TokenAblator:
     seed
         For the random ones among the corruptions.
     donors
-        The problems that may donate to Resample and Mean; by default those given to `run`.
+        The problems that may donate to Resample and Mean; by default those given to `run`. Or what
+        `collect` gave of them; see `run_variants`.
 
     Examples
     --------
@@ -61,7 +62,7 @@ class TokenAblator:
         downstream: Downstream = "recompute",
         seed: int = 0,
         *,
-        donors: Sequence[Problem] | None = None,
+        donors: Sequence[Problem] | CleanActivations | None = None,
     ) -> None:
         argument: object = corruptions
         if isinstance(argument, str) or not isinstance(argument, Sequence):
@@ -89,7 +90,7 @@ class TokenAblator:
         ]
 
     @property
-    def reference(self) -> Sequence[Problem] | None:
+    def reference(self) -> Sequence[Problem] | CleanActivations | None:
         """The donors, under their former name."""
         warn("TokenAblator.reference", "TokenAblator.donors")
         return self.donors
@@ -173,8 +174,10 @@ class TokenAblator:
         ...     answers = model.generate(problems)
         """
         check_interventions([intervention], self.model)
-        hooks = intervention.baselines(self.model)
-        clean = collect(self.model, problems, hooks, donors=self.donors)
+        clean = self.donors
+        if not isinstance(clean, CleanActivations):
+            hooks = intervention.baselines(self.model)
+            clean = collect(self.model, problems, hooks, donors=clean)
         last = intervention.thoughts[-1]
 
         def reached(run: Run) -> None:

@@ -42,7 +42,7 @@ def run_variants(
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
-    donors: Sequence[Problem] | None = None,
+    donors: Sequence[Problem] | CleanActivations | None = None,
     only_correct: bool = True,
     resume: str | PathLike[str] | None = None,
 ) -> xr.Dataset:
@@ -80,7 +80,9 @@ def run_variants(
     seed
         For random corruptions. With problem id, thought and corruption it decides every choice.
     donors
-        The problems that may donate to Resample and Mean; by default `problems`.
+        The problems that may donate to Resample and Mean; by default `problems`. Or what `collect`
+        gave of them and of `problems`, at the hooks that the interventions' `baselines` name: for
+        many calls with the same donors, which then run once.
     only_correct
         Whether variants run only of problems whose baseline is right. All problems stay in the
         result; what did not run is NaN.
@@ -122,7 +124,7 @@ def run_variants(
     check_problems(problems)
     check_outcomes(outcomes)
     check_interventions(interventions, model)
-    if donors is not None and not donors:
+    if donors is not None and not isinstance(donors, CleanActivations) and not donors:
         raise ValueError(
             "donors is empty. Give the problems that may donate, or None for `problems` themselves."
         )
@@ -132,24 +134,26 @@ def run_variants(
         )
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
     size = batch_size or _most_rows(model, questions, max_new_tokens)
+    collected, chosen = (donors, None) if isinstance(donors, CleanActivations) else (None, donors)
     finished = finished_problems(
         resume,
         model,
         problems,
         questions,
         interventions,
-        donors=problems if donors is None else donors,
+        donors=problems if chosen is None else chosen,
         outcomes=sorted(outcomes),
         seed=seed,
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
+        **({} if collected is None else {"collected": collected}),
     )
-    clean = collect_encoded(
+    clean = collected or collect_encoded(
         model,
         problems,
         questions,
         {hook for change in interventions for hook in change.baselines(model)},
-        donors=donors,
+        donors=chosen,
         batch_size=size,
     )
     engine = Engine(

@@ -46,6 +46,7 @@ from .side_by_side import at_relative_depth as at_relative_depth
 from .side_by_side import correlation_differences as correlation_differences
 from .specialisation import specialisation as specialisation
 from .steering import dose_response as dose_response
+from .trend_over import trend_over as trend_over
 from .usage import usage_summary as usage_summary
 
 concentration_of = concentration_per_problem
@@ -99,6 +100,7 @@ __all__ = [
     "successive_cosine",
     "total_variation",
     "trend",
+    "trend_over",
     "usage_summary",
     "worst_thought",
 ]

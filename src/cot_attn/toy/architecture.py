@@ -1,6 +1,7 @@
-"""The two toy models before training."""
+"""The toy models before training."""
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -18,11 +19,35 @@ from cot_attn.data.sets.toy import HOURS
 from cot_attn.models.feedback import Projection
 
 ToyName = Literal["toy-gpt2", "toy-llama"]
-D_MODEL = 96
-N_LAYERS = 4
-N_HEADS = 4
 N_POSITIONS = 192
 INITIAL_SCALE = 0.05
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large a toy model is; by default as the bundled ones.
+
+    Parameters
+    ----------
+    d_model
+        Width of the residual stream, at least 22, so that numbers can begin as points on circles.
+    n_layers
+        Number of transformer blocks.
+    n_heads
+        Number of attention heads in a block, an even number that divides the width.
+    """
+
+    d_model: int = 96
+    n_layers: int = 4
+    n_heads: int = 4
+
+    def __post_init__(self) -> None:
+        fits = self.n_heads > 0 and self.n_heads % 2 == 0 and self.d_model % (2 * self.n_heads) == 0
+        if not fits or self.d_model < HOURS - 1 or self.n_layers < 1:
+            raise ValueError(
+                f"{self} cannot be built: give at least one layer, an even number of heads, and a "
+                f"width of at least {HOURS - 1} that twice their number divides."
+            )
 
 
 class ToyNetwork(nn.Module):
@@ -35,34 +60,44 @@ class ToyNetwork(nn.Module):
     tokenizer
         Fixes the vocabulary.
     seed
-        The initial weights depend on it alone.
+        The initial weights depend on it and on the shape alone.
+    shape
+        How large it is.
     """
 
     language_model: PreTrainedModel
     feedback: Projection
 
-    def __init__(self, name: ToyName, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+    def __init__(
+        self,
+        name: ToyName,
+        tokenizer: PreTrainedTokenizerFast,
+        seed: int,
+        shape: Shape = Shape(),
+    ) -> None:
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.language_model = _language_model(name, tokenizer)
-            self.feedback = Projection(D_MODEL, 2 * D_MODEL)
+            self.language_model = _language_model(name, tokenizer, shape)
+            self.feedback = Projection(shape.d_model, 2 * shape.d_model)
         # Thoughts begin at the scale of the token embeddings.
         assert isinstance(self.feedback.norm, nn.LayerNorm)
         nn.init.constant_(self.feedback.norm.weight, 2 * INITIAL_SCALE)
         _write_fourier_features(self.language_model, tokenizer)
 
 
-def _language_model(name: ToyName, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+def _language_model(
+    name: ToyName, tokenizer: PreTrainedTokenizerFast, shape: Shape
+) -> PreTrainedModel:
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     if name == "toy-gpt2":
         return GPT2LMHeadModel(
             GPT2Config(
                 vocab_size=len(tokenizer),
                 n_positions=N_POSITIONS,
-                n_embd=D_MODEL,
-                n_layer=N_LAYERS,
-                n_head=N_HEADS,
+                n_embd=shape.d_model,
+                n_layer=shape.n_layers,
+                n_head=shape.n_heads,
                 activation_function="gelu_pytorch_tanh",  # gelu_new in one fast operation
                 resid_pdrop=0.0,
                 embd_pdrop=0.0,
@@ -78,11 +113,11 @@ def _language_model(name: ToyName, tokenizer: PreTrainedTokenizerFast) -> PreTra
             LlamaConfig(
                 vocab_size=len(tokenizer),
                 max_position_embeddings=N_POSITIONS,
-                hidden_size=D_MODEL,
-                intermediate_size=3 * D_MODEL,
-                num_hidden_layers=N_LAYERS,
-                num_attention_heads=N_HEADS,
-                num_key_value_heads=N_HEADS // 2,
+                hidden_size=shape.d_model,
+                intermediate_size=3 * shape.d_model,
+                num_hidden_layers=shape.n_layers,
+                num_attention_heads=shape.n_heads,
+                num_key_value_heads=shape.n_heads // 2,
                 tie_word_embeddings=True,
                 initializer_range=INITIAL_SCALE,
                 bos_token_id=eos,

@@ -1,4 +1,4 @@
-"""From one step to six, and from given thoughts to the model's own."""
+"""From one step to the longest, and from given thoughts to the model's own."""
 
 import math
 import random
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cot_attn.data.sets.toy import MAX_STEPS
 
 WARM_UP = 100  # training steps
-GROWTH = 0.05  # the part of the run in which the problems grow from one step to six
+GROWTH = 0.05  # the part of the run in which the problems grow from one step to the longest
 DECAY_FROM = 0.5  # the part of the run after which the learning rate falls
 FINAL_RATE = 0.02
 HANDOVER = 0.15  # how long the hand-over to the model's own thoughts takes
@@ -29,6 +29,8 @@ class Curriculum:
     ----------
     total
         The number of training steps.
+    longest
+        How many steps the longest problems have.
     mean_result_loss
         Running mean of the loss of the intermediate results in the explicit stage.
     handover
@@ -36,6 +38,7 @@ class Curriculum:
     """
 
     total: int
+    longest: int = MAX_STEPS
     mean_result_loss: float = math.inf
     handover: int | None = None
 
@@ -48,12 +51,12 @@ class Curriculum:
     def draw_steps(self, rng: random.Random, step: int) -> int:
         """Draw the number of steps of a batch's problems; long ones come more often."""
         grown = min(1.0, step / (GROWTH * self.total))
-        longest = 1 + int(grown * (MAX_STEPS - 1))
+        longest = 1 + int(grown * (self.longest - 1))
         return rng.choices(range(1, longest + 1), weights=range(2, longest + 2))[0]
 
     def draw_thoughts(self, rng: random.Random, steps: int) -> int:
         """Draw how many thoughts a batch gets: all in half of the batches, at least one a step."""
-        return MAX_STEPS if rng.random() < 0.5 else rng.randint(steps, MAX_STEPS)
+        return self.longest if rng.random() < 0.5 else rng.randint(steps, self.longest)
 
     def draw_latent(self, rng: random.Random, step: int) -> bool:
         """Draw whether a batch's thoughts are the model's own."""

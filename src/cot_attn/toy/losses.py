@@ -6,6 +6,7 @@ default position ids are right.
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -54,6 +55,31 @@ def draw_batch(
         results=torch.tensor([tokenizer.convert_tokens_to_ids(row) for row in results]),
         answer=ids([f"{EOT}{ANSWER.format(p.answer)}{EOS}" for p in problems]),
     )
+
+
+class DrawnOnce:
+    """Draws what `draw_batch` does, once: models of one stream, one after the other, share it."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[tuple[int, int, int, int], tuple[Batch, tuple[Any, ...]]] = {}
+
+    def __call__(
+        self,
+        rng: random.Random,
+        tokenizer: PreTrainedTokenizerFast,
+        *,
+        size: int,
+        steps: int,
+        n_thoughts: int,
+    ) -> Batch:
+        """Return the batch that this generator would draw, and leave it as if it had."""
+        key = (hash(rng.getstate()), size, steps, n_thoughts)
+        if key not in self._drawn:
+            batch = draw_batch(rng, tokenizer, size=size, steps=steps, n_thoughts=n_thoughts)
+            self._drawn[key] = batch, rng.getstate()
+        batch, after = self._drawn[key]
+        rng.setstate(after)
+        return batch
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,11 @@ def thinking(network: ToyNetwork, name: str, n_thoughts: int) -> ContinuousThoug
 
 
 def accuracy(
-    model: ContinuousThoughtModel, n: int, n_thoughts: Sequence[int], seed: int = 1
+    model: ContinuousThoughtModel,
+    n: int,
+    n_thoughts: Sequence[int],
+    seed: int = 1,
+    longest: int = MAX_STEPS,
 ) -> xr.DataArray:
     """Measure how often a model writes exactly the right answer to held-out problems.
 
@@ -48,14 +52,16 @@ def accuracy(
         How many thoughts the model may have, one number after the other.
     seed
         Of the problems.
+    longest
+        How many steps the longest problems have.
 
     Returns
     -------
     xr.DataArray
         Fractions with dims (steps, n_thoughts).
     """
-    difficulties = range(1, MAX_STEPS + 1)
-    solved = np.empty((MAX_STEPS, len(n_thoughts)))
+    difficulties = range(1, longest + 1)
+    solved = np.empty((longest, len(n_thoughts)))
     for row, difficulty in enumerate(difficulties):
         problems = toy_problems(n, seed, steps=[difficulty])
         wanted = [ANSWER.format(problem.answer) for problem in problems]

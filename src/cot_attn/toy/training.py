@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerFast
 
 from cot_attn._writing import taking_the_place_of
 from cot_attn.data.sets.toy import MAX_STEPS
-from cot_attn.toy.architecture import ToyName, ToyNetwork
+from cot_attn.toy.architecture import Shape, ToyName, ToyNetwork
 from cot_attn.toy.curriculum import Curriculum
-from cot_attn.toy.losses import direct_losses, draw_batch, explicit_losses, latent_losses
+from cot_attn.toy.losses import Batch, direct_losses, draw_batch, explicit_losses, latent_losses
 from cot_attn.toy.tokenizer import toy_tokenizer
 
 # At 2e-3 the loss of the Llama model jumps up again and again.
@@ -40,6 +40,13 @@ class Recipe:
         Of the initial weights and of the problems.
     batch_size
         Problems in a training step.
+    shape
+        How large the model is.
+    stream
+        Decides the problems, where several models are to see the same ones; by default the seed
+        does.
+    longest
+        How many steps the longest problems have; a model has as many thoughts.
     """
 
     name: ToyName
@@ -47,11 +54,14 @@ class Recipe:
     steps: int = 4000
     seed: int = 0
     batch_size: int = 64
+    shape: Shape = Shape()  # noqa: RUF009 - it is frozen
+    stream: int | None = None
+    longest: int = MAX_STEPS
 
     @property
     def n_thoughts(self) -> int:
         """How many thoughts the model has."""
-        return MAX_STEPS if self.thoughts else 0
+        return self.longest if self.thoughts else 0
 
     @property
     def control(self) -> "Recipe":
@@ -78,7 +88,7 @@ class Progress:
     @classmethod
     def start(cls, recipe: Recipe) -> "Progress":
         """Begin a run."""
-        network = ToyNetwork(recipe.name, toy_tokenizer(), recipe.seed)
+        network = ToyNetwork(recipe.name, toy_tokenizer(), recipe.seed, recipe.shape)
         optimiser = torch.optim.AdamW(
             network.parameters(),
             lr=LEARNING_RATES[recipe.name],
@@ -86,7 +96,7 @@ class Progress:
             weight_decay=0.01,
             fused=True,
         )
-        return cls(recipe, network, optimiser, Curriculum(recipe.steps))
+        return cls(recipe, network, optimiser, Curriculum(recipe.steps, recipe.longest))
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; an interrupted save leaves the old one whole."""
@@ -105,7 +115,8 @@ class Progress:
     def load(cls, path: Path) -> "Progress":
         """Read a checkpoint."""
         saved: dict[str, Any] = torch.load(path, weights_only=True)
-        progress = cls.start(Recipe(**saved["recipe"]))
+        shape = Shape(**saved["recipe"].pop("shape", {}))
+        progress = cls.start(Recipe(**saved["recipe"], shape=shape))
         progress.network.load_state_dict(saved["network"])
         progress.optimiser.load_state_dict(saved["optimiser"])
         progress.curriculum = Curriculum(**saved["curriculum"])
@@ -118,6 +129,7 @@ def train(
     checkpoint: Path,
     *,
     save_every: int = 100,
+    draw: Callable[..., Batch] | None = None,
     on_step: Callable[[Progress, dict[str, float]], None] = lambda progress, losses: None,
 ) -> Progress:
     """Train a toy model, or go on where an interrupted run stopped.
@@ -134,6 +146,9 @@ def train(
         The file that the run is saved in, and resumed from where it exists.
     save_every
         Training steps between two saves.
+    draw
+        What draws a batch; by default `draw_batch`. `DrawnOnce` spares models of one stream the
+        work.
     on_step
         Called after every training step with the progress and the step's losses.
 
@@ -151,7 +166,7 @@ def train(
     tokenizer = toy_tokenizer()
     while progress.step < recipe.steps:
         begun = time.perf_counter()
-        loss, shown = _loss(progress, tokenizer)
+        loss, shown = _loss(progress, tokenizer, draw or draw_batch)
         factor = progress.curriculum.learning_rate(progress.step)
         for group in progress.optimiser.param_groups:
             group["lr"] = LEARNING_RATES[recipe.name] * factor
@@ -168,13 +183,13 @@ def train(
 
 
 def _loss(
-    progress: Progress, tokenizer: PreTrainedTokenizerFast
+    progress: Progress, tokenizer: PreTrainedTokenizerFast, draw: Callable[..., Batch]
 ) -> tuple[Tensor, dict[str, float]]:
     recipe, curriculum, step = progress.recipe, progress.curriculum, progress.step
-    rng = random.Random(f"{recipe.seed} {step}")
+    rng = random.Random(f"{recipe.seed if recipe.stream is None else recipe.stream} {step}")
     steps = curriculum.draw_steps(rng, step)
     n_thoughts = curriculum.draw_thoughts(rng, steps)
-    batch = draw_batch(rng, tokenizer, size=recipe.batch_size, steps=steps, n_thoughts=n_thoughts)
+    batch = draw(rng, tokenizer, size=recipe.batch_size, steps=steps, n_thoughts=n_thoughts)
     if not recipe.thoughts:
         answer = direct_losses(progress.network, batch)
         return answer, {"answer": answer.item()}

@@ -1,0 +1,171 @@
+"""What sweeps cost: overhead of a shard, workers side by side, memory, and many small shards.
+
+`python -m benchmarks.sweeping` prints them as JSON; `make bench` runs it with the others.
+"""
+
+import io
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measuring import Seconds, interleaved, timed
+from cot_attn import ContinuousThoughtModel, TokenAblator, load_problems
+from cot_attn.interventions import Hook, collect
+from cot_attn.sweeps import (
+    InProcess,
+    Manifest,
+    ModelSource,
+    Plan,
+    Processes,
+    open_sweep,
+    plan_sweep,
+    run_sweep,
+)
+from cot_attn.sweeps.executors import Job
+from cot_attn.sweeps.shard_file import path_of
+from cot_attn.toy import handmade_model, handmade_problems
+
+PER_SHARD = 100
+ANSWER = 8
+
+
+def measured(repeats: int = 3) -> dict[str, Any]:
+    """Measure everything."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        return {
+            "overhead of a shard": overhead(folder / "overhead", repeats),
+            "workers": workers(folder / "workers"),
+            "memory": memory(folder / "memory"),
+            "many shards": many(folder / "many"),
+        }
+
+
+def overhead(folder: Path, repeats: int) -> dict[str, Any]:
+    """Time shards of 100 problems x 42 variants, and the same variants without a sweep."""
+    problems = load_problems("toy", n=PER_SHARD * (repeats + 1))
+    plan = Plan(["toy-gpt2"], problems, attention=False, max_new_tokens=ANSWER)
+    manifest = plan_sweep(plan, folder)
+    bench = Job(folder, manifest.hash).workbench()
+    bench.do(manifest.shards[0].name)  # loads the model, and lets it think once for all donors
+    model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    donors = collect(model, problems, [Hook("input")], batch_size=plan.batch_size)
+    ablator = TokenAblator(model, plan.corruptions, donors=donors)
+    left = iter(manifest.shards[1:])
+    chunks = iter(range(PER_SHARD, len(problems), PER_SHARD))
+
+    def shard() -> None:
+        bench.do(next(left).name)
+
+    def plain() -> None:
+        start = next(chunks)
+        ablator.run(
+            problems[start : start + PER_SHARD], max_new_tokens=ANSWER, batch_size=plan.batch_size
+        )
+
+    times = interleaved({"plain": plain, "shard": shard}, repeats)
+    ratio = times["shard"] / times["plain"]
+    return {"seconds": {name: vars(each) for name, each in times.items()}, "ratio": vars(ratio)}
+
+
+def workers(folder: Path) -> dict[str, Any]:
+    """Time a sweep with one worker and with two, from the first result to the last."""
+    problems = load_problems("toy", n=8 * PER_SHARD)
+    taken: dict[int, dict[str, float]] = {}
+    for n in (1, 2):
+        home = folder / str(n)
+        plan_sweep(Plan(["toy-gpt2"], problems, attention=False, max_new_tokens=ANSWER), home)
+        seconds, status = timed(lambda home=home, n=n: run_sweep(home, Processes(n, threads=1)))
+        assert status.complete
+        ends = sorted(each.stat().st_mtime for each in (home / "shards").iterdir())
+        # Each worker's first result comes after its start; the others tell its rate.
+        rate = (len(ends) - n) / (ends[-1] - ends[n - 1])
+        taken[n] = {"wall": seconds.wall, "problems a second": rate * PER_SHARD}
+    efficiency = taken[2]["problems a second"] / (2 * taken[1]["problems a second"])
+    return {"workers": taken, "efficiency": efficiency}
+
+
+def memory(folder: Path, few: int = 10, several: int = 100) -> dict[str, float]:
+    """Return the peak memory of processes that do few shards and many, in MB."""
+    peaks = {}
+    for n in (few, several):
+        code = f"from benchmarks.sweeping import peak; print(peak({str(folder / str(n))!r}, {n}))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        peaks[n] = float(done.stdout)
+    return {"MB, few": peaks[few], "MB, many": peaks[several], "ratio": peaks[several] / peaks[few]}
+
+
+def peak(folder: str, n_shards: int) -> float:
+    """Run a sweep of so many small shards here and return this process's peak memory in MB."""
+    home = Path(folder)
+    handmade_model((1, 4, 1)).save_pretrained(home / "model")
+    plan_sweep(_small(home, n_shards, attention=False), home / "sweep")
+    run_sweep(home / "sweep", InProcess())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def many(folder: Path, n_shards: int = 10_000) -> dict[str, float]:
+    """Time planning, opening and reading a sweep of very many shards; one result stands for all."""
+    folder.mkdir()
+    handmade_model((1, 4, 1)).save_pretrained(folder / "model")
+    home, seconds = folder / "sweep", {}
+    begun = time.perf_counter()
+    manifest = plan_sweep(_small(folder, n_shards, attention=False), home)
+    seconds["planning"] = time.perf_counter() - begun
+    first = manifest.shards[0].name
+    Job(home, manifest.hash).workbench().do(first)
+    _copies(home, first, [shard.name for shard in manifest.shards[1:]])
+    for name, work in {
+        "reading the manifest": lambda: Manifest.read(home),
+        "opening": lambda: open_sweep(home),
+        "one problem": lambda: open_sweep(home)["failed"].isel(problem=n_shards // 2).load(),
+        "all of `failed`": lambda: open_sweep(home)["failed"].load(),
+    }.items():
+        taken: Seconds = timed(work)[0]
+        seconds[name] = taken.wall
+    return {"shards": n_shards, **seconds}
+
+
+def _small(folder: Path, n: int, *, attention: bool) -> Plan:
+    model = ModelSource(str(folder / "model"), "small")
+    few = handmade_problems(10, (1, 4, 1))
+    problems = [replace(few[number % 10], id=f"{number:06d}") for number in range(n)]
+    return Plan(
+        [model],
+        problems,
+        corruptions="zero",
+        outcomes=["failed"],
+        attention=attention,
+        max_new_tokens=3,
+        problems_per_shard=1,
+    )
+
+
+def _copies(folder: Path, first: str, names: list[str]) -> None:
+    """Write the first result under other names too."""
+    with zipfile.ZipFile(path_of(folder, first)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for name in names:
+        root = json.loads(members["zarr.json"])
+        root["attributes"]["shard"] = name
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as archive:
+            for member, value in {**members, "zarr.json": json.dumps(root).encode()}.items():
+                archive.writestr(member, value)
+        path_of(folder, name).write_bytes(data.getvalue())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measured(), indent=2) + "\n")

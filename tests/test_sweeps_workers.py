@@ -1,0 +1,417 @@
+"""Workers that are killed, nodes that go, drivers that die: nothing is lost or done twice."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from cot_attn.interventions import GaussianNoise, Resample
+from cot_attn.sweeps import (
+    Executor,
+    InProcess,
+    Manifest,
+    ModelSource,
+    Plan,
+    Processes,
+    RayActors,
+    Status,
+    Submitit,
+    plan_sweep,
+    run_sweep,
+    sweep_status,
+)
+from cot_attn.sweeps.executors import Job
+from cot_attn.sweeps.shard_file import finished
+from cot_attn.toy import handmade_model, handmade_problems
+
+pytestmark = pytest.mark.slow
+
+PROBLEMS = handmade_problems(4, (1, 4, 1))
+N_SHARDS = 8
+LOCAL_RAY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+os.environ.update(LOCAL_RAY)  # read when Ray is imported: addresses of this machine alone
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("models")
+    for name, weights in {"one": (1, 4, 1), "other": (1, 6, 1)}.items():
+        handmade_model(weights).save_pretrained(folder / name)
+    return Plan(
+        [ModelSource(str(folder / name), name) for name in ("one", "other")],
+        PROBLEMS,
+        corruptions=[GaussianNoise(0.5), Resample()],
+        max_new_tokens=3,
+        batch_size=64,
+        problems_per_shard=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process gives."""
+    folder = tmp_path_factory.mktemp("expected") / "sweep"
+    assert len(plan_sweep(plan, folder).shards) == N_SHARDS
+    assert run_sweep(folder, InProcess()).complete
+    return results(folder)
+
+
+@pytest.fixture
+def sweep(plan: Plan, tmp_path: Path) -> Path:
+    return plan_sweep(plan, tmp_path / "sweep").folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Return every finished result."""
+    return {
+        each.name: each.read_bytes()
+        for each in (folder / "shards").iterdir()
+        if not each.name.startswith(".")
+    }
+
+
+def times(folder: Path) -> dict[str, int]:
+    """When each result was written: one that is written again has another time."""
+    return {
+        each.name: each.stat().st_mtime_ns
+        for each in (folder / "shards").iterdir()
+        if not each.name.startswith(".")
+    }
+
+
+def waited(condition: Callable[[], Any], seconds: int = 300) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(FileNotFoundError):
+            if found := condition():
+                return found
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def at_work(folder: Path) -> list[str]:
+    """Return the shards that somebody is at."""
+    return [each.stem for each in (folder / "working").glob("*.lock")]
+
+
+class Meanwhile:
+    """Does something once while a sweep runs, and keeps what it gave."""
+
+    def __init__(self, folder: Path, act: Callable[[], Any], after: int = 2) -> None:
+        self.folder, self.act, self.after = folder, act, after
+        self.gave: Any = None
+        self._thread = threading.Thread(target=self._wait)
+
+    def _wait(self) -> None:
+        waited(lambda: len(finished(self.folder)) >= self.after and at_work(self.folder))
+        self.gave = self.act()
+
+    def __enter__(self) -> "Meanwhile":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.join()
+
+
+def children(name: str, parent: int) -> list[int]:
+    """Return processes below one whose command line has a text."""
+    found, below = [], {parent}
+    for place in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        with contextlib.suppress(OSError, IndexError):
+            above = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            if above in below:
+                below.add(int(place.name))
+                if name in (place / "cmdline").read_text():
+                    found.append(int(place.name))
+    return found
+
+
+def gone(process: int) -> bool:
+    """Return whether a process has ended; nobody may have taken note of its end."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_two_processes_give_what_one_gives(sweep: Path, expected: dict[str, bytes]) -> None:
+    status = run_sweep(sweep, Processes(2))
+    assert status.complete
+    assert not status.failures
+    assert results(sweep) == expected
+    assert not at_work(sweep)
+
+
+def test_a_process_that_is_killed_is_replaced_and_its_shard_done_again(
+    sweep: Path, expected: dict[str, bytes]
+) -> None:
+    def kill() -> str:
+        os.kill(children("spawn_main", os.getpid())[-1], signal.SIGKILL)
+        return "killed"
+
+    with Meanwhile(sweep, kill) as meanwhile:
+        status = run_sweep(sweep, Processes(2))
+    assert meanwhile.gave == "killed"
+    assert status.complete
+    assert len(status.failures) <= 1  # none, where it was between two shards
+    assert all("The worker died" in str(each.error) for each in status.failures)
+    assert results(sweep) == expected
+
+
+def test_a_shard_that_kills_its_workers_is_given_up_alone(
+    sweep: Path, expected: dict[str, bytes]
+) -> None:
+    bad = Manifest.read(sweep).shards[5].name
+    status = run_sweep(sweep, Killing(2, bad))
+    assert set(status.given_up) == {bad}
+    assert "The worker died. BrokenProcessPool" in status.given_up[bad]
+    assert len(status.done) == N_SHARDS - 1
+    assert run_sweep(sweep, Processes(1)).complete
+    assert results(sweep) == expected
+
+
+class Killing(Processes):
+    """Processes of which each is killed by one shard."""
+
+    def __init__(self, n_workers: int, bad: str) -> None:
+        super().__init__(n_workers)
+        self.bad = bad
+
+    def worker(self, job: Any) -> Any:
+        worker, bad = super().worker(job), self.bad
+        take = worker.take
+
+        def taking(shards: list[str]) -> Any:
+            return worker._pool.submit(os._exit, 9) if bad in shards else take(shards)
+
+        worker.take = taking  # type: ignore[method-assign]
+        return worker
+
+
+@contextlib.contextmanager
+def driver(folder: Path, executor: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that drives a sweep."""
+    code = (
+        "from cot_attn.sweeps import *\n"
+        f"if __name__ == '__main__': run_sweep({str(folder)!r}, {executor})\n"
+    )
+    script = folder.parent / "driver.py"
+    script.write_text(code)
+    process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, **LOCAL_RAY})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("executor", ["InProcess()", "Processes(2)"])
+def test_a_driver_that_is_killed_leaves_whole_results_and_no_workers(
+    sweep: Path, expected: dict[str, bytes], executor: str
+) -> None:
+    with driver(sweep, executor) as process:
+        waited(lambda: len(finished(sweep)) >= 2 and at_work(sweep))
+        workers = children("spawn_main", process.pid)
+        assert len(workers) == (2 if "Processes" in executor else 0)
+        with pytest.raises(BlockingIOError, match="Another process runs the sweep"):
+            run_sweep(sweep)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    for worker in workers:
+        waited(lambda worker=worker: gone(worker))
+    before = times(sweep)
+    assert 0 < len(before) < N_SHARDS
+    assert results(sweep).items() <= expected.items()
+    assert run_sweep(sweep, Processes(2)).complete
+    assert results(sweep) == expected
+    assert times(sweep).items() >= before.items()
+
+
+def test_a_shard_that_an_orphan_is_at_is_waited_for_and_not_done_twice(sweep: Path) -> None:
+    manifest = Manifest.read(sweep)
+    bench, name = Job(sweep, manifest.hash).workbench(), manifest.shards[0].name
+    bench.do(name)
+    before = times(sweep)
+    held, seconds = threading.Event(), 0.5
+
+    def orphan() -> None:
+        with FileLock(sweep / "working" / f"{name}.lock"):
+            held.set()
+            time.sleep(seconds)
+
+    thread = threading.Thread(target=orphan)
+    thread.start()
+    held.wait()
+    begun = time.monotonic()
+    assert [each.error for each in bench.attempt([name])] == [None]
+    assert time.monotonic() - begun > seconds / 2
+    thread.join()
+    assert times(sweep) == before
+
+
+# submitit -------------------------------------------------------------------------------------
+
+
+def test_submitit_gives_what_one_process_gives(sweep: Path, expected: dict[str, bytes]) -> None:
+    pytest.importorskip("submitit")
+    status = run_sweep(sweep, Submitit(2, shards_at_once=4, cluster="local", timeout_min=5))
+    assert status.complete, status.given_up
+    assert results(sweep) == expected
+
+
+def test_a_submitit_job_that_is_killed_charges_the_shard_that_it_was_at(
+    sweep: Path, expected: dict[str, bytes]
+) -> None:
+    pytest.importorskip("submitit")
+
+    def kill() -> int:
+        jobs = children("submitit.core._submit", os.getpid())
+        for job in jobs:
+            os.kill(job, signal.SIGKILL)
+        return len(jobs)
+
+    with Meanwhile(sweep, kill) as meanwhile:
+        status = run_sweep(sweep, Submitit(1, shards_at_once=6, cluster="local", timeout_min=5))
+    assert meanwhile.gave
+    assert status.complete
+    assert len(status.failures) <= 1
+    assert results(sweep) == expected
+
+
+# Ray ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Ray cluster of two nodes on this machine, on its loopback address, without a dashboard."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    node = {
+        "num_cpus": 1,
+        "node_ip_address": "127.0.0.1",
+        "object_store_memory": 80_000_000,
+        "include_dashboard": False,
+    }
+    cluster = None
+    try:
+        cluster = Cluster(initialize_head=True, head_node_args=node)
+        cluster.add_node(**node)
+        ray.init(address=cluster.address, _node_ip_address="127.0.0.1", log_to_driver=False)
+    except Exception as error:
+        ray.shutdown()
+        if cluster is not None:
+            cluster.shutdown()
+        pytest.skip(f"Ray cannot start here: {error}")
+    cluster.node = node
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def ray_actors() -> list[int]:
+    """Return the processes of actors on this machine."""
+    from ray.util.state import list_actors
+
+    return [each["pid"] for each in list_actors(filters=[("state", "=", "ALIVE")]) if each["pid"]]
+
+
+def test_two_nodes_of_a_ray_cluster_give_what_one_process_gives(
+    cluster: Any, sweep: Path, expected: dict[str, bytes]
+) -> None:
+    executor = RayActors()
+    status = run_sweep(sweep, executor)
+    assert executor.n_workers == 2
+    assert status.complete, status.given_up
+    assert not status.failures
+    assert results(sweep) == expected
+
+
+def test_a_ray_actor_that_is_killed_is_replaced(
+    cluster: Any, sweep: Path, expected: dict[str, bytes]
+) -> None:
+    def kill() -> int:
+        actors = children("ray::_Bench", 1) or named("ray::_Bench")
+        os.kill(actors[0], signal.SIGKILL)
+        return len(actors)
+
+    with Meanwhile(sweep, kill) as meanwhile:
+        status = run_sweep(sweep, RayActors(2))
+    assert meanwhile.gave == 2
+    assert status.complete, status.given_up
+    assert len(status.failures) <= 1
+    assert results(sweep) == expected
+
+
+def test_a_node_that_is_removed_costs_a_worker_and_no_result(
+    cluster: Any, sweep: Path, expected: dict[str, bytes]
+) -> None:
+    node = next(each for each in cluster.worker_nodes)
+
+    def remove() -> str:
+        cluster.remove_node(node, allow_graceful=False)
+        return "removed"
+
+    try:
+        with Meanwhile(sweep, remove) as meanwhile:
+            status = run_sweep(sweep, RayActors(2))
+    finally:
+        cluster.add_node(**cluster.node)
+    assert meanwhile.gave == "removed"
+    assert status.complete, status.given_up
+    assert results(sweep) == expected
+
+
+def test_a_driver_of_a_ray_cluster_that_is_killed_is_resumed(
+    cluster: Any, sweep: Path, expected: dict[str, bytes]
+) -> None:
+    with driver(sweep, f"RayActors(2, address={cluster.address!r})") as process:
+        waited(lambda: len(finished(sweep)) >= 2 and at_work(sweep))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    waited(lambda: not named("ray::_Bench"))
+    before = times(sweep)
+    assert 0 < len(before) < N_SHARDS
+    assert run_sweep(sweep, RayActors(2)).complete
+    assert results(sweep) == expected
+    assert times(sweep).items() >= before.items()
+
+
+def named(name: str) -> list[int]:
+    """Return the processes of this machine whose title begins so."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (place / "cmdline").read_text().startswith(name):
+                found.append(int(place.name))
+    return found
+
+
+def test_ray_starts_on_this_machine_alone_where_no_address_is_given(
+    sweep: Path, expected: dict[str, bytes]
+) -> None:
+    pytest.importorskip("ray")
+    with driver(sweep, "RayActors(1)") as process:
+        assert process.wait(timeout=200) == 0
+    assert sweep_status(sweep).complete
+    assert results(sweep) == expected
+
+
+def test_an_executor_says_what_it_cannot_do() -> None:
+    with pytest.raises(ValueError, match="n_workers is 0; give at least 1"):
+        Processes(0)
+    with pytest.raises(ValueError, match="shards_at_once is 0; give at least 1"):
+        Submitit(1, shards_at_once=0)
+    for executor in (InProcess(), Processes(1), RayActors(1), Submitit(1)):
+        assert isinstance(executor, Executor)
+    assert isinstance(Status(Path(), 0, frozenset(), (), {}), Status)
