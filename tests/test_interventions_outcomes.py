@@ -13,6 +13,8 @@ from cot_attn.interventions._engine.batches import Batches
 from cot_attn.models import ContinuousThoughtModel
 from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
 
+pytestmark = pytest.mark.slow
+
 CHANGES = [Intervention(i, Zero()) for i in range(N_THOUGHTS)]
 OUTCOMES = [
     "kl_first",
