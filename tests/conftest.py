@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -49,6 +50,15 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark docstrings' examples that load or build a model: they take seconds."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem):
+            lines = "".join(example.source for example in item.dtest.examples)
+            if re.search(r"from_pretrained\(|handmade_model\(", lines):
+                item.add_marker(pytest.mark.slow)
 
 
 VOCABULARY = 60

@@ -156,5 +156,9 @@ def figure_of(drawn: Drawn) -> Figure:
 
 @cache
 def drawn(name: str, width: float) -> Drawn:
-    """Draw a figure once for all tests that only look at it."""
-    return FIGURES[name](width)
+    """Draw a figure once, and lay it out once, for all tests that only look at it."""
+    axes = FIGURES[name](width)
+    fig = figure_of(axes)
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    return axes

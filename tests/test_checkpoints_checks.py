@@ -154,6 +154,7 @@ def test_a_model_that_is_not_told_its_positions(model, monkeypatch):
         validate(model)
 
 
+@pytest.mark.slow
 def test_columns_that_nobody_said_between_a_windowed_models_answer_tokens(monkeypatch):
     def with_a_gap(rollout, n_rows, n_tokens):
         other = rollout.view(slice(n_rows))

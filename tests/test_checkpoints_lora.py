@@ -153,6 +153,7 @@ TARGETS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["codi", "coconut"])
 @pytest.mark.parametrize(("base", "targets"), TARGETS)
 def test_every_set_of_targets_gives_what_peft_computes(base, targets, family, trained, tmp_path):
@@ -165,6 +166,7 @@ def test_every_set_of_targets_gives_what_peft_computes(base, targets, family, tr
     assert bool(model.load_report.notes) is untied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [["lm_head"], ["embed_tokens"], ["embed_tokens", "lm_head"]])
 def test_lora_on_embeddings_that_are_not_tied(targets, trained, tmp_path):
     made = trained("llama", target_modules=targets, tied=False)
@@ -173,6 +175,7 @@ def test_lora_on_embeddings_that_are_not_tied(targets, trained, tmp_path):
     assert model.load_report.notes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [["lm_head"], ["wte"], ["wte", "lm_head"]])
 def test_peft_may_tie_the_adapters_as_well(targets, trained, tmp_path):
     made = trained(target_modules=targets, ensure_weight_tying=True)
@@ -180,6 +183,7 @@ def test_peft_may_tie_the_adapters_as_well(targets, trained, tmp_path):
     made.compare(made.load(made.save(tmp_path, with_config=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "targets"), [("gpt2", ["lm_head"]), ("gpt2", ["wte"]), ("llama", ["lm_head"])]
 )
@@ -220,6 +224,7 @@ def test_what_safetensors_writes_of_a_tied_model_with_lora_on_its_head(trained, 
     made.compare(made.load(tmp_path, lora_alpha=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["codi", "my-adapter", "0"])
 def test_an_adapter_may_have_any_name(name, trained, tmp_path):
     made = trained(adapter=name, target_modules=["c_attn", "wte"])
@@ -239,6 +244,7 @@ def test_an_adapters_name_may_be_left_out(trained, tmp_path):
 # The strength ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["codi", "coconut"])
 @pytest.mark.parametrize(("rank", "alpha"), [(4, 8), (9, 1), (16, 32)])
 def test_rslora_as_the_user_says(rank, alpha, family, trained, tmp_path):
@@ -271,6 +277,7 @@ PATTERNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", PATTERNS, ids=str)
 @pytest.mark.parametrize("family", ["codi", "coconut"])
 def test_the_strength_is_what_the_adapters_configuration_says(family, lora, trained, tmp_path):
@@ -324,6 +331,7 @@ def test_a_registered_checkpoint_with_rslora(trained, tmp_path):
     made.compare(ContinuousThoughtModel.from_pretrained(str(tmp_path), validate=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -364,6 +372,7 @@ def test_a_damaged_configuration(content, trained, tmp_path):
         made.load(tmp_path, lora_alpha=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"\n"])
 def test_an_empty_configuration_is_none(content, trained, tmp_path):
     made = trained(target_modules=GPT2)
@@ -393,6 +402,7 @@ def test_a_configuration_beside_weights_without_lora(family, trained, tmp_path):
 # What is no plain LoRA ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["codi", "coconut"])
 @pytest.mark.parametrize(
     ("lora", "words"),
@@ -445,6 +455,7 @@ def test_the_advice_for_dora_works(trained, tmp_path):
 # Wrappers -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["codi", "coconut"])
 @pytest.mark.parametrize(
     "wrap",

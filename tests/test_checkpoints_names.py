@@ -72,6 +72,7 @@ def test_a_registered_path_loads_by_name_alone():
     assert tokens == [Golden(CODI).answer_tokens(question) for question in range(8)]
 
 
+@pytest.mark.slow
 def test_what_the_user_says_goes_before_what_is_known():
     info = CheckpointInfo("codi", str(CODI / "base"), 6, lora_alpha=1, eos_before_bot=True)
     register_checkpoint(str(CODI), info)
@@ -100,6 +101,7 @@ def test_a_decoder_in_a_checkpoint_that_is_known_to_have_none(tmp_path):
 # The hub --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_known_name_loads_from_the_hubs_cache_without_a_network(cache):
     put(cache, "zen-E/CODI-gpt2", {"pytorch_model.bin": (CODI / "pytorch_model.bin").read_bytes()})
     model = load("zen-E/CODI-gpt2", base=CODI / "base")
@@ -110,6 +112,7 @@ def test_a_known_name_loads_from_the_hubs_cache_without_a_network(cache):
     assert "official CODI code" in model.load_report.verified
 
 
+@pytest.mark.slow
 def test_the_known_file_of_several_epochs_is_read(cache):
     content = (COCONUT / "checkpoint_1").read_bytes()
     files = {"checkpoint_33": content, "checkpoint_9": b"another epoch", "config.json": b"{}"}
@@ -134,6 +137,7 @@ def test_an_unknown_hub_id_loads_with_what_the_user_says(cache):
     assert model.load_report.source == "me/mine"
 
 
+@pytest.mark.slow
 def test_a_saved_model_loads_from_the_hub(cache, tmp_path):
     load(CODI, **SAID[CODI]).save_pretrained(tmp_path / "saved")
     put(cache, "me/saved", {f.name: f.read_bytes() for f in (tmp_path / "saved").iterdir()})

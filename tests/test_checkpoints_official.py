@@ -80,6 +80,7 @@ def test_hidden_states_are_the_official_ones(case):
         )
 
 
+@pytest.mark.slow
 def test_attention_rows_are_the_official_ones(case):
     model, golden = case
     rows: dict[Stage, list[torch.Tensor]] = {}
@@ -104,6 +105,7 @@ def test_attention_rows_are_the_official_ones(case):
             assert not later.any()
 
 
+@pytest.mark.slow
 def test_a_batch_of_mixed_lengths_gives_what_each_question_gives_alone(case):
     model, golden = case
     together = model.run(golden.questions, max_new_tokens=16)
@@ -148,16 +150,19 @@ def test_the_added_tokens_have_their_names_and_ids():
 # The files ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])
 def test_each_official_codi_file_gives_the_official_numbers(file):
     assert_official(load(CODI, CODI / file), Golden(CODI))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["checkpoint_1", "model.safetensors"])
 def test_each_official_coconut_file_gives_the_official_numbers(file):
     assert_official(load(COCONUT, COCONUT / file), Golden(COCONUT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [CODI, COCONUT], ids=["codi", "coconut"])
 def test_shards_give_the_official_numbers_with_and_without_an_index(folder, tmp_path):
     save_shards(codi_tensors() if folder == CODI else coconut_tensors(), tmp_path)
@@ -168,6 +173,7 @@ def test_shards_give_the_official_numbers_with_and_without_an_index(folder, tmp_
     assert len(model.load_report.files) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropped", ["transformer.wte.weight", "lm_head.weight"])
 def test_either_of_the_tied_names_is_enough(dropped, tmp_path):
     tensors = codi_tensors()

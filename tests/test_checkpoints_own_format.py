@@ -47,6 +47,7 @@ def rewrite(folder, tensors):
 # Round trip -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_saved_checkpoint_comes_back_exactly(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")

@@ -21,6 +21,8 @@ from checkpoint_files import (
 )
 from cot_attn.models import ContinuousThoughtModel, Identity, Projection
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = Golden(CODI).questions
 LORA = re.compile(r"codi\.base_model\.model\.(.+)\.lora_A\.default\.weight")
 

@@ -111,6 +111,7 @@ def assert_like_the_loop(model, family, n_rows, bot, eot):
 # As the user says -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize(
     ("n_rows", "bot", "eot"),
@@ -140,6 +141,7 @@ def test_a_base_that_is_larger_than_the_checkpoint(family, tmp_path):
     assert_like_the_loop(model, family, 203, 201, 202)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("n_rows", [256, 205, 208, 201])
 def test_another_number_of_rows_of_which_nobody_says_the_ids(n_rows, family, tmp_path):
@@ -179,6 +181,7 @@ def test_a_base_of_another_vocabulary(family, tmp_path):
         load(save(family, tmp_path, 256), family, base=base, bot=201, eot=202)
 
 
+@pytest.mark.slow
 def test_ids_that_are_registered(tmp_path):
     info = CheckpointInfo("codi", str(CODI / "base"), 3, bot=203, eot=204)
     register_checkpoint(str(save(CODI, tmp_path, 256)), info)
@@ -206,6 +209,7 @@ def test_a_folder_that_was_saved_says_its_ids_itself(tmp_path):
 # As the files say -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize(("n_rows", "first"), [(256, 200), (203, 200), (205, 202)])
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
@@ -217,6 +221,7 @@ def test_added_tokens_json_beside_the_weights(order, n_rows, first, family, tmp_
     assert_like_the_loop(model, family, n_rows, bot, eot)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("n_rows", [256, 205])
 def test_a_grown_tokenizer_beside_the_weights(n_rows, family, tmp_path):
@@ -229,6 +234,7 @@ def test_a_grown_tokenizer_beside_the_weights(n_rows, family, tmp_path):
     assert_like_the_loop(model, family, n_rows, first, first + 1)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("n_rows", [203, 256])
 @pytest.mark.parametrize("vocab_size", [200, 203, 256])
@@ -295,6 +301,7 @@ def test_damaged_files_of_a_tokenizer(name, tmp_path):
 # Empty files ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("content", ["", "\n"])
 def test_an_empty_file_is_as_good_as_none(content, family, tmp_path):

@@ -58,6 +58,7 @@ def fold_alone(bridge):
 FOLDS = [compatible, unprocessed_but_compatible, process, fold_alone]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", FOLDS)
 @pytest.mark.parametrize("folder", [CODI, COCONUT], ids=["codi", "coconut"])
 def test_a_bridge_whose_weights_were_folded_does_not_run(folder, fold, tmp_path):
@@ -186,6 +187,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("origin", ["checkpoint", "own format"])
 def test_weights_that_changed_have_another_hash(origin, change, saved):
@@ -197,6 +199,7 @@ def test_weights_that_changed_have_another_hash(origin, change, saved):
     assert len(after) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_weights_that_changed_before_anybody_asked_have_another_hash(change, saved):
     """Right after loading a file's own hash is known and nothing was compared yet."""

@@ -37,6 +37,7 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_a_study_is_shown_and_written(
     inputs: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_study_is_shown_and_written(
     assert (out / "handmade" / "tables" / "importance.csv").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -130,6 +132,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_loaded(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_models_of_one_name_are_told_apart(
     tmp_path: Path, inputs: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +237,7 @@ def test_no_color_holds_for_errors_too(colour: bool, monkeypatch: pytest.MonkeyP
     assert ("\x1b[" in result.output) == colour
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_and_a_plain_locale_end_well() -> None:
     """A child writes to a pipe that nobody reads; what takes seconds is imported once for both."""
     code = (

@@ -241,6 +241,7 @@ PIECES = st.sampled_from([*CHARACTERS, *WORDS])
 TEXTS = st.lists(PIECES | st.characters(codec="utf-8"), max_size=12).map("".join)
 
 
+@pytest.mark.slow
 @given(TEXTS, st.sampled_from(TYPES))
 @example("\x0c-", "text")
 @settings(deadline=None)
@@ -281,6 +282,7 @@ REPEATED = ("1,", "1,111", "1/", "1 ", "1.", "1_", "-$", "answer", "answer ", "y
 REPEATED_LATEX = ("\\frac{", "\\frac{1}{", "\\boxed{", "\\(", "\\text{")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("piece", [*"1-.# ${}\\\n'é", *REPEATED, *JOINED, *REPEATED_LATEX])
 def test_long_texts_take_time_in_proportion(piece: str, kind: str) -> None:

@@ -363,6 +363,7 @@ def test_another_split_is_asked_for_by_name(hub: list[dict[str, Any]]) -> None:
         load_problems("gsm8k", format="gsm8k")
 
 
+@pytest.mark.slow
 def test_datasets_itself_reads_what_we_ask_it_for(tmp_path: Path) -> None:
     path = write(tmp_path / "prosqa_test.json", PROSQA)
     code = (

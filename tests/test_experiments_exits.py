@@ -14,6 +14,7 @@ from plain_loop import N_NEW, N_THOUGHTS, Twins, divergence
 EXITS = [1, 2, N_THOUGHTS, N_THOUGHTS + 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_each_exit_is_a_plain_run_with_so_many_thoughts(
     architecture: str, questions: list[str]
@@ -67,6 +68,7 @@ def test_leaving_where_training_ended_changes_nothing(tiny_gpt2_model, questions
     assert found.attrs["trained_with"] == tiny_gpt2_model.n_thoughts
 
 
+@pytest.mark.slow
 def test_neither_batches_nor_order_change_an_exit(tiny_gpt2_model, questions) -> None:
     problems = [Problem(f"p{i}", text) for i, text in enumerate(questions)]
     whole = exit_curve(tiny_gpt2_model, problems, exits=[0, 2], max_new_tokens=4)
@@ -76,6 +78,7 @@ def test_neither_batches_nor_order_change_an_exit(tiny_gpt2_model, questions) ->
     xr.testing.assert_allclose(whole, parts.sel(problem=whole["problem"]), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["toy-gpt2", "toy-llama"])
 def test_k_steps_need_k_thoughts(name: str) -> None:
     model = ContinuousThoughtModel.from_pretrained(name)
@@ -88,6 +91,7 @@ def test_k_steps_need_k_thoughts(name: str) -> None:
     assert (committed["stable"].sel(target="right") == committed["difficulty"]).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_an_interrupted_curve_goes_on_where_it_was(tmp_path, tiny_gpt2_model, questions) -> None:
     problems = [Problem(f"p{i}", text) for i, text in enumerate(questions)]
     options = {"exits": [0, 2], "max_new_tokens": 4, "batch_size": 3}

@@ -62,6 +62,7 @@ def test_a_search_in_parallel_is_found(planned) -> None:
     assert (excess["estimate"].sel(part="unreachable") < 0.1).all()
 
 
+@pytest.mark.slow
 def test_a_single_way_is_no_search_in_parallel(planned) -> None:
     others = [names_exchanged(problem, 0)[0] for problem in PROBLEMS]
     plan(planned, [*PROBLEMS, *others], ("optimal",))
@@ -146,6 +147,7 @@ def test_problems_without_a_graph_are_refused(tiny_gpt2_model) -> None:
         frontier(tiny_gpt2_model, toy_problems(1))
 
 
+@pytest.mark.slow
 def test_where_parts_mean_nothing_an_excess_is_found_in_5_percent_at_most() -> None:
     """Calibration, over all thoughts and parts together."""
     rng = np.random.default_rng(0)

@@ -14,6 +14,8 @@ from cot_attn.experiments.usage import strangers
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, ROUNDING, Twins, divergence
 
+pytestmark = pytest.mark.slow
+
 EDGES = [
     Edge("question", "bot"),
     Edge("bot", "thought 1"),

@@ -16,6 +16,8 @@ from cot_attn.interventions import Attention, Intervention, KnockOut, run_varian
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
+pytestmark = pytest.mark.slow
+
 N_LAYERS, N_HEADS, D_HEAD = 3, 4, 8
 
 

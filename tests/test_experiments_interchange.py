@@ -20,6 +20,7 @@ def asked(questions: list[str]) -> list[Problem]:
     return [Problem(f"p{i}", text, "w1", answer_type="text") for i, text in enumerate(questions)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["toy-gpt2", "toy-llama"])
 def test_a_thought_of_another_problem_gives_the_answer_that_its_value_predicts(name: str) -> None:
     """100 % at thoughts 0 to 3 of four-step problems; behind the last step, toy-gpt2 looks back."""
@@ -40,6 +41,7 @@ def test_a_thought_of_another_problem_gives_the_answer_that_its_value_predicts(n
     assert (table["p_holm"].sel(thought=range(4)) < 1e-6).all()
 
 
+@pytest.mark.slow
 def test_the_hand_built_models_digit_is_what_travels() -> None:
     """Thought i holds the digit and i; the answer reads thought 2."""
     problems = handmade_problems(20)
@@ -54,6 +56,7 @@ def test_the_hand_built_models_digit_is_what_travels() -> None:
     assert (found["base_hit"].sel(vector="source", thought=[3, 4, 5]) == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", ["input", "blocks.1.hook_out"])
 def test_the_answers_are_those_of_a_plain_loop(site: str, questions: list[str]) -> None:
     twins = Twins("gpt2", questions)
@@ -75,6 +78,7 @@ def test_the_answers_are_those_of_a_plain_loop(site: str, questions: list[str]) 
     assert found["base_correct"].all()
 
 
+@pytest.mark.slow
 def test_a_problem_as_its_own_source_changes_nothing(tiny_gpt2_model, questions) -> None:
     problems = [
         Problem(f"p{i}", text, "w1", answer_type="text") for i, text in enumerate(questions)
@@ -92,6 +96,7 @@ def test_a_problem_as_its_own_source_changes_nothing(tiny_gpt2_model, questions)
     assert float(same["kl_first"].max()) < 1e-9
 
 
+@pytest.mark.slow
 def test_sources_that_are_no_bases_are_asked_too_and_pairs_keep_their_order() -> None:
     model = handmade_model()
     bases, sources = handmade_problems(4, seed=1), handmade_problems(9, seed=2)
@@ -181,6 +186,7 @@ def test_the_variance_counts_all_pairs_of_pairs_that_share_a_problem() -> None:
     assert mean.standard_error == pytest.approx(np.sqrt(8 / 7 * total) / 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.0, 1.5])
 def test_intervals_hold_the_truth_and_tests_reject_in_5_percent(spread: float) -> None:
     """Calibration: problems of their own difficulty, as bases and as sources."""
@@ -240,6 +246,7 @@ def test_outcomes_are_counted_by_what_was_predicted() -> None:
     assert table["n_pairs"].values.tolist() == [2, 1, 1]
 
 
+@pytest.mark.slow
 def test_random_vectors_do_not_depend_on_the_batch(tiny_gpt2_model, questions) -> None:
     problems = [
         Problem(f"p{i}", text, "w1", answer_type="text") for i, text in enumerate(questions)

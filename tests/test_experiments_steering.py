@@ -13,6 +13,8 @@ from cot_attn.interventions import Context, Hook, Zero, collect
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])
 def test_a_dose_is_what_a_plain_loop_adds(downstream: str, questions: list[str]) -> None:

@@ -17,6 +17,8 @@ from cot_attn.models import Projection
 from cot_attn.toy import handmade_model, handmade_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins, divergence
 
+pytestmark = pytest.mark.slow
+
 N = 36
 
 

@@ -10,6 +10,8 @@ import xarray as xr
 from cot_attn import ContinuousThoughtModel, TokenAblator, bundled_models, load_problems
 from cot_attn.interventions.outcomes import DEFAULT
 
+pytestmark = pytest.mark.slow
+
 EXACT = ("failed", "answer")
 MEASURED = tuple(name for name in DEFAULT if name not in EXACT)
 NEARLY_ALL, ALL = 1e-4, 0.05  # nats

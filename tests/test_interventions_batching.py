@@ -68,6 +68,7 @@ def test_items_that_bring_several_rows_come_in_smaller_batches() -> None:
     assert batches.size == 4
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_in_the_middle_changes_no_result(
     tiny_gpt2_model: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_as_many_rows_run_at_once_as_fit_into_a_quarter_of_the_free_memory(
     assert 2 * n_rows * row <= free / 4 < 2 * (n_rows + 1) * row
 
 
+@pytest.mark.slow
 def test_logits_exist_for_a_few_positions_at_a_time(
     tiny_gpt2_model: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

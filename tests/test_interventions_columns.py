@@ -17,6 +17,8 @@ from cot_attn import Intervention, Problem, run_variants
 from cot_attn.interventions import Zero
 from cot_attn.models import Identity
 
+pytestmark = pytest.mark.slow
+
 N_THOUGHTS, N_NEW, WINDOW = 3, 10, 4
 
 _SIZES = {

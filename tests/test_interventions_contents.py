@@ -279,6 +279,7 @@ def struct_of(array: np.ndarray) -> list[int]:
     return np.ascontiguousarray(array, dtype=np.float64).view(np.int64).reshape(-1).tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(VALUES, VALUES)
 def test_digests_are_equal_where_contents_are(one: object, other: object) -> None:
@@ -287,6 +288,7 @@ def test_digests_are_equal_where_contents_are(one: object, other: object) -> Non
     assert digest([one, other]) != digest([[one, other]])
 
 
+@pytest.mark.slow
 @given(st.dictionaries(KEYS, ATOMS, min_size=2))
 def test_the_order_of_a_dict_and_of_a_set_is_no_content(values: dict[object, object]) -> None:
     assert digest(dict(reversed(values.items()))) == digest(values)
@@ -294,6 +296,7 @@ def test_the_order_of_a_dict_and_of_a_set_is_no_content(values: dict[object, obj
     assert digest(set(backwards)) == digest(set(values))
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(width=32), min_size=1, max_size=3000), st.data())
 def test_any_single_number_counts(numbers: list[float], data: st.DataObject) -> None:
     one = np.array(numbers)
@@ -304,6 +307,7 @@ def test_any_single_number_counts(numbers: list[float], data: st.DataObject) -> 
         assert digest(wrapped(one)) != digest(wrapped(other))
 
 
+@pytest.mark.slow
 def test_a_digest_is_the_same_in_every_process() -> None:
     program = (
         "import torch; from dataclasses import dataclass; from enum import Enum\n"

@@ -74,6 +74,7 @@ def test_shuffle_takes_another_thought_of_the_same_problem(
     assert index != thought
 
 
+@pytest.mark.slow
 @given(problem=problems, seed=seeds)
 def test_shuffle_all_is_a_permutation_that_leaves_no_thought_in_place(
     problem: str, seed: int

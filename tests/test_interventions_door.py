@@ -41,6 +41,7 @@ def nothing(activation: Tensor, context: Context) -> None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -126,6 +127,7 @@ NO_WHOLE_NUMBERS += ["np.bool_(True)", "np.array([0.0])", "torch.tensor([True])"
 NO_WHOLE_NUMBERS += ["np.float32(1)", "slice(2)", "[[0, 1]]", "range"]
 
 
+@pytest.mark.slow
 def test_what_is_no_whole_number_is_no_thought_layer_or_head() -> None:
     """In a Python of its own, where no annotation is checked and the library speaks first."""
     calls = {

@@ -26,6 +26,8 @@ from cot_attn.interventions import (
 from cot_attn.models import ContinuousThoughtModel, Thought
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
+pytestmark = pytest.mark.slow
+
 EVERY = ("failed", "answer", "kl_first", "kl_value", "logprob_gold", "logprob_baseline")
 
 

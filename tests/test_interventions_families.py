@@ -49,6 +49,7 @@ def changes_of(pair: Twins) -> list[Intervention]:
     ]
 
 
+@pytest.mark.slow
 def test_a_change_does_what_it_does_in_a_plain_loop(pair: Twins) -> None:
     changes = changes_of(pair)
     outcomes = ["kl_first", "thought_change"]
@@ -79,6 +80,7 @@ def test_attention_that_is_recorded_is_what_hugging_face_computed(pair: Twins) -
         np.testing.assert_allclose(recorded, plain[:, :, -n_queries:, :n_keys], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_knock_out_of_single_heads_is_refused_where_one_mask_serves_all() -> None:
     model = Twins(ONE_MASK_FOR_ALL_HEADS, ["w1 w2"]).model
     with pytest.raises(ValueError, match=r"layer 1, head 2 of .* Sites that work: 'input'"):

@@ -45,6 +45,7 @@ def test_former_names_are_the_present_ones(former: str, present: str) -> None:
         assert getattr(interventions, former) is getattr(interventions, present)
 
 
+@pytest.mark.slow
 def test_variants_take_donors_and_folders_under_their_former_names(
     tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_variants_take_donors_and_folders_under_their_former_names(
     xr.testing.assert_equal(result, expected)
 
 
+@pytest.mark.slow
 def test_the_ablator_and_the_noise_floor_take_former_names(
     tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
 ) -> None:

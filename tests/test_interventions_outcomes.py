@@ -14,6 +14,8 @@ from cot_attn.models import ContinuousThoughtModel
 from cot_attn.models.batching import Batches
 from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
 
+pytestmark = pytest.mark.slow
+
 CHANGES = [Intervention(i, Zero()) for i in range(N_THOUGHTS)]
 OUTCOMES = [
     "kl_first",

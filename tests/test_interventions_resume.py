@@ -28,6 +28,8 @@ from cot_attn.interventions._engine.identity import identity
 from cot_attn.interventions.resume import Arrays, FinishedProblems, Lasting
 from cot_attn.models import ContinuousThoughtModel, Feedback, Identity
 
+pytestmark = pytest.mark.slow
+
 PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(6)]
 CHANGES = [Intervention(i, c) for i in range(2) for c in (GaussianNoise(1.0), Resample())]
 OPTIONS = {

@@ -26,6 +26,8 @@ from cot_attn.interventions.sites import Site, as_site
 from cot_attn.models import ContinuousThoughtModel, Thought
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
+pytestmark = pytest.mark.slow
+
 SITES: list[Site | str] = [
     "input",
     "hidden",

@@ -17,6 +17,7 @@ WEIGHTS = (1, 1, 4, 1, 1, 1)
 READS = 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])
 def test_importance_is_exactly_what_the_weights_say(downstream: str) -> None:
     """Another digit in thought i reaches the answer through the feedback, or only if it is read."""
@@ -44,6 +45,7 @@ def test_the_answer_becomes_the_donors() -> None:
     assert (answers == donor.answer).all()
 
 
+@pytest.mark.slow
 def test_no_thought_that_is_not_read_matters_and_the_mean_tells_nothing() -> None:
     problems = handmade_problems(20, WEIGHTS)
     effects = TokenAblator(handmade_model(WEIGHTS), [Zero(), Mean()], downstream="frozen").run(

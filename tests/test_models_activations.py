@@ -60,6 +60,7 @@ def plain_activations(loop: PlainLoop, tokens: list[int]) -> dict[str, dict[str,
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_every_stage_has_what_a_plain_loop_has_there(
@@ -102,6 +103,7 @@ def test_nothing_stands_where_an_answer_had_ended(questions: list[str]) -> None:
     assert activations.isnull().any("d_model").values.tolist() == ended
 
 
+@pytest.mark.slow
 def test_order_and_company_of_the_problems_change_nothing(
     tiny: ContinuousThoughtModel, problems: list[Problem]
 ) -> None:

@@ -39,6 +39,7 @@ def asked(lengths: tuple[int, ...] = LENGTHS) -> list[Problem]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("architecture", BUILDERS)
 def test_a_padded_batch_is_finite_and_what_each_question_gives_alone(
@@ -80,6 +81,7 @@ def spoilt(model: ContinuousThoughtModel, value: float, row: int) -> Callable[..
     return spoil
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize(
     ("name", "stage"),

@@ -142,6 +142,7 @@ OWN_RUNS: dict[str, Callable[[ContinuousThoughtModel, list[Problem]], object]] =
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own_run", OWN_RUNS.values(), ids=OWN_RUNS.keys())
 def test_nobodys_hooks_see_or_change_what_the_library_runs_for_itself(
     own_run: Callable[[ContinuousThoughtModel, list[Problem]], object],
@@ -182,6 +183,7 @@ def asked(tiny_gpt2_model: ContinuousThoughtModel, questions: list[str]) -> list
     ][:4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorder_first", [True, False])
 @pytest.mark.parametrize(
     "change",
@@ -225,6 +227,7 @@ def record(model: ContinuousThoughtModel, problems: list[Problem]) -> xr.Dataset
     return recorder.dataset()
 
 
+@pytest.mark.slow
 def test_at_one_hook_functions_are_called_in_the_order_in_which_they_came(
     tiny_gpt2_model: ContinuousThoughtModel, asked: list[Problem]
 ) -> None:

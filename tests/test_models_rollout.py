@@ -41,6 +41,7 @@ def alone(model: ContinuousThoughtModel, source: int, row: int, n_words: int) ->
     return torch.cat([rollout.answer(i, word.view(1, 1), real)[0] for i, word in enumerate(said)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_columns", [None, 100], ids=["outgrown", "with room"])
 @pytest.mark.parametrize("n_words", [WORDS, LONG])
 @settings(max_examples=10, deadline=None)

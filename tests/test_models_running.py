@@ -67,6 +67,7 @@ TEMPLATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES.keys())
 @pytest.mark.parametrize("n_thoughts", [0, 1, 4])
 @pytest.mark.parametrize("architecture", BUILDERS)
@@ -90,6 +91,7 @@ def test_a_batch_gives_what_a_plain_loop_gives_for_each_question(
         assert run.answer_tokens[row] == answer
 
 
+@pytest.mark.slow
 def test_a_padded_batch_gives_what_each_question_gives_alone(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_padded_batch_gives_what_each_question_gives_alone(
         assert together.answers[row] == alone.answers[0]
 
 
+@pytest.mark.slow
 def test_batches_join_into_the_run_of_one_batch(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:

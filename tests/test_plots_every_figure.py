@@ -20,6 +20,8 @@ from cot_attn import plots
 from cot_attn.report.catalogue import figures
 from every_figure import FIGURES, SEVERAL, SINGLE, drawn, figure_of, results
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = [plots.COLUMN, plots.PAGE]
 
 

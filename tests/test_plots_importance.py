@@ -172,6 +172,7 @@ def test_different_thoughts_are_not_drawn_side_by_side():
         plots.importance_beside_attention(rates([0.5, 0.5]), rates([0.2, 0.3, 0.5]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [plots.COLUMN, plots.PAGE])
 @pytest.mark.parametrize("n_thoughts", [1, 6, 12, 16])
 def test_numbers_cover_neither_bars_nor_intervals(n_thoughts, width):
@@ -185,6 +186,7 @@ def test_numbers_cover_neither_bars_nor_intervals(n_thoughts, width):
     assert numbers_clear_of_bars(ax)
 
 
+@pytest.mark.slow
 def test_numbers_for_which_there_is_no_room_even_upright_are_left_out():
     many = rates([0.5] * 60)
     ax = plots.importance_beside_attention(many, many)
@@ -192,6 +194,7 @@ def test_numbers_for_which_there_is_no_room_even_upright_are_left_out():
     assert len(bars(ax)[0]) == 60
 
 
+@pytest.mark.slow
 def test_every_panel_has_the_same_scale_and_shows_its_own_layer():
     shares = results()["shares"]
     panels = plots.importance_beside_attention_by_layer(
@@ -205,6 +208,7 @@ def test_every_panel_has_the_same_scale_and_shows_its_own_layer():
         assert ax.get_title(loc="left") == f"Layer {layer}"
 
 
+@pytest.mark.slow
 def test_models_with_different_numbers_of_layers_stand_in_rows_of_their_own():
     importance = xr.concat([rates([0.5, 0.1]), rates([0.2, 0.3])], dim="model")
     importance = importance.assign_coords(model=["small", "deep"])

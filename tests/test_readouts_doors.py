@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PREPARE = """
 import numpy as np
 from cot_attn import StateRecorder, stats, plots

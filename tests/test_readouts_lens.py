@@ -39,6 +39,7 @@ def asked(questions: list[str]) -> list[Problem]:
 # What is read -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_five_likeliest_tokens_are_the_official_ones() -> None:
     model, golden = ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI]), Golden(CODI)
     official = np.load(CODI / "lens.npz")
@@ -49,6 +50,7 @@ def test_the_five_likeliest_tokens_are_the_official_ones() -> None:
     np.testing.assert_allclose(found["probability"], official["probabilities"], atol=5e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", BUILDERS)
 def test_the_last_layers_lens_at_eot_is_the_models_own_prediction(
     architecture: str, asked: list[Problem]
@@ -149,6 +151,7 @@ def plain_logits(
     return plain(inputs_embeds=torch.cat(parts)[None]).logits[0, len(before) + n - 1 :]
 
 
+@pytest.mark.slow
 def test_both_spellings_of_a_number_count_once(spelled) -> None:
     model, plain, problems, states = spelled
     found = logit_lens(model, states, problems).sel(target="step 1")
@@ -240,6 +243,7 @@ def test_what_was_fed_holds_one_token_and_no_chain(spelled) -> None:
 # The baseline -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_baseline_is_the_same_target_in_others_states(spelled) -> None:
     """Every other problem that has as long a target there is searched, if there are few."""
     model, _, problems, states = spelled
@@ -288,6 +292,7 @@ def test_a_word_that_is_said_everywhere_is_corrected_to_nothing(asked: list[Prob
     np.testing.assert_array_equal(found["baseline_rank"].min("other"), found["rank"])
 
 
+@pytest.mark.slow
 def test_order_and_batches_change_nothing(spelled) -> None:
     model, _, problems, states = spelled
     found = logit_lens(model, states, problems)

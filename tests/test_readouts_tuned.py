@@ -15,6 +15,8 @@ from cot_attn.readouts import TunedLens, logit_lens, top_tokens
 from cot_attn.readouts._positions import every_position
 from cot_attn.recording import StateRecorder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def problems() -> list[Problem]:

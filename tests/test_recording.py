@@ -28,6 +28,7 @@ def numbered(questions: list[str], answers: list[str]) -> list[Problem]:
     return [Problem(f"p{i}", q, a or "none", answer_type="text") for i, (q, a) in pairs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", BUILDERS)
 def test_rows_are_those_of_hugging_face_summed_over_roles(
     architecture: str, questions: list[str]
@@ -71,6 +72,7 @@ def test_every_finite_row_sums_to_one(tiny: ContinuousThoughtModel, questions: l
     assert np.isfinite(named).all()
 
 
+@pytest.mark.slow
 def test_a_batch_records_what_each_problem_records_alone(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -92,6 +94,7 @@ def test_recording_changes_nothing_and_leaves_no_hook(
     assert not any(point.fwd_hooks for point in points)
 
 
+@pytest.mark.slow
 def test_the_answer_value_row_is_the_one_that_predicts_the_value(questions: list[str]) -> None:
     torch.manual_seed(3)
     model = wrap(BUILDERS["gpt2"](), Projection(32, 40), n_thoughts=2)
@@ -123,6 +126,7 @@ def test_the_answer_value_row_is_the_one_that_predicts_the_value(questions: list
     assert found
 
 
+@pytest.mark.slow
 def test_the_handmade_model_attends_as_it_was_made_to() -> None:
     weights = (1, 2, 8, 1, 3, 1)
     model, problems = handmade_model(weights), handmade_problems(12, weights)
@@ -149,6 +153,7 @@ def test_layers_heads_and_queries_choose_what_is_recorded(
     )
 
 
+@pytest.mark.slow
 def test_several_batches_and_runs_join_by_problem(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -188,6 +193,7 @@ def test_whole_rows_are_the_summed_rows_before_summing(
             np.testing.assert_allclose(role_sums.sel(key=role), in_role, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 2])
 def test_positions_are_those_that_were_fed_where_ids_do_not_survive_as_text(
     width: int,
@@ -247,6 +253,7 @@ def test_bad_choices_are_refused_with_a_sentence(
         PositionRecorder(tiny).dataset("p9")
 
 
+@pytest.mark.slow
 def test_runs_of_different_length_of_thought_need_recorders_of_their_own(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:

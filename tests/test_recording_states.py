@@ -42,6 +42,7 @@ def block_outputs(model: PreTrainedModel, embeddings: torch.Tensor) -> np.ndarra
     return torch.stack(outputs).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", BUILDERS)
 def test_states_are_those_of_hugging_face_one_whole_pass(
     architecture: str, questions: list[str]
@@ -81,6 +82,7 @@ def test_what_was_fed_is_what_the_run_says(
     np.testing.assert_array_equal(record(tiny, questions).fed, run.thoughts)
 
 
+@pytest.mark.slow
 def test_the_last_state_behind_the_official_norm_is_the_official_hidden_state() -> None:
     model, golden = ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI]), Golden(CODI)
     state = record(model, golden.questions).state.isel(layer=-1)
@@ -120,6 +122,7 @@ def test_recording_changes_nothing_and_leaves_no_hook(
     assert not any(point.fwd_hooks for point in tiny.bridge.hook_dict.values())
 
 
+@pytest.mark.slow
 def test_batches_give_what_one_batch_gives(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -145,6 +148,7 @@ def test_half_precision_is_half_as_large_and_right_to_three_digits(
     np.testing.assert_allclose(half.state.astype("float32"), whole.state, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_number_that_half_precision_cannot_hold_is_refused(questions: list[str]) -> None:
     torch.manual_seed(2)
     hf_model = BUILDERS["gpt2"]()
@@ -156,6 +160,7 @@ def test_a_number_that_half_precision_cannot_hold_is_refused(questions: list[str
         record(model, questions, dtype="float16", places=["bot"])
 
 
+@pytest.mark.slow
 def test_a_store_holds_what_memory_holds(
     tiny: ContinuousThoughtModel, problems: list[Problem], tmp_path: Path
 ) -> None:
@@ -170,6 +175,7 @@ def test_a_store_holds_what_memory_holds(
         StateRecorder(tiny, store=tmp_path / "states.zarr")
 
 
+@pytest.mark.slow
 def test_the_memory_that_is_stated_is_the_memory_that_is_taken() -> None:
     model = ContinuousThoughtModel.from_pretrained("toy-gpt2", validate=False)
     problems = load_problems("toy", n=5)
@@ -193,6 +199,7 @@ def test_a_record_that_does_not_fit_is_refused_before_it_is_made(
     assert recorder.dataset().sizes["problem"] == 7
 
 
+@pytest.mark.slow
 def test_bad_choices_are_refused_with_a_sentence(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:

@@ -34,6 +34,8 @@ from cot_attn.study._export import write_summary
 from cot_attn.study._naming import file_name
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = (1, 2, 8, 1, 3, 1)
 SCRIPT = "<script>alert('&')</script>"
 VOID = {"meta", "link", "br", "hr", "img", "input"}

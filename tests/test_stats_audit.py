@@ -209,6 +209,7 @@ def test_means_of_rows_and_their_shares_are_known_without_the_length(as_share: b
     assert "Attention does not follow length" not in found
 
 
+@pytest.mark.slow
 def test_a_reference_of_some_of_the_problems_or_by_head_will_do() -> None:
     a, f = arrays()
     shifted = a.roll(thought=1).assign_coords(thought=a["thought"])

@@ -232,6 +232,7 @@ def test_wrong_arguments_are_told_what_is_accepted() -> None:
         correlate(xr.concat([attention, attention[:1]], dim="problem"), failure)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 1000),
@@ -258,6 +259,7 @@ def test_relabelling_and_reordering_change_nothing_but_the_labels(
         np.testing.assert_allclose(after[name], expected, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(factor=st.floats(0.01, 100), estimand=st.sampled_from(ESTIMANDS))
 def test_scaling_attention_changes_no_rank_statistic(factor: float, estimand: str) -> None:
@@ -278,6 +280,7 @@ def test_the_same_seed_gives_the_same_result_and_blocks_of_heads_do_not_show() -
         np.testing.assert_array_equal(found.p.isel(head=head), alone.p)
 
 
+@pytest.mark.slow
 def test_the_default_rejects_as_often_as_it_says_where_the_published_recipe_does_not() -> None:
     """No relation, but effects of problems and of positions: 200 runs at 5 %."""
     rng = np.random.default_rng(0)

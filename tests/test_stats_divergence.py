@@ -34,6 +34,7 @@ def pair(seed: int = 0) -> tuple[xr.DataArray, xr.DataArray]:
     return p, q
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds)
 def test_each_is_scipys(seed: int) -> None:
@@ -51,6 +52,7 @@ def test_each_is_scipys(seed: int) -> None:
     np.testing.assert_allclose(cosine_similarity(p, q, "token"), cosine)
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds)
 def test_pinskers_inequality_and_bounds_hold(seed: int) -> None:
@@ -118,6 +120,7 @@ def test_what_is_no_distribution_is_refused(measure) -> None:
         measure(p, q, "key")
 
 
+@pytest.mark.slow
 def test_interventions_measure_the_same_divergence_and_the_same_distances(
     tiny_gpt2_model: ContinuousThoughtModel, questions: list[str]
 ) -> None:

@@ -129,6 +129,7 @@ def test_problems_that_differ_on_either_side_are_counted_and_the_first_three_are
         unwrap(join_by_label)(A, F, join="outer")
 
 
+@pytest.mark.slow
 def test_whole_numbers_booleans_and_single_precision_are_the_same_numbers() -> None:
     expected = correlate(A.astype(np.float32), F, n_resamples=99)
     for dtype in (bool, np.int8, np.float16):

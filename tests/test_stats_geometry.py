@@ -38,6 +38,7 @@ def participation_ratio(points: np.ndarray) -> float:
     return float(eigenvalues.sum() ** 2 / (eigenvalues**2).sum())
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds)
 def test_norms_are_numpys_and_cosines_scipys(seed: int) -> None:

@@ -88,6 +88,7 @@ def assert_same_but_for_labels(found: xr.Dataset, expected: xr.Dataset) -> None:
             np.testing.assert_allclose(here, there, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", [*OF_FAILURE, *OF_SHARES])
 @lawful
 @given(seed=seeds)
@@ -98,6 +99,7 @@ def test_neither_the_order_nor_the_names_of_problems_matter(statistic: str, seed
     assert_same_but_for_labels(compute(renamed), compute(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", [*OF_FAILURE, *OF_SHARES])
 @lawful
 @given(seed=seeds)
@@ -180,6 +182,7 @@ def test_concentration_lies_between_one_thought_and_all(seed: int) -> None:
     assert (number >= 1 / largest - 1e-9).all()  # the min-entropy is the smallest of entropies
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds)
 def test_gains_and_losses_of_attention_to_a_thought_cancel(seed: int) -> None:

@@ -55,6 +55,7 @@ def test_intervals_hold_the_difference() -> None:
     assert ((at.low <= 0.3) & (at.high >= 0.3)).mean() > 0.92
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000))
 def test_more_words_find_no_less(seed: int) -> None:

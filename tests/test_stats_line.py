@@ -1,6 +1,7 @@
 """The fitted line is SciPy's, and its band stays with whole problems."""
 
 import numpy as np
+import pytest
 import xarray as xr
 from scipy.stats import linregress
 
@@ -64,6 +65,7 @@ def test_constant_attention_has_no_line() -> None:
     assert np.isnan(line["estimate"]).all()
 
 
+@pytest.mark.slow
 def test_the_band_is_that_of_a_bootstrap_over_problems() -> None:
     shares, failure = world(40)
     line = fitted_line(shares, failure, n_resamples=4000).sel(layer=0).dropna("share")

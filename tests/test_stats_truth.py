@@ -52,6 +52,7 @@ def test_the_reading_head_prefers_the_thought_that_it_reads(attention: xr.Datase
     assert float(found.margin) == pytest.approx(3 / 9, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_importance_is_on_the_thought_that_is_read_and_on_those_it_is_made_from(
     direct: xr.Dataset,
 ) -> None:

@@ -57,6 +57,7 @@ def needed(effects: xr.Dataset) -> xr.DataArray:
     return (effects["thought"] < effects["difficulty"]).astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_the_importance_by_steps_is_what_the_card_says(
     name: str, request: pytest.FixtureRequest

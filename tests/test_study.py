@@ -44,6 +44,7 @@ def study(model: ContinuousThoughtModel, problems: list[Problem]) -> Study:
     return run_study(model, problems, corruptions=[Zero(), Resample()], max_new_tokens=4)
 
 
+@pytest.mark.slow
 def test_the_truth_about_the_handmade_model_is_found(study: Study) -> None:
     table = study.table(1)
     # Thoughts before the one that is read carry it; those behind it do nothing.
@@ -68,6 +69,7 @@ def test_a_problem_answered_wrong_stays_in_the_study_and_counts_nowhere(study: S
     assert set(np.unique(study.correlations["n_problems"])) == {20}
 
 
+@pytest.mark.slow
 def test_problems_without_a_difficulty_make_a_study_without_that_table(
     model: ContinuousThoughtModel, problems: list[Problem]
 ) -> None:
@@ -135,6 +137,7 @@ def test_what_is_not_a_study_or_of_another_version_is_refused(study: Study, tmp_
         Study.load(folder)
 
 
+@pytest.mark.slow
 def test_studies_side_by_side_join_by_problem(
     model: ContinuousThoughtModel, study: Study, problems: list[Problem]
 ) -> None:
@@ -150,6 +153,7 @@ def test_studies_side_by_side_join_by_problem(
     np.testing.assert_array_equal(both["depth"].sel(model="other"), [0, 1])
 
 
+@pytest.mark.slow
 def test_studies_made_differently_are_not_compared(
     model: ContinuousThoughtModel, study: Study, problems: list[Problem]
 ) -> None:
@@ -212,6 +216,7 @@ def test_what_cannot_be_done_is_said_before_the_model_runs(
         run_study(model, problems, **{"corruptions": "zero", **wrong})
 
 
+@pytest.mark.slow
 def test_recording_that_runs_out_of_memory_halves_and_changes_nothing(
     model: ContinuousThoughtModel, problems: list[Problem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +237,7 @@ def test_recording_that_runs_out_of_memory_halves_and_changes_nothing(
     xr.testing.assert_allclose(study.attention, expected.attention, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_model_knows_what_loads_it_again(
     model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +274,7 @@ def test_the_base_of_a_checkpoint_is_known_wherever_one_is(
     }
 
 
+@pytest.mark.slow
 def test_a_folder_holds_arrays_tables_a_summary_and_figures(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -325,6 +325,7 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_damaged_study_does_not_load_and_the_error_names_the_file(
     folder: Path, another: Path, damage: Damage
@@ -360,6 +361,7 @@ def test_what_is_no_study_is_told_from_a_damaged_one(folder: Path, given: str) -
         Study.load(folder / given)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -396,6 +398,7 @@ def test_a_study_loads_from_a_copy_and_through_a_link(
     assert Study.load(tmp_path / "link").settings == study.settings
 
 
+@pytest.mark.slow
 def test_a_report_and_its_tables_leave_the_study_whole(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -478,6 +481,7 @@ APART: dict[str, Change] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", APART.values(), ids=APART.keys())
 def test_parts_that_contradict_each_other_are_neither_saved_nor_loaded(
     study: Study, tmp_path: Path, change: Change

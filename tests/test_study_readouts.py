@@ -19,6 +19,8 @@ from cot_attn.report import render, write_report
 from cot_attn.study import Study, run_study
 from cot_attn.toy import handmade_model, handmade_problems
 
+pytestmark = pytest.mark.slow
+
 TITLES = ("What a lens reads in which thought", "What a lens reads at which layer")
 
 
@@ -55,7 +57,6 @@ def test_it_comes_back_from_a_folder_as_it_was(study: Study, tmp_path: Path) -> 
     assert len(tables["lens_by_thought"]) == 3 * 6 * 6
 
 
-@pytest.mark.slow
 def test_the_report_shows_it_where_it_was_asked_for(study: Study, plain: Study) -> None:
     page = render([study])
     assert all(title in page for title in TITLES)
@@ -69,7 +70,6 @@ def test_the_report_shows_it_where_it_was_asked_for(study: Study, plain: Study) 
     assert "--readouts" not in without
 
 
-@pytest.mark.slow
 def test_models_stand_side_by_side(study: Study, tmp_path: Path) -> None:
     other = Study(
         study.attention,
@@ -137,7 +137,6 @@ def test_readouts_that_were_taken_away_are_missed(study: Study, tmp_path: Path) 
         Study.load(folder)
 
 
-@pytest.mark.slow
 def test_the_command_line_asks_for_them(tmp_path: Path) -> None:
     handmade_model().save_pretrained(tmp_path / "handmade")
     save_problems(handmade_problems(12), tmp_path / "problems.jsonl")

@@ -74,6 +74,7 @@ def test_the_steps_are_what_the_text_says(seed: int, split: str) -> None:
         assert problem.difficulty == len(results)
 
 
+@pytest.mark.slow
 def test_no_training_problem_computes_what_a_held_out_one_does() -> None:
     for steps in (1, 2, 3):
         held_out, trained = (
@@ -84,6 +85,7 @@ def test_no_training_problem_computes_what_a_held_out_one_does() -> None:
         assert not held_out & trained
 
 
+@pytest.mark.slow
 def test_problems_of_one_step_leave_a_fifth_of_all_there_are_to_testing() -> None:
     held_out, trained = (
         {skeleton(problem) for problem in toy_problems(2500, 0, split, [1])} for split in SPLITS
@@ -99,6 +101,7 @@ def test_the_same_seed_gives_the_same_problems_and_another_seed_others() -> None
     assert toy_problems(60, seed=3) != toy_problems(60, seed=4)
 
 
+@pytest.mark.slow
 def test_a_problem_has_the_same_id_in_every_list() -> None:
     ids: dict[str, str] = {}
     for seed in range(10):
@@ -112,6 +115,7 @@ def test_every_number_of_steps_has_as_many_problems() -> None:
     assert Counter(p.difficulty for p in toy_problems(30, steps=[2, 5])) == {2: 15, 5: 15}
 
 
+@pytest.mark.slow
 def test_a_long_list_of_one_step_problems_repeats_no_question() -> None:
     questions = [problem.question for problem in toy_problems(3000, steps=[1])]
     assert len(set(questions)) == len(questions)
@@ -133,6 +137,7 @@ def test_making_problems_needs_no_torch() -> None:
 # Tokenizer -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_question_and_answer_survives_the_tokenizer() -> None:
     tokenizer = toy_tokenizer()
     for problem in toy_problems(1200):
@@ -178,6 +183,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Progress:
     return train(recipe, tmp_path_factory.mktemp("run") / "run.pt")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_weights(
     uninterrupted: Progress, tmp_path: Path
 ) -> None:
@@ -195,6 +201,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     assert resumed.curriculum == uninterrupted.curriculum
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     uninterrupted: Progress, tmp_path: Path
 ) -> None:
@@ -257,6 +264,7 @@ def bundled(request: pytest.FixtureRequest) -> ContinuousThoughtModel:
     return ContinuousThoughtModel.from_pretrained(request.param)
 
 
+@pytest.mark.slow
 def test_a_bundled_model_solves_held_out_problems_of_every_number_of_steps(
     bundled: ContinuousThoughtModel,
 ) -> None:
@@ -264,6 +272,7 @@ def test_a_bundled_model_solves_held_out_problems_of_every_number_of_steps(
     assert (solved >= 0.95).all(), solved.values
 
 
+@pytest.mark.slow
 def test_k_thoughts_are_enough_for_k_steps_and_fewer_are_not(
     bundled: ContinuousThoughtModel,
 ) -> None:
@@ -273,6 +282,7 @@ def test_k_thoughts_are_enough_for_k_steps_and_fewer_are_not(
         assert (solved.sel(steps=steps, n_thoughts=slice(0, steps - 1)) <= 0.2).all()
 
 
+@pytest.mark.slow
 def test_another_problems_thought_breaks_the_steps_that_build_on_it(
     bundled: ContinuousThoughtModel,
 ) -> None:

@@ -15,6 +15,8 @@ from cot_attn import (
     run_study,
 )
 
+pytestmark = pytest.mark.slow
+
 PREPARE = """
 import pandas as pd
 from cot_attn import Intervention, Problem, TokenAblator, compare, grade, load_problems

@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 
 from cot_attn.plots._text import text_width
 from cot_attn.plots._units import short
-from cot_attn.plots.canvas import INK, SMALL, axes_size
+from cot_attn.plots.canvas import INK, SMALL, Size
 
 GAP = 2.0  # points between an interval and its number
 
@@ -52,11 +52,12 @@ def tops(
     return reach
 
 
-def rotation_that_fits(ax: Axes, estimate: Float[np.ndarray, " bar"], width: float) -> int | None:
+def rotation_that_fits(
+    ax: Axes, size: Size, estimate: Float[np.ndarray, " bar"], width: float
+) -> int | None:
     """Say by how many degrees the numbers of bars of that width must be turned; None: no room."""
-    across, _ = axes_size(ax)
     left, right = ax.get_xlim()
-    room = across * width / (right - left)
+    room = size[0] * width / (right - left)
     longest = max(text_width(short(value), SMALL) for value in estimate)
     if longest + 1 <= room:
         return 0
@@ -65,22 +66,22 @@ def rotation_that_fits(ax: Axes, estimate: Float[np.ndarray, " bar"], width: flo
 
 def write_numbers(
     ax: Axes,
+    size: Size,
     positions: Float[np.ndarray, " bar"],
     estimate: Float[np.ndarray, " bar"],
     high: Float[np.ndarray, " bar"],
     *,
     rotation: int | None,
 ) -> None:
-    """Write each bar's number above its interval, turned as told, or none.
+    """Write each bar's number above its interval, turned as told, or none, on axes of a size.
 
     The upper limit of the axis is raised, never lowered, so that bars and numbers fit; the lower
     one is 0.
     """
     texts = [short(value) for value in estimate]
     reach = tops(estimate, high)
-    _, up = axes_size(ax)
     height = max(text_width(text, SMALL) for text in texts) if rotation == 90 else 1.2 * SMALL
-    top = reach.max() / max(1 - (height + GAP + 1) / up, 0.4)
+    top = reach.max() / max(1 - (height + GAP + 1) / size[1], 0.4)
     ax.set_ylim(0, max(top, ax.get_ylim()[1]) if reach.any() else 1)
     if rotation is None:
         return

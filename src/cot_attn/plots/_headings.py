@@ -10,7 +10,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.transforms import ScaledTranslation
 
 from cot_attn.plots._text import text_width, wrapped
-from cot_attn.plots.canvas import FAINT, axes_size, width_of
+from cot_attn.plots.canvas import FAINT, Size, axes_size, width_of
 
 LINE = 9.5  # points from one line of a subtitle to the next
 SUBTITLE_SIZE = 6.5  # points, as in the style sheet; so are these:
@@ -27,6 +27,8 @@ def heading(
     title: str,
     subtitle: Sequence[str | None] = (),
     legend: Sequence[Artist | Container] = (),
+    *,
+    size: Size | None = None,
 ) -> None:
     """Write a title, a fainter subtitle and a legend above the axes, each on lines of its own.
 
@@ -37,8 +39,10 @@ def heading(
         as the width of the axes asks for.
     legend
         Labelled handles.
+    size
+        That of the axes, where it is known already: to lay a figure out takes a while.
     """
-    width = axes_size(ax)[0] - SLACK
+    width = (size or axes_size(ax))[0] - SLACK
     height = 3.0
     if legend:
         broken = [

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 
 from cot_attn.plots._bars import draw_bars, rotation_that_fits, write_numbers
+from cot_attn.plots.canvas import axes_sizes
 
 WIDTH = 0.44
 
@@ -51,10 +52,14 @@ def write_pairs(panels: Sequence[Axes], pairs: Sequence[Pair]) -> None:
         [100 * np.concatenate([side.result[name].values for side in pair]) for pair in pairs]
         for name in ("estimate", "high")
     )
-    rotations = [rotation_that_fits(ax, n, WIDTH) for ax, n in zip(panels, estimates, strict=True)]
+    sizes = axes_sizes(panels)
+    rotations = [
+        rotation_that_fits(ax, size, estimate, WIDTH)
+        for ax, size, estimate in zip(panels, sizes, estimates, strict=True)
+    ]
     rotation = None if None in rotations else max(filter(None, rotations), default=0)
-    for ax, estimate, high in zip(panels, estimates, highs, strict=True):
-        write_numbers(ax, positions, estimate, high, rotation=rotation)
+    for ax, size, estimate, high in zip(panels, sizes, estimates, highs, strict=True):
+        write_numbers(ax, size, positions, estimate, high, rotation=rotation)
 
 
 def same_thoughts(one: xr.Dataset, other: xr.Dataset, names: tuple[str, str]) -> xr.Dataset:

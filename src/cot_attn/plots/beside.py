@@ -27,6 +27,7 @@ from cot_attn.plots.canvas import (
     PAGE,
     axes_on,
     axes_or_new,
+    axes_sizes,
     figure,
     style,
     width_of,
@@ -132,7 +133,9 @@ def importance_beside_attention_by_layer(
     shape = (n_panels, 1) if stacked else (len(models), n_columns)
     grid = axes_on(fig, *shape, sharey=True)
     free = iter(grid.flat)
-    drawn, pairs = [], []
+    drawn: list[Axes] = []
+    pairs: list[Pair] = []
+    headings: list[tuple[str, list[str | None]]] = []
     for row, model in enumerate(models):
         for column, layer in enumerate(chosen[row]):
             ax = panels[row, column] = next(free)
@@ -141,11 +144,13 @@ def importance_beside_attention_by_layer(
             handles = draw_pair(ax, pairs[-1], "%")
             total = None if on_thoughts is None else on_thoughts.sel(here)
             name = f"{_short_name(model['model'])}, layer {layer}" if model else f"Layer {layer}"
-            heading(ax, name, [_on_thoughts(total)])
+            headings.append((name, [_on_thoughts(total)]))
             ax.label_outer()
             drawn.append(ax)
         for _ in range(0 if stacked else n_columns - len(chosen[row])):
             next(free).remove()
+    for ax, size, (name, subtitle) in zip(drawn, axes_sizes(drawn), headings, strict=True):
+        heading(ax, name, subtitle, size=size)
     numbers = [_n_of(importance, model) for model in models]
     numbers += [sure] if (sure := interval_of(importance)) else []
     fig.legend(

@@ -20,6 +20,9 @@ INK = "#222222"
 FAINT = "#666666"
 SMALL = 6.0  # points: numbers on bars and in cells
 
+Size = tuple[float, float]
+"""Width and height, in points."""
+
 
 @contextmanager
 def style() -> Iterator[None]:
@@ -114,15 +117,21 @@ def axes_or_new(ax: Axes | None, height: float = 2.2, width: float = COLUMN) -> 
     return new
 
 
-def axes_size(ax: Axes) -> tuple[float, float]:
+def axes_size(ax: Axes) -> Size:
     """Give the width and height of the axes in points, as the layout will leave them."""
-    root = ax.get_figure(root=True)
+    return axes_sizes([ax])[0]
+
+
+def axes_sizes(panels: Sequence[Axes]) -> list[Size]:
+    """Give the width and height of each of a figure's panels, which is laid out once for all."""
+    root = panels[0].get_figure(root=True)
     assert root is not None
     layout = root.get_layout_engine()
     if layout is not None:
         layout.execute(root)
-    box = ax.get_window_extent().transformed(root.dpi_scale_trans.inverted())
-    return 72 * box.width, 72 * box.height
+    inches = root.dpi_scale_trans.inverted()
+    boxes = [ax.get_window_extent().transformed(inches) for ax in panels]
+    return [(72 * box.width, 72 * box.height) for box in boxes]
 
 
 def width_of(fig: Figure | SubFigure) -> float:

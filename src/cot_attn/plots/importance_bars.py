@@ -8,7 +8,7 @@ from cot_attn.plots._bars import draw_bars, rotation_that_fits, write_numbers
 from cot_attn.plots._headings import heading
 from cot_attn.plots._summaries import interval_of, model_of, n_of, scalar_label, summary
 from cot_attn.plots._units import unit_of
-from cot_attn.plots.canvas import axes_or_new, style
+from cot_attn.plots.canvas import axes_or_new, axes_size, style
 from cot_attn.plots.colours import thought_colour
 
 WIDTH = 0.72
@@ -50,7 +50,7 @@ def importance_by_thought(importance: xr.Dataset, *, ax: Axes | None = None) -> 
     selected = [scalar_label(shown, name) for name in ("corruption", "difficulty")]
     subtitle = [model_of(shown), *selected, n_of(shown), interval_of(shown)]
     heading(ax, "Importance by thought", subtitle)
-    write_numbers(
-        ax, positions, estimate, high, rotation=rotation_that_fits(ax, estimate, width=1.0)
-    )
+    size = axes_size(ax)
+    rotation = rotation_that_fits(ax, size, estimate, width=1.0)
+    write_numbers(ax, size, positions, estimate, high, rotation=rotation)
     return ax
