@@ -76,24 +76,31 @@ class MatchedNoise:
     sources: Mapping[str, str] | None = None
     label: str = "noise"
 
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
+        """Return draws that seed, problem, thought and hook decide."""
+        clean, hook, thought = contexts[0].clean, contexts[0].hook, contexts[0].thought
+        donors = sorted(clean.donors)
+        known = clean[hook][clean.rows(donors), thought].double()
+        like = activations
+        if self.sources is not None:
+            sources = [self.sources[context.problem] for context in contexts]
+            like = clean[hook][clean.rows(sources), thought]
+        drawn = []
+        for context, vector in zip(contexts, like.double(), strict=True):
+            rows = [row for row, donor in enumerate(donors) if donor != context.problem]
+            if len(rows) < 2:
+                raise ValueError(
+                    f"{self.label!r} has {len(rows)} other problems to take a covariance from. "
+                    "Give at least three problems, or donors."
+                )
+            noise = random_like(known[rows], context.generator(self.label))
+            length = noise.norm().clamp_min(torch.finfo(torch.float64).tiny)
+            drawn.append(vector.norm() / length * noise)
+        return torch.stack(drawn).to(activations)
+
     def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return a draw that seed, problem, thought and hook decide."""
-        donors = sorted(context.clean.donors - {context.problem})
-        if len(donors) < 2:
-            raise ValueError(
-                f"{self.label!r} has {len(donors)} other problems to take a covariance from. Give "
-                "at least three problems, or donors."
-            )
-        clean = context.clean
-        others = clean[context.hook][clean.rows(donors), context.thought].double()
-        drawn = random_like(others, context.generator(self.label))
-        like = activation
-        if self.sources is not None:
-            (row,) = clean.rows([self.sources[context.problem]])
-            like = clean[context.hook][row, context.thought]
-        scale = like.double().norm() / drawn.norm().clamp_min(torch.finfo(torch.float64).tiny)
-        noise: Tensor = (scale * drawn).to(activation)
-        return noise
+        return self.many(activation[None], [context])[0]
 
 
 @dataclass(frozen=True)
