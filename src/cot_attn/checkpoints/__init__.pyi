@@ -1,3 +1,4 @@
+from .language_models import load_language_model as load_language_model
 from .loading import bundled_models as bundled_models
 from .loading import load as load
 from .parts import ModelParts as ModelParts
@@ -14,6 +15,7 @@ __all__ = [
     "bundled_models",
     "known_checkpoints",
     "load",
+    "load_language_model",
     "register_checkpoint",
     "save",
 ]

@@ -103,7 +103,7 @@ def load(
     torch.float64
     """
     options = options_of(load, locals())
-    name, dtype, device = str(name_or_path), _dtype(dtype), _device(device)
+    name, dtype, device = str(name_or_path), chosen_dtype(dtype), chosen_device(device)
     path = bundled_models().get(name, Path(name).expanduser())
     info, commit = known_checkpoints().get(name), None
     user = UserOptions(
@@ -168,7 +168,7 @@ def _check_hub_id(name: str, info: CheckpointInfo | None) -> None:
         )
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def chosen_device(device: str | torch.device | None) -> torch.device:
     """Return a device that this PyTorch can use; by default the CPU."""
     try:
         probe = torch.ones(1, device=device or "cpu")
@@ -183,7 +183,7 @@ def _device(device: str | torch.device | None) -> torch.device:
         ) from error
 
 
-def _dtype(dtype: torch.dtype | str) -> torch.dtype:
+def chosen_dtype(dtype: torch.dtype | str) -> torch.dtype:
     """Return a floating-point type given as itself or, as in Hugging Face, by its name."""
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:

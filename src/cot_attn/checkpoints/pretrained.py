@@ -13,17 +13,18 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from cot_attn._writing import taking_the_place_of
 from cot_attn.checkpoints._base import read_tokenizer
 from cot_attn.checkpoints._build import blank_model, language_model, untied_names
+from cot_attn.checkpoints._feedback import describe, rebuilt
 from cot_attn.checkpoints._state_dict import check_finite, state_dict_diff
 from cot_attn.checkpoints._weight_file import read_weight_file, sha256
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.checkpoints.report import LoadReport
-from cot_attn.models.feedback import Feedback, Identity, Projection
+from cot_attn.models.feedback import Feedback
 from cot_attn.models.template import Template
 
 FORMAT_VERSION = 1
@@ -73,7 +74,7 @@ def save(
         "n_thoughts": parts.n_thoughts,
         "sha256": "",  # known once the tensors are written
         "template": parts.template.to_dict(),
-        "feedback": _describe(parts.feedback),
+        "feedback": describe(parts.feedback),
         "model": parts.language_model.config.to_diff_dict(),
     }
     with taking_the_place_of(target) as new:
@@ -109,7 +110,7 @@ def read(folder: Path) -> ModelParts:
             )
         config = _config(settings["model"])
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-            feedback = _feedback(settings["feedback"])
+            feedback = rebuilt(settings["feedback"])
         template, n_thoughts = Template.from_dict(settings["template"]), settings["n_thoughts"]
         name = settings["name"]
     except (KeyError, TypeError) as error:
@@ -176,30 +177,6 @@ def fingerprint(model: PreTrainedModel, feedback: Feedback) -> str:
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     tensor = tensor.detach().cpu()
     return (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor).contiguous()
-
-
-def _describe(feedback: Feedback) -> dict[str, Any]:
-    match feedback:
-        case Identity():
-            return {"kind": "identity"}
-        case Projection():
-            return {
-                "kind": "projection",
-                "d_model": feedback.expand.in_features,
-                "d_hidden": feedback.expand.out_features,
-                "layer_norm": isinstance(feedback.norm, nn.LayerNorm),
-            }
-    raise TypeError(
-        f"A {type(feedback).__name__} cannot be stored; the format knows Identity and Projection."
-    )
-
-
-def _feedback(described: dict[str, Any]) -> Feedback:
-    if described["kind"] == "identity":
-        return Identity()
-    return Projection(
-        described["d_model"], described["d_hidden"], layer_norm=described["layer_norm"]
-    )
 
 
 def _config(described: dict[str, Any]) -> PretrainedConfig:

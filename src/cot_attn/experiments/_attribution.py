@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from cot_attn.experiments._words import Words
-from cot_attn.models import ContinuousThoughtModel, Layout, Thought
+from cot_attn.models import ContinuousThoughtModel, Layout, Moment, Thought
 
 
 class HeadViews(NamedTuple):
@@ -41,6 +41,7 @@ def head_views(
     questions: Sequence[Sequence[int]],
     words: Words,
     thought: int,
+    problem_ids: Sequence[str] | None = None,
 ) -> HeadViews:
     """Return how each head attends to a thought, and what its view does for the answer.
 
@@ -53,7 +54,7 @@ def head_views(
         Where the bridge does not compute with what stands at `hook_z`, so that there is nothing to
         differentiate.
     """
-    steps = _Steps(model, questions)
+    steps = _Steps(model, questions, problem_ids or [str(row) for row in range(len(questions))])
     views = [_View() for _ in range(model.n_layers)]
     key = steps.layout.columns(Thought(thought)).start
     with torch.no_grad():
@@ -147,8 +148,14 @@ def _watching(
 class _Steps:
     """A run step by step on a cache that can be differentiated through."""
 
-    def __init__(self, model: ContinuousThoughtModel, questions: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self,
+        model: ContinuousThoughtModel,
+        questions: Sequence[Sequence[int]],
+        problem_ids: Sequence[str],
+    ) -> None:
         self.model, template = model, model.template
+        self.problem_ids, self.n_fed = tuple(problem_ids), 0
         self.layout = Layout(
             tuple(map(len, questions)), len(template.bot), model.n_thoughts, len(template.eot)
         )
@@ -171,7 +178,10 @@ class _Steps:
     def think(self) -> None:
         """Feed the next thought."""
         assert self.hidden is not None
-        fed = self.model.feedback(self.hidden)
+        language_model = self.model.bridge.original_model
+        moment = Moment(language_model, self.problem_ids, self.n_fed)
+        fed = self.model.feedback(self.hidden, moment)
+        self.n_fed += 1
         self.hidden = self._inner(torch.ones_like(self.mask[:, :1]), inputs_embeds=fed[:, None])
 
     def say(self, words: Words) -> Float[Tensor, "batch n_tokens d_vocab"]:

@@ -193,7 +193,8 @@ def _views(
 ) -> Arrays:
     def job(batch: list[Problem], questions: list[list[int]]) -> Arrays:
         words = Trials(model, batch, questions, max_new_tokens).words
-        views = head_views(model, questions, words, thought)
+        ids = [problem.id for problem in batch]
+        views = head_views(model, questions, words, thought, ids)
         return {
             "attribution": views.attribution.double().cpu().numpy(),
             "attention": views.attention.double().cpu().numpy(),

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from cot_attn._former import former_arguments, former_method, warn
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.seeds import generator, number
 from cot_attn.interventions.sites import INPUT, Attention, Hook, KeysValues, Site, as_site
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
+from cot_attn.models.seeds import generator, number
 from cot_attn.models.stages import Thought
 
 Activations = Float[Tensor, "n_problems n_thoughts *site"]

@@ -4,8 +4,17 @@ from .continuous import ContinuousThoughtModel as ContinuousThoughtModel
 from .decoding import greedy as greedy
 from .feedback import Feedback as Feedback
 from .feedback import Identity as Identity
+from .feedback import Moment as Moment
 from .feedback import Projection as Projection
 from .hooks import HookedModel as HookedModel
+from .loops import Constant as Constant
+from .loops import Linear as Linear
+from .loops import MixtureOfInputs as MixtureOfInputs
+from .loops import Noisy as Noisy
+from .loops import ReadingFeedback as ReadingFeedback
+from .loops import Rescaled as Rescaled
+from .loops import Sampled as Sampled
+from .loops import SoftThinking as SoftThinking
 from .questions import Question as Question
 from .rollout import Rollout as Rollout
 from .run import Run as Run
@@ -30,17 +39,26 @@ save = ContinuousThoughtModel.save_pretrained
 __all__ = [
     "Answer",
     "Close",
+    "Constant",
     "ContinuousThoughtModel",
     "Feedback",
     "HookedModel",
     "Identity",
     "Layout",
+    "Linear",
+    "MixtureOfInputs",
+    "Moment",
+    "Noisy",
     "Projection",
     "Prompt",
     "Question",
+    "ReadingFeedback",
+    "Rescaled",
     "Role",
     "Rollout",
     "Run",
+    "Sampled",
+    "SoftThinking",
     "Stage",
     "Template",
     "Thought",

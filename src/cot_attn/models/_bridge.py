@@ -1,5 +1,7 @@
 """A TransformerLens bridge round a language model, whose weights stay as they were trained."""
 
+import copy
+
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -8,10 +10,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 def bridged(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
 ) -> TransformerBridge:
-    """Return a bridge round a model, where it is and in its type."""
+    """Return a bridge round a model, where it is and in its type.
+
+    TransformerLens changes the tokenizer that it is given, so it gets a copy. It reads one that has
+    a start token again from its files; one that was made in memory has none.
+    """
+    own = copy.deepcopy(tokenizer)
+    if "name_or_path" not in own.init_kwargs:
+        own.bos_token = None
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         return TransformerBridge.boot_transformers(
-            name, hf_model=model, tokenizer=tokenizer, dtype=model.dtype, device=model.device
+            name, hf_model=model, tokenizer=own, dtype=model.dtype, device=model.device
         )
 
 

@@ -4,14 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral
 from os import PathLike
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 import xarray as xr
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cot_attn._progress import progress
+from cot_attn.checkpoints.language_models import LanguageModelOptions, load_language_model
 from cot_attn.checkpoints.loading import load
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.checkpoints.pretrained import save
@@ -405,6 +406,51 @@ class ContinuousThoughtModel(HookedModel):
         else:
             model.load_report = replace(report, options={**report.options, "validate": False})
         return model
+
+    @classmethod
+    def from_language_model(
+        cls,
+        model: str | PathLike[str] | PreTrainedModel,
+        *,
+        validate: bool = True,
+        **options: Unpack[LanguageModelOptions],
+    ) -> "ContinuousThoughtModel":
+        """Let any causal language model think: training-free methods, and loops of one's own.
+
+        Parameters
+        ----------
+        model
+            A folder, a hub id, a GGUF file, or a Hugging Face model in memory.
+        validate
+            Whether the model checks itself once; see `cot_attn.models.validate`.
+        **options
+            Those of `cot_attn.checkpoints.load_language_model`: `feedback`, `n_thoughts`,
+            `tokenizer`, `chat_template`, `eot`, ...
+
+        Examples
+        --------
+        >>> from cot_attn.checkpoints import load
+        >>> from cot_attn.models import ContinuousThoughtModel, SoftThinking
+        >>> parts = load("toy-gpt2")
+        >>> model = ContinuousThoughtModel.from_language_model(
+        ...     parts.language_model, tokenizer=parts.tokenizer, feedback=SoftThinking(top_k=5),
+        ...     n_thoughts=2, bot="+", eot="The answer is", name="soft"
+        ... )
+        >>> model.think(["3 + 4"])
+        Run(1 problems, thoughts 1x2x96, answers ['']...)
+        """
+        parts = load_language_model(model, **options)
+        made = cls(
+            bridged(parts.language_model, parts.tokenizer, parts.name),
+            parts.feedback,
+            parts.template,
+            parts.n_thoughts,
+            tokenizer=parts.tokenizer,
+            name=parts.name,
+        )
+        if validate:
+            validation.validate(made)
+        return made
 
     def save_pretrained(self, folder: str | PathLike[str], *, dtype: Any = None) -> None:
         """Write the model as one folder that needs nothing else, as `cot_attn.checkpoints.save`."""

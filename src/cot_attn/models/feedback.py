@@ -1,12 +1,61 @@
 """From the last hidden state to the next input embedding."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
+from transformers import PreTrainedModel
+
+from cot_attn.models.unembedding import unembed
 
 Hidden = Float[Tensor, "*batch d_model"]
+Weights = Float[Tensor, "*batch d_vocab"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in a run a thought is made, for loops that need more than the hidden state.
+
+    Attributes
+    ----------
+    language_model
+        The Hugging Face model that thinks.
+    problem_ids
+        What the rows are about, in order.
+    thought
+        Which thought is made, counted from 0.
+    """
+
+    language_model: PreTrainedModel
+    problem_ids: tuple[str, ...]
+    thought: int
+
+    def logits(self, hidden: Hidden) -> Weights:
+        """Return what the unembedding says of hidden states, as float32."""
+        return unembed(self.language_model, hidden)
+
+    def mixture(self, weights: Weights) -> Hidden:
+        """Return the sum of all token embeddings, as they are fed, by their weights."""
+        table = self._embedding.weight
+        return self._scaled(weights.to(table.dtype) @ table)
+
+    def embedding_norm(self) -> Float[Tensor, ""]:
+        """Return the mean length of the token embeddings, as they are fed."""
+        return self._scaled(self._embedding.weight.norm(dim=-1).mean())
+
+    @property
+    def _embedding(self) -> Any:
+        return self.language_model.get_input_embeddings()
+
+    def _scaled(self, looked_up: Tensor) -> Tensor:
+        # Gemma 3 scales what it looks up; a bridge wraps the layer that does.
+        layer = getattr(self._embedding, "original_component", self._embedding)
+        scale = getattr(layer, "embed_scale", None)
+        return looked_up if scale is None else looked_up * torch.as_tensor(scale).to(looked_up)
 
 
 class Feedback(nn.Module, ABC):
@@ -31,10 +80,60 @@ class Feedback(nn.Module, ABC):
     def transform(self, hidden: Hidden) -> Hidden:
         """Map hidden states to input embeddings."""
 
-    def forward(self, hidden: Hidden) -> Hidden:
-        """Map hidden states to input embeddings, through both hook points."""
-        fed: Tensor = self.hook_out(self.transform(self.hook_in(hidden)))
+    def make(self, hidden: Hidden, moment: Moment | None) -> Tensor:
+        """Make thoughts from hidden states; a loop that needs the model overrides this."""
+        return self.transform(hidden)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the constructor takes, as plain JSON values, so that it can be saved.
+
+        Raises
+        ------
+        TypeError
+            Where the class does not say it.
+        """
+        raise TypeError(
+            f"A {type(self).__name__} cannot be stored: it does not say what its constructor "
+            "takes. Give it a method settings() that returns that as a dict of plain values."
+        )
+
+    def forward(self, hidden: Hidden, moment: Moment | None = None) -> Hidden:
+        """Map hidden states to input embeddings, through both hook points.
+
+        Raises
+        ------
+        ValueError
+            Where what is made has another shape or dtype than an input embedding, or is NaN or
+            infinite.
+        """
+        seen: Tensor = self.hook_in(hidden)
+        made = self.make(seen, moment)
+        self._check(seen, made, moment)
+        fed: Tensor = self.hook_out(made)
         return fed
+
+    def _check(self, hidden: Tensor, made: object, moment: Moment | None) -> None:
+        name = type(self).__name__
+        if not isinstance(made, Tensor):
+            raise ValueError(
+                f"{name} made a {type(made).__name__} of hidden states; it must make a tensor."
+            )
+        if made.shape != hidden.shape or made.dtype != hidden.dtype:
+            raise ValueError(
+                f"{name} made thoughts of shape {tuple(made.shape)} and {made.dtype}; the model is "
+                f"fed vectors of shape {tuple(hidden.shape)} and {hidden.dtype}, one for each row."
+            )
+        if not made.sum(dtype=torch.float32).isfinite() and hidden.isfinite().all():
+            bad = (~made.isfinite()).flatten(1).any(dim=1) if made.ndim > 1 else ~made.isfinite()
+            if bad.any():
+                row = int(bad.long().argmax())
+                where = f" of problem {moment.problem_ids[row]!r}" if moment is not None else ""
+                thought = f" at thought {moment.thought}" if moment is not None else ""
+                raise ValueError(
+                    f"{name} made NaN or infinity of the hidden state{where}{thought}, which is "
+                    f"finite, in {made.dtype}. Look for a division by zero, a logarithm or an "
+                    "overflow in it, or load the model with dtype=torch.float32."
+                )
 
 
 class Identity(Feedback):
@@ -50,6 +149,10 @@ class Identity(Feedback):
     def transform(self, hidden: Hidden) -> Hidden:
         """Return the hidden states unchanged."""
         return hidden
+
+    def settings(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
 
 
 class Projection(Feedback):
@@ -84,3 +187,11 @@ class Projection(Feedback):
         """Project the hidden states."""
         projected: Tensor = self.norm(self.contract(self.gelu(self.expand(hidden))))
         return projected
+
+    def settings(self) -> dict[str, Any]:
+        """Return the widths, and whether a LayerNorm follows."""
+        return {
+            "d_model": self.expand.in_features,
+            "d_hidden": self.expand.out_features,
+            "layer_norm": isinstance(self.norm, nn.LayerNorm),
+        }

@@ -14,7 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from cot_attn._former import former_method
 from cot_attn.data.problem import Problem
 from cot_attn.models._cache import RoomyCache
-from cot_attn.models.feedback import Feedback
+from cot_attn.models.feedback import Feedback, Moment
 from cot_attn.models.finite import check_finite, finite_scores
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
 from cot_attn.models.template import Template
@@ -138,7 +138,7 @@ class Rollout:
         Without `fed`, the thought is made from the last hidden state.
         """
         with self._in_stage(Thought(index)):
-            fed = self.model.feedback(self.hidden) if fed is None else fed
+            fed = self.model.feedback(self.hidden, self._moment(index)) if fed is None else fed
             everywhere = torch.ones_like(self._positions, dtype=torch.bool)[:, None]
             self._think(everywhere, inputs_embeds=fed[:, None])
         return fed
@@ -315,6 +315,10 @@ class Rollout:
             yield
         finally:
             self.model.running = outer
+
+    def _moment(self, thought: int) -> Moment:
+        ids = tuple(problem.id for problem in self.problems)
+        return Moment(self.model.bridge.original_model, ids, thought)
 
     def _eot(self) -> Int[Tensor, "batch eot_width"]:
         eot = torch.tensor(self.model.template.eot, device=self._mask.device)

@@ -18,8 +18,9 @@ class Template:
         The token id that ends an answer.
     suppressed
         Token ids that decoding never emits.
-    question_suffix
-        Text put behind the question before it is tokenised.
+    question_prefix, question_suffix
+        Text put before and behind the question before it is tokenised. A question that is given as
+        token ids already has both. As a key, it counts to the question.
     normalise_spaces
         Whether the question is stripped and its double spaces made single before tokenising.
     stop_at_first
@@ -50,6 +51,7 @@ class Template:
     normalise_spaces: bool = False
     stop_at_first: bool = True
     answer_marker: str | None = None
+    question_prefix: str = ""
 
     def __post_init__(self) -> None:
         for name in ("bot", "eot"):
@@ -63,7 +65,7 @@ class Template:
         """Return the question as it is tokenised."""
         if self.normalise_spaces:
             question = question.strip().replace("  ", " ")
-        return question + self.question_suffix
+        return self.question_prefix + question + self.question_suffix
 
     def to_dict(self) -> dict[str, Any]:
         """Return the template as plain JSON values."""

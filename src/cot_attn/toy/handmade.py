@@ -20,9 +20,9 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions.seeds import number
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.feedback import Projection
+from cot_attn.models.seeds import number
 from cot_attn.models.template import Template
 
 N_DIGITS = 10
