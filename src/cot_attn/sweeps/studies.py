@@ -102,6 +102,7 @@ def _study(manifest: Manifest, model: PlannedModel, needed: Sequence[Shard], que
         "downstream": of["effects"][0].downstream,
         "query": query,
         "readouts": False,
+        "experiments": [],
         "seed": of["effects"][0].seed,
         "max_new_tokens": manifest.settings["max_new_tokens"],
         "started": datetime.fromtimestamp(min(made), UTC).isoformat(timespec="seconds"),
