@@ -6,7 +6,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test quick lint types format bench mutants calibrate gallery docs clean
+.PHONY: demo test quick lint types format bench real mutants calibrate gallery docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
@@ -31,6 +31,12 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# make real    fetches a small pretrained model (93 MB) and writes docs/real-weights.md
+real: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gguf]'
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m benchmarks.real_weights
+	$(BIN)/python examples/any_language_model.py $$(find $${TMPDIR:-/tmp}/smollm2 -name '*.gguf') --n 2
 
 # make mutants ROOMS=stats SAMPLE=200 SEED=1    more faults, in fewer rooms
 mutants: $(READY)
