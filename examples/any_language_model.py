@@ -45,14 +45,12 @@ def main() -> None:
         model.feedback = loop.to(device=model.device, dtype=model.dtype)
         with AttentionRecorder(model, queries=["eot"]) as recorder:
             answers = model.generate(questions, max_new_tokens=asked.max_new_tokens)
-        attention = recorder.dataset()["attention"].sel(query="eot")
+        attention = recorder.dataset()["attention"]
         keys = [f"thought {index}" for index in range(asked.thoughts)]
-        on_thoughts = float(attention.sel(key=keys).sum("key").mean())
-        shares = share(attention).mean(["problem", "layer", "head"]).values.round(2).tolist()
+        on_thoughts = float(attention.sel(query="eot", key=keys).sum("key").mean())
+        shares = share(attention, "eot").mean(["problem", "layer", "head"]).values.round(2).tolist()
         print(f"{name}: {answers}")
-        print(
-            f"  {on_thoughts:.1%} of the attention before the answer is on thoughts; shares {shares}"
-        )
+        print(f"  {on_thoughts:.1%} of EOT's attention is on thoughts; shares {shares}")
 
 
 if __name__ == "__main__":

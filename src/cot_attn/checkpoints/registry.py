@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["codi", "coconut"]
+Family = Literal["codi", "coconut", "latent-tts"]
 
 _CODI_GOLDEN = (
     "the official CODI code (commit 4fd88d4b76f7), on a small GPT-2 of the same format with random "
@@ -13,6 +13,10 @@ _LLAMA_LOOP = "a plain Hugging Face loop, on a small Llama of the same format wi
 _COCONUT_GOLDEN = (
     "the official Coconut code (commit 27273cb8cca4), on a small GPT-2 of the same format with "
     "random weights"
+)
+_LATENT_TTS = (
+    "a plain Hugging Face loop, on made-up files of the layout that its code writes; none of its "
+    "own files was seen"
 )
 _SIM_COT_CODI = ("decoder.", "pj_in.", "pj_out.")
 _SIM_COT_COCONUT = ("expainable_llm.",)
@@ -157,12 +161,43 @@ _KNOWN: dict[str, CheckpointInfo] = {
         verified=_COCONUT_GOLDEN,
         published=0.331,
     ),
+    "blanar/coconut-gsm8k-gpt2": CheckpointInfo(
+        "coconut",
+        "openai-community/gpt2",
+        n_thoughts=8,
+        answer_marker="###",
+        verified=_COCONUT_GOLDEN + "; none of its own files was seen",
+    ),
+    "bmarti44/coconut-curriculum-checkpoints": CheckpointInfo(
+        "coconut",
+        "openai-community/gpt2",
+        n_thoughts=6,  # six stages of one thought, on ProsQA
+        answer_marker="###",
+        weights="coconut/checkpoint_best",
+        verified=_COCONUT_GOLDEN + "; `pause_embedding` on made-up files; none of its own was seen",
+        published=0.97,
+        measured_on="ProsQA",
+    ),
+    "ModalityDance/latent-tts-codi": CheckpointInfo(
+        "latent-tts",
+        "openai-community/gpt2",
+        n_thoughts=6,
+        verified=_LATENT_TTS,
+    ),
+    "ModalityDance/latent-tts-coconut": CheckpointInfo(
+        "latent-tts",
+        "openai-community/gpt2",
+        n_thoughts=6,
+        answer_marker="###",
+        verified=_LATENT_TTS,
+    ),
 }
 
 # Keys that an unregistered checkpoint may have: those of SIM-CoT's helpers.
 KNOWN_UNUSED: dict[Family, tuple[str, ...]] = {
     "codi": _SIM_COT_CODI,
     "coconut": _SIM_COT_COCONUT,
+    "latent-tts": (),
 }
 
 
