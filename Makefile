@@ -6,7 +6,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test quick lint types format bench ladder mutants calibrate gallery docs clean
+.PHONY: demo test quick lint types format bench ladder real mutants calibrate gallery docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
@@ -37,6 +37,12 @@ bench: $(READY)
 ladder: $(READY)
 	$(BIN)/python -m cot_attn.toy.ladder $(or $(FOLDER),ladder) --sizes $(or $(SIZES),6) \
 		--seeds $(or $(SEEDS),3) --steps $(or $(STEPS),4000) --workers $(or $(WORKERS),2)
+
+# make real    fetches a small pretrained model (93 MB) and writes docs/real-weights.md
+real: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gguf]'
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m benchmarks.real_weights
+	$(BIN)/python examples/any_language_model.py $$(find $${TMPDIR:-/tmp}/smollm2 -name '*.gguf') --n 2
 
 # make mutants ROOMS=stats SAMPLE=200 SEED=1    more faults, in fewer rooms
 mutants: $(READY)

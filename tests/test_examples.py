@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from checkpoint_files import CODI, SAID, Golden
+from conftest import tiny_llama, tiny_tokenizer
 from cot_attn import ContinuousThoughtModel, Study
 
 pytestmark = pytest.mark.slow
@@ -96,3 +97,19 @@ def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_pa
     assert "4 of 4 right" in said
     assert len(Study.load(tmp_path / "study").problems) == 4
     assert "codi_gpt2" in (tmp_path / "study" / "report.html").read_text()
+
+
+def test_any_language_model_thinks(run, tmp_path):
+    import torch
+
+    torch.manual_seed(3)
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "w1 {{ messages[0]['content'] }} w2"
+    tiny_llama().save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    options = ("--n", 2, "--thoughts", 3, "--max-new-tokens", 3, "--eot", "w5 w6")
+    said = run("any_language_model.py", tmp_path / "base", *options)
+    assert "without thoughts: [" in said
+    for loop in ("the hidden state", "Soft Thinking", "Mixture of Inputs", "sampled words"):
+        assert f"{loop}: [" in said
+    assert said.count("of EOT's attention is on thoughts; shares [") == 5

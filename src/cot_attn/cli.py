@@ -1,4 +1,4 @@
-"""The command line: `cot-attn study MODEL...`, `compare DIR...`, `sweep PLAN` and `models`."""
+"""The command line: `cot-attn study`, `compare`, `check`, `sweep` and `models`."""
 
 import sys
 from collections.abc import Iterator
@@ -195,6 +195,48 @@ def _studies_in(folder: Path) -> "list[Study]":
     if inside and not (folder / SETTINGS).is_file():
         return [Study.load(each) for each in inside]
     return [Study.load(folder)]
+
+
+@app.command("check")
+def check(
+    model: Annotated[str, typer.Argument(help="A bundled name, hub id, folder or file.")],
+    problems: Annotated[
+        str | None,
+        typer.Option(help="A data set's name, or a JSON, JSONL or CSV file; by default a few."),
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", min=2, help="How many problems.")] = None,
+    family: Annotated[str | None, typer.Option(help="codi or coconut.")] = None,
+    base: Annotated[str | None, typer.Option(help="What it was trained from.")] = None,
+    n_thoughts: Annotated[int | None, typer.Option(min=0)] = None,
+    lora_alpha: Annotated[float | None, typer.Option(help="LoRA's alpha.")] = None,
+    weights: Annotated[str | None, typer.Option(help="The weight file of a folder.")] = None,
+    dtype: Annotated[str, typer.Option(help="As in PyTorch.")] = "float32",
+    device: Annotated[str, typer.Option(help="As in PyTorch.")] = "cpu",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 64,
+) -> None:
+    """Load a model, check it, ask it a few questions, and say what looks wrong or is not known.
+
+    It ends with status 1 where a check fails, and with 2 where the model does not load.
+    """
+    with _errors_as_sentences():
+        from cot_attn._screen import Screen
+        from cot_attn.check import check_model
+        from cot_attn.data import load_problems
+
+        asked = None if problems is None else load_problems(problems, n=n or 100)
+        options = {
+            "family": family,
+            "base": base,
+            "n_thoughts": n_thoughts,
+            "lora_alpha": lora_alpha,
+            "weights": weights,
+            "dtype": dtype,
+            "device": device,
+        }
+        said = check_model(model, asked, n=n, max_new_tokens=max_new_tokens, **options)
+        Screen().say(str(said))
+    if not said.passed:
+        sys.exit(1)
 
 
 @app.command("models")

@@ -4,6 +4,10 @@ One state dict holds the language model as `base_causallm.*` and its input embed
 `embedding.weight`. The vocabulary has three tokens more than the base: start, end and a
 placeholder where a thought is fed. SIM-CoT adds `expainable_llm.*` (so spelt), an auxiliary decoder
 that is for training only.
+
+Controls that were trained with the same curriculum have a `pause_embedding`, which is fed in the
+place of every thought. Whether that is done in one pass or in several makes no difference to what
+is computed.
 """
 
 from collections.abc import Mapping
@@ -15,7 +19,10 @@ from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
 from cot_attn.checkpoints.formats import Format
 from cot_attn.checkpoints.registry import CheckpointInfo
 from cot_attn.models.feedback import Feedback, Identity
+from cot_attn.models.loops import Constant
 from cot_attn.models.template import Template
+
+_PAUSE = "pause_embedding"
 
 
 class Coconut(Format):
@@ -32,7 +39,9 @@ class Coconut(Format):
     )
     answer_marker = "###"
 
-    def template(self, vocabulary: Vocabulary, info: CheckpointInfo) -> Template:
+    def template(
+        self, vocabulary: Vocabulary, info: CheckpointInfo, feedback: Feedback
+    ) -> Template:
         """Return the tokens that stand round question, thoughts and answer."""
         return Template(
             bot=(vocabulary.bot,),
@@ -45,9 +54,9 @@ class Coconut(Format):
         )
 
     def feedback_shapes(self, tensors: Mapping[str, Tensor], d_model: int) -> dict[str, Shape]:
-        """Return nothing: the hidden state is fed back as it is."""
-        return {}
+        """Return the pause embedding of a control; otherwise the hidden state is fed back."""
+        return {_PAUSE: (d_model,)} if _PAUSE in tensors else {}
 
     def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
-        """Return the identity."""
-        return Identity()
+        """Return the identity, or the pause embedding of a control."""
+        return Constant(tensors[_PAUSE]) if _PAUSE in tensors else Identity()

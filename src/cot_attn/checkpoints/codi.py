@@ -31,7 +31,9 @@ class Codi(Format):
     prefix = "codi."
     added = AddedTokens(("[PAD]", "<|bocot|>", "<|eocot|>"), bot="<|bocot|>", eot="<|eocot|>")
 
-    def template(self, vocabulary: Vocabulary, info: CheckpointInfo) -> Template:
+    def template(
+        self, vocabulary: Vocabulary, info: CheckpointInfo, feedback: Feedback
+    ) -> Template:
         """Return the tokens that stand round question, thoughts and answer."""
         bot, eot, eos = vocabulary.bot, vocabulary.eot, vocabulary.base.eos
         return Template(

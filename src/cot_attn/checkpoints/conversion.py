@@ -12,11 +12,12 @@ from cot_attn.checkpoints._wrappers import without_wrappers
 from cot_attn.checkpoints.coconut import Coconut
 from cot_attn.checkpoints.codi import Codi
 from cot_attn.checkpoints.formats import Format
+from cot_attn.checkpoints.latent_tts import LatentTts
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.checkpoints.registry import KNOWN_UNUSED, CheckpointInfo, Family
 from cot_attn.checkpoints.report import LoadReport
 
-FORMATS: dict[Family, Format] = {form.family: form for form in (Codi(), Coconut())}
+FORMATS: dict[Family, Format] = {form.family: form for form in (Codi(), Coconut(), LatentTts())}
 """The formats that are read, by family."""
 
 
@@ -109,7 +110,7 @@ def _converted(
         language_model=inner.language_model,
         tokenizer=inner.vocabulary.base.tokenizer,
         feedback=feedback,
-        template=form.template(inner.vocabulary, info),
+        template=form.template(inner.vocabulary, info, feedback),
         n_thoughts=info.n_thoughts,
         name=name,
         report=LoadReport(
@@ -156,9 +157,11 @@ def _format(family: Family | None, weights: Weights) -> Format:
     """Return the format that was asked for, or that the keys look like."""
     if family is not None and family not in FORMATS:
         raise ValueError(f"family is {family!r}; accepted are {list(FORMATS)}.")
+    if family is not None and FORMATS[family].accepts(weights.tensors):
+        return FORMATS[family]
     alike = [name for name, form in FORMATS.items() if form.recognises(weights.tensors)]
-    if alike and family in (None, *alike):
-        return FORMATS[family or alike[0]]
+    if alike and family is None:
+        return FORMATS[alike[0]]
     keys = list(weights.tensors)[:5]
     if alike:
         cause = f"these keys are of the family {alike[0]!r}, not {family!r}"
@@ -167,7 +170,9 @@ def _format(family: Family | None, weights: Weights) -> Format:
     else:
         cause = "a plain language model, or another method's checkpoint"
     raise ValueError(
-        f"{weights.where} is not a checkpoint of the family {family or 'codi or coconut'}: its "
-        f"first keys are {keys}. CODI's begin with 'codi.', Coconut's with 'base_causallm.'. The "
-        f"likely cause: {cause}."
+        f"{weights.where} is not a checkpoint of the family "
+        f"{family or 'codi or coconut or latent-tts'}: its "
+        f"first keys are {keys}. CODI's begin with 'codi.', Coconut's with 'base_causallm.', and "
+        "LatentTTS has some with 'projector.'. A plain language model is read by "
+        f"from_language_model. The likely cause: {cause}."
     )

@@ -47,8 +47,14 @@ class Format(ABC):
         """Whether keys are those of such a checkpoint."""
         return any(key.startswith(self.prefix) for key in keys)
 
+    def accepts(self, keys: Iterable[str]) -> bool:
+        """Whether keys can be those of such a checkpoint when the user says so."""
+        return self.recognises(keys)
+
     @abstractmethod
-    def template(self, vocabulary: Vocabulary, info: CheckpointInfo) -> Template:
+    def template(
+        self, vocabulary: Vocabulary, info: CheckpointInfo, feedback: Feedback
+    ) -> Template:
         """Return the tokens that stand round question, thoughts and answer."""
 
     @abstractmethod

@@ -103,9 +103,9 @@ def load_language_model(
         Where the files are damaged, a chat template is asked for and there is none, a text has no
         tokens, or no token ends an answer.
     """
-    in_memory = isinstance(model, PreTrainedModel)
-    if in_memory:
-        language_model, source = model, str(model.config.name_or_path)
+    in_memory = False
+    if isinstance(model, PreTrainedModel):
+        in_memory, language_model, source = True, model, str(model.config.name_or_path)
     else:
         source = str(Path(str(model)).expanduser()) if str(model).startswith("~") else str(model)
         language_model = _model(source, revision)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["codi", "coconut"]
+Family = Literal["codi", "coconut", "latent-tts"]
 
 _CODI_GOLDEN = (
     "the official CODI code (commit 4fd88d4b76f7), on a small GPT-2 of the same format with random "
@@ -13,6 +13,10 @@ _LLAMA_LOOP = "a plain Hugging Face loop, on a small Llama of the same format wi
 _COCONUT_GOLDEN = (
     "the official Coconut code (commit 27273cb8cca4), on a small GPT-2 of the same format with "
     "random weights"
+)
+_LATENT_TTS = (
+    "a plain Hugging Face loop, on made-up files of the layout that its code writes; none of its "
+    "own files was seen"
 )
 _SIM_COT_CODI = ("decoder.", "pj_in.", "pj_out.")
 _SIM_COT_COCONUT = ("expainable_llm.",)
@@ -48,6 +52,10 @@ class CheckpointInfo:
     bot, eot
         The ids of the tokens that open and close the thoughts, where they do not follow the base's
         last id and no file of the tokenizer names them.
+    published, reproduced
+        Greedy accuracy that its authors publish, and that somebody else measured, as fractions.
+    measured_on
+        The data set of these accuracies.
 
     Examples
     --------
@@ -68,6 +76,9 @@ class CheckpointInfo:
     use_rslora: bool | None = None
     bot: int | None = None
     eot: int | None = None
+    published: float | None = None
+    reproduced: float | None = None
+    measured_on: str = "GSM8K"
 
     @property
     def remove_eos(self) -> bool:
@@ -75,15 +86,33 @@ class CheckpointInfo:
         return not (self.eos_before_bot or self.eos_after_eot)
 
 
-def _codi(base: str, verified: str, unused: tuple[str, ...] = ()) -> CheckpointInfo:
+def _codi(
+    base: str,
+    verified: str,
+    unused: tuple[str, ...] = (),
+    *,
+    published: float | None = None,
+    reproduced: float | None = None,
+) -> CheckpointInfo:
     return CheckpointInfo(
-        "codi", base, n_thoughts=6, lora_alpha=32, unused=unused, verified=verified
+        "codi",
+        base,
+        n_thoughts=6,
+        lora_alpha=32,
+        unused=unused,
+        verified=verified,
+        published=published,
+        reproduced=reproduced,
     )
 
 
 _KNOWN: dict[str, CheckpointInfo] = {
-    "zen-E/CODI-gpt2": _codi("openai-community/gpt2", _CODI_GOLDEN),
-    "zen-E/CODI-llama3.2-1b-Instruct": _codi("meta-llama/Llama-3.2-1B-Instruct", _LLAMA_LOOP),
+    "zen-E/CODI-gpt2": _codi(
+        "openai-community/gpt2", _CODI_GOLDEN, published=0.437, reproduced=0.431
+    ),
+    "zen-E/CODI-llama3.2-1b-Instruct": _codi(
+        "meta-llama/Llama-3.2-1B-Instruct", _LLAMA_LOOP, reproduced=0.555
+    ),
     "bcywinski/codi_llama1b-answer_only": CheckpointInfo(
         "codi",
         "meta-llama/Llama-3.2-1B-Instruct",
@@ -93,19 +122,31 @@ _KNOWN: dict[str, CheckpointInfo] = {
         verified=_LLAMA_LOOP,
     ),
     "internlm/SIM_COT-LLaMA3-CODI-1B": _codi(
-        "meta-llama/Llama-3.2-1B-Instruct", _LLAMA_LOOP, _SIM_COT_CODI
+        "meta-llama/Llama-3.2-1B-Instruct",
+        _LLAMA_LOOP,
+        _SIM_COT_CODI,
+        published=0.556,
+        reproduced=0.559,
     ),
     "internlm/SIM_COT-LLaMA3-CODI-3B": _codi(
-        "meta-llama/Llama-3.2-3B-Instruct", _LLAMA_LOOP, _SIM_COT_CODI
+        "meta-llama/Llama-3.2-3B-Instruct",
+        _LLAMA_LOOP,
+        _SIM_COT_CODI,
+        published=0.623,
+        reproduced=0.621,
     ),
     "internlm/SIM_COT-LLaMA3-CODI-8B": _codi(
-        "meta-llama/Llama-3.1-8B-Instruct", _LLAMA_LOOP, _SIM_COT_CODI
+        "meta-llama/Llama-3.1-8B-Instruct",
+        _LLAMA_LOOP,
+        _SIM_COT_CODI,
+        published=0.641,
+        reproduced=0.343,
     ),
     "internlm/SIM_COT-GPT2-CODI": _codi("openai-community/gpt2", _CODI_GOLDEN, _SIM_COT_CODI),
     "internlm/SIM_COT-GPT2-Coconut": CheckpointInfo(
         "coconut",
         "openai-community/gpt2",
-        n_thoughts=10,  # five stages of two thoughts
+        n_thoughts=10,  # five stages of two thoughts, as its evaluation settings have it
         answer_marker="###",
         weights="checkpoint_28",
         unused=_SIM_COT_COCONUT,
@@ -118,6 +159,37 @@ _KNOWN: dict[str, CheckpointInfo] = {
         answer_marker="###",
         weights="checkpoint_33",
         verified=_COCONUT_GOLDEN,
+        published=0.331,
+    ),
+    "blanar/coconut-gsm8k-gpt2": CheckpointInfo(
+        "coconut",
+        "openai-community/gpt2",
+        n_thoughts=8,
+        answer_marker="###",
+        verified=_COCONUT_GOLDEN + "; none of its own files was seen",
+    ),
+    "bmarti44/coconut-curriculum-checkpoints": CheckpointInfo(
+        "coconut",
+        "openai-community/gpt2",
+        n_thoughts=6,  # six stages of one thought, on ProsQA
+        answer_marker="###",
+        weights="coconut/checkpoint_best",
+        verified=_COCONUT_GOLDEN + "; `pause_embedding` on made-up files; none of its own was seen",
+        published=0.97,
+        measured_on="ProsQA",
+    ),
+    "ModalityDance/latent-tts-codi": CheckpointInfo(
+        "latent-tts",
+        "openai-community/gpt2",
+        n_thoughts=6,
+        verified=_LATENT_TTS,
+    ),
+    "ModalityDance/latent-tts-coconut": CheckpointInfo(
+        "latent-tts",
+        "openai-community/gpt2",
+        n_thoughts=6,
+        answer_marker="###",
+        verified=_LATENT_TTS,
     ),
 }
 
@@ -125,6 +197,7 @@ _KNOWN: dict[str, CheckpointInfo] = {
 KNOWN_UNUSED: dict[Family, tuple[str, ...]] = {
     "codi": _SIM_COT_CODI,
     "coconut": _SIM_COT_COCONUT,
+    "latent-tts": (),
 }
 
 

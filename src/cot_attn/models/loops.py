@@ -368,7 +368,8 @@ class Rescaled(Feedback):
 
     def _at(self, hidden: Tensor, norm: Tensor) -> Tensor:
         tiny = torch.finfo(hidden.dtype).tiny
-        return hidden * norm.to(hidden) / hidden.norm(dim=-1, keepdim=True).clamp(min=tiny)
+        length: Tensor = hidden.norm(dim=-1, keepdim=True)
+        return hidden * norm.to(hidden) / length.clamp(min=tiny)
 
     def settings(self) -> dict[str, Any]:
         """Return the length."""
