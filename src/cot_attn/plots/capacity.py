@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from cot_attn.plots._headings import heading
 from cot_attn.plots._points import draw_points
@@ -21,7 +22,7 @@ def quantity_by_size(
     trend: xr.Dataset | None = None,
     *,
     label: str = "",
-    factor: float = 1.0,
+    factor: float | int = 1,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a quantity of each model against its number of parameters, families by colour.
@@ -61,6 +62,9 @@ def quantity_by_size(
         line.set_marker("")
         handles.append(line)
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("parameters")
     ax.set_ylabel(label or str(quantity.attrs.get("long_name", "")))
     subtitle = [
@@ -155,7 +159,7 @@ def _rank_within_size(sizes: np.ndarray) -> np.ndarray:
     return rank
 
 
-def _trend(trend: xr.Dataset, factor: float) -> str:
+def _trend(trend: xr.Dataset, factor: float | int) -> str:
     low, estimate, high = (factor * float(trend[name]) for name in ("low", "estimate", "high"))
     if not np.isfinite(estimate):
         return str(trend["reason"].item())
