@@ -1,7 +1,7 @@
 """What a ladder of toy models shows of size: `python -m benchmarks.capacity LADDER SWEEPS`.
 
 Asks every model of `make ladder` the same problems, in a sweep for each row (equal steps, equal
-accuracy), and writes what it found to `docs/capacity.csv`. Goes on where it was.
+accuracy), and writes what it found to `examples/capacity.csv`. Goes on where it was.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from cot_attn.sweeps import ladder_plan, model_quantities, plan_sweep, run_sweep
 from cot_attn.toy import toy_problems
 from cot_attn.toy.ladder import ROWS
 
-TABLE = Path(__file__).parent.parent / "docs" / "capacity.csv"
+TABLE = Path(__file__).parent.parent / "examples" / "capacity.csv"
 LONGEST = 3
 N_PROBLEMS = 90
 SEED = 2  # other problems than those by which the ladder measures accuracy
