@@ -96,3 +96,10 @@ def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_pa
     assert "4 of 4 right" in said
     assert len(Study.load(tmp_path / "study").problems) == 4
     assert "codi_gpt2" in (tmp_path / "study" / "report.html").read_text()
+
+
+def test_capacity_prints_both_rows_and_draws_them(run, tmp_path):
+    said = run("capacity.py")
+    assert said.count("attention: effective thoughts") == 2
+    for row in ("equal-steps", "equal-accuracy"):
+        assert (tmp_path / f"capacity-{row}.png").stat().st_size > 10_000
