@@ -33,10 +33,12 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.sweeping
 
-# make ladder SIZES=5 SEEDS=3 WORKERS=2    trains families of toy models; goes on where it was
+# make ladder SIZES=32x2,48x2 STEPS=2000 SEEDS=3    trains families of toy models; goes on where it was
 ladder: $(READY)
-	$(BIN)/python -m cot_attn.toy.ladder $(or $(FOLDER),ladder) --sizes $(or $(SIZES),6) \
-		--seeds $(or $(SEEDS),3) --steps $(or $(STEPS),4000) --workers $(or $(WORKERS),2)
+	$(BIN)/python -m cot_attn.toy.ladder $(or $(FOLDER),ladder) --workers $(or $(WORKERS),2) \
+		$(if $(SIZES),--sizes $(SIZES)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(STEPS),--steps $(STEPS)) $(if $(LONGEST),--longest $(LONGEST)) \
+		$(if $(BATCH),--batch-size $(BATCH)) $(if $(THRESHOLD),--threshold $(THRESHOLD))
 
 # make real    fetches a small pretrained model (93 MB) and writes docs/real-weights.md
 real: $(READY)

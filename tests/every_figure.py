@@ -48,6 +48,8 @@ def results() -> dict[str, xr.Dataset | xr.DataArray]:
         "committed": simulated_experiments.committed(),
         "graph": simulated_experiments.graph(),
         "head_sets": simulated_experiments.heads(),
+        "by_size": simulated_experiments.by_size(),
+        "attention_by_size": simulated_experiments.by_size(2.0, seed=1),
         "nodes": simulated_experiments.frontier(),
         "steering": simulated_experiments.steering(),
         "interchange": simulated_experiments.interchange(),
@@ -122,8 +124,17 @@ SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
     "one_problem": lambda ax: plots.one_problem(results()["positions"].sel(layer=1), ax=ax),
     "probe_accuracy": lambda ax: plots.probe_accuracy(results()["probed"].sel(layer=3), ax=ax),
     "steering_by_dose": lambda ax: plots.steering_by_dose(results()["steering"], ax=ax),
+    "quantity_by_size": lambda ax: plots.quantity_by_size(
+        results()["by_size"],
+        stats.trend_over(results()["by_size"]["estimate"]),
+        factor=100,
+        ax=ax,
+    ),
     "recompute_against_frozen": lambda ax: plots.recompute_against_frozen(
         results()["importance"], results()["frozen"], ax=ax
+    ),
+    "strategies_by_size": lambda ax: plots.strategies_by_size(
+        results()["by_size"], results()["attention_by_size"], ax=ax
     ),
     "top_words": lambda ax: plots.top_words(results()["words"], ax=ax),
 }

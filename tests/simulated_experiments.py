@@ -88,3 +88,23 @@ def interchange() -> xr.Dataset:
     table = summary({"outcome": outcomes, "thought": range(6), "vector": ["source", "random"]})
     n_pairs = table["n_problems"].isel(outcome=0, drop=True)
     return table.assign(n_pairs=n_pairs).assign_coords(site="input")
+
+
+def by_size(least: float = 0.2, seed: int = 0) -> xr.Dataset:
+    """Two families of four sizes and two seeds."""
+    rng = np.random.default_rng(seed)
+    family, width, _ = np.array(
+        [(f, w, s) for f in ("toy-gpt2", "toy-llama") for w in (32, 48, 64, 96) for s in (0, 1)]
+    ).T
+    size = 30.0 * width.astype(float) ** 2
+    estimate = least + 0.3 * np.log10(size / size.min()) + rng.normal(0, 0.05, len(size))
+    values = {"estimate": estimate, "low": estimate - 0.08, "high": estimate + 0.08}
+    return xr.Dataset(
+        {name: ("model", each) for name, each in values.items()},
+        coords={
+            "model": [f"model {i}" for i in range(len(size))],
+            "family": ("model", family),
+            "n_parameters": ("model", size),
+        },
+        attrs={"long_name": "right answers (%)", "confidence": 0.95},
+    )

@@ -113,3 +113,10 @@ def test_any_language_model_thinks(run, tmp_path):
     for loop in ("the hidden state", "Soft Thinking", "Mixture of Inputs", "sampled words"):
         assert f"{loop}: [" in said
     assert said.count("of EOT's attention is on thoughts; shares [") == 5
+
+
+def test_capacity_prints_both_rows_and_draws_them(run, tmp_path):
+    said = run("capacity.py")
+    assert said.count("attention: effective thoughts") == 2
+    for row in ("equal-steps", "equal-accuracy"):
+        assert (tmp_path / f"capacity-{row}.png").stat().st_size > 10_000

@@ -32,6 +32,7 @@ from cot_attn.sweeps import (
     ModelSource,
     Plan,
     Status,
+    model_quantities,
     open_sweep,
     plan_sweep,
     run_sweep,
@@ -603,3 +604,25 @@ def test_a_status_says_what_is_left(planned: Manifest) -> None:
     status = sweep_status(planned.folder)
     assert status == Status(planned.folder, 8, frozenset(), (), {})
     assert str(status).endswith("0 of 8 shards are done, 8 are to be done.")
+
+
+def test_the_quantities_of_each_model_are_those_of_its_study(done: Path) -> None:
+    table = model_quantities(done)
+    assert table["model"].values.tolist() == list(WEIGHTS)
+    assert table["family"].values.tolist() == list(WEIGHTS)
+    assert table["n_parameters"].values.tolist() == open_sweep(done)["n_parameters"].values.tolist()
+    for study in sweep_studies(done):
+        own = table.sel(model=study.name)["estimate"]
+        assert own.sel(quantity="accuracy") == study.accuracy
+        for thought in study.effects["thought"].values:
+            rate = study.importance["estimate"].sel(thought=thought)
+            np.testing.assert_allclose(own.sel(quantity=f"importance {thought}"), rate)
+        failed = study.effects["failed"].values
+        np.testing.assert_allclose(own.sel(quantity="failure"), np.nanmean(failed))
+        for label in study.effects["corruption"].values:
+            rate = np.nanmean(study.effects["failed"].sel(corruption=label))
+            np.testing.assert_allclose(own.sel(quantity=f"failure: {label}"), rate)
+        spread = study.concentration["estimate"].sel(measure="effective_number")
+        np.testing.assert_allclose(own.sel(quantity="attention: effective thoughts"), spread.mean())
+        change = spread.isel(layer=-1) - spread.isel(layer=0)
+        np.testing.assert_allclose(own.sel(quantity="attention: last less first layer"), change)

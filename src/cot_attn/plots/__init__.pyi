@@ -8,6 +8,8 @@ from .canvas import figure as figure
 from .canvas import save as save
 from .canvas import style as style
 from .canvas import subplots as subplots
+from .capacity import quantity_by_size as quantity_by_size
+from .capacity import strategies_by_size as strategies_by_size
 from .colours import thought_colour as thought_colour
 from .concentration import concentration_by_layer as concentration_by_layer
 from .correlation import correlation_by_layer as correlation_by_layer
@@ -59,9 +61,11 @@ __all__ = [
     "lens_by_step",
     "one_problem",
     "probe_accuracy",
+    "quantity_by_size",
     "recompute_against_frozen",
     "save",
     "steering_by_dose",
+    "strategies_by_size",
     "style",
     "subplots",
     "thought_colour",

@@ -64,6 +64,26 @@ def _excess(table: xr.Dataset) -> str:
     return f"Mean over thoughts. {'; '.join(parts)}."
 
 
+def _sizes(table: xr.Dataset) -> str:
+    """Say the estimate of each model, small to large."""
+    ordered = table.sortby("n_parameters")
+    parts = [
+        f"{family} of {int(size):,}: {float(value):.2f}"
+        for family, size, value in zip(
+            ordered["family"].values,
+            ordered["n_parameters"].values,
+            ordered["estimate"].values,
+            strict=True,
+        )
+    ]
+    return f"By parameters. {'; '.join(parts)}."
+
+
+def _strategies(tables: tuple[xr.Dataset, xr.Dataset]) -> str:
+    importance, attention = map(_sizes, tables)
+    return f"Importance. {importance} Attention. {attention}"
+
+
 def _table(study: Study, name: str, **where: str) -> xr.Dataset | None:
     """Return the table of an experiment that a study made, at chosen labels."""
     table = study.experiment_tables.get(name)
@@ -154,5 +174,21 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "Nodes in thoughts, by their part in the search",
         "How much more each thought is like nodes than like the same names in another part.",
         _excess,
+    ),
+    _entry(
+        "quantity_by_size",
+        "A quantity by size",
+        "Each model against its number of parameters; a line through the means of sizes.",
+        _sizes,
+    ),
+    Figure(
+        name="strategies_by_size",
+        plot="strategies_by_size",
+        title="Strategy by size",
+        caption="On how few thoughts importance and attention gather, from small models to large.",
+        words=lambda results: _strategies(results.other),
+        draw=lambda results, **where: plots.strategies_by_size(*results.other, **where),
+        scope="other",
+        targets=frozenset({"gallery"}),
     ),
 )

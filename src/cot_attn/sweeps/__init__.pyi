@@ -8,6 +8,7 @@ from .opening import open_sweep as open_sweep
 from .plan import ModelSource as ModelSource
 from .plan import Plan as Plan
 from .planning import plan_sweep as plan_sweep
+from .quantities import model_quantities as model_quantities
 from .ray_actors import RayActors as RayActors
 from .running import run_sweep as run_sweep
 from .slurm import Submitit as Submitit
@@ -27,6 +28,7 @@ __all__ = [
     "Status",
     "Submitit",
     "ladder_plan",
+    "model_quantities",
     "open_sweep",
     "plan_sweep",
     "run_sweep",
