@@ -8,6 +8,7 @@ from . import readouts as readouts
 from . import recording as recording
 from . import stats as stats
 from . import toy as toy
+from .check import check_model as check_model
 from .checkpoints import bundled_models as bundled_models
 from .data import Problem as Problem
 from .data import grade as grade
@@ -49,6 +50,7 @@ __all__ = [
     "Thought",
     "TokenAblator",
     "bundled_models",
+    "check_model",
     "checkpoints",
     "compare",
     "data",

@@ -120,11 +120,11 @@ def check_model(
     >>> report.of("passed")[0]
     'attention rows sum to 1'
     """
-    given = isinstance(model, ContinuousThoughtModel)
-    name = model.name if given else str(model)
-    made = (
-        model if given else ContinuousThoughtModel.from_pretrained(model, validate=False, **options)
-    )
+    if isinstance(model, ContinuousThoughtModel):
+        made, name = model, model.name
+    else:
+        made = ContinuousThoughtModel.from_pretrained(model, validate=False, **options)
+        name = str(model)
     asked = list(problems) if problems is not None else _default_problems(name)
     asked = asked[:n]
     findings = _self_checks(made)
