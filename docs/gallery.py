@@ -2,7 +2,9 @@
 
 from inspect import getdoc
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from cot_attn import ContinuousThoughtModel, Problem, load_problems, plots, run_study, stats, toy
@@ -49,6 +51,7 @@ def results() -> dict[str, Results]:
     }
     others |= experiments(gpt2, problems)
     others |= readouts(gpt2, problems, hardest)
+    others |= capacity()
     studies = [run_study(model, problems, readouts=True) for model in (gpt2, llama)]
     return {
         figure.plot: (figure.of(studies[:1], others) or figure.of(studies))[-1]
@@ -96,6 +99,23 @@ def readouts(
     return {
         "top_words": top_tokens(states, model, k=2).sel(problem=one.id),
         "probe_accuracy": probe(recorder.dataset(), even, n_permutations=99).isel(layer=0),
+    }
+
+
+def capacity() -> dict[str, Any]:
+    """Read what a ladder of toy models showed, at the end of their training."""
+    table = pd.read_csv(DOCS.parent / "examples" / "capacity.csv").query("row == 'equal-steps'")
+    table = table.assign(family=table["family"].astype(object)).set_index("model")
+    found = {}
+    for name in ("attention", "importance"):
+        rows = table[table["quantity"] == f"{name}: effective thoughts"]
+        values = rows[["estimate", "low", "high", "n_problems"]].to_xarray()
+        labels = {each: ("model", rows[each].to_numpy()) for each in ("family", "n_parameters")}
+        attrs = {"confidence": 0.95, "long_name": f"{name}: effective thoughts"}
+        found[name] = values.assign_coords(labels).assign_attrs(attrs)
+    return {
+        "quantity_by_size": found["attention"],
+        "strategies_by_size": (found["importance"], found["attention"]),
     }
 
 

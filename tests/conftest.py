@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.DoctestItem):
             lines = "".join(example.source for example in item.dtest.examples)
-            if re.search(r"from_pretrained\(|handmade_model\(", lines):
+            if re.search(r"from_pretrained\(|handmade_model\(|run_study\(", lines):
                 item.add_marker(pytest.mark.slow)
 
 

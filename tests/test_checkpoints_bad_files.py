@@ -70,6 +70,7 @@ def test_a_flipped_bit_in_the_header_of_a_safetensors_file(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_the_tensors_of_a_safetensors_file_shows_in_its_sha256(tmp_path):
     """The format has no checksum; the digest that the user gives is one."""
     good = load(CODI / "model.safetensors").load_report.sha256

@@ -73,6 +73,7 @@ def fault(
         del point.forward
 
 
+@pytest.mark.slow
 def test_a_sound_model_passes_every_check(model):
     assert validate(model) == model.load_report.checks
     assert len(set(validate(model))) == 5

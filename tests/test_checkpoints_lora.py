@@ -198,6 +198,7 @@ def test_an_untied_model_comes_back_exactly_from_its_own_folder(base, targets, t
     made.compare(again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["lm_head.base_layer.weight", "transformer.wte.weight"])
 def test_either_of_two_tied_names_is_enough_beside_lora(kept, trained, tmp_path):
     """safetensors stores a tensor that two names share once."""
@@ -382,6 +383,7 @@ def test_an_empty_configuration_is_none(content, trained, tmp_path):
         made.load(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["codi", "coconut"])
 def test_a_configuration_beside_weights_without_lora(family, trained, tmp_path):
     """The LoRA may lie in a file that is not read."""

@@ -62,6 +62,10 @@ def test_the_public_checkpoints_are_known():
         "internlm/SIM_COT-GPT2-CODI",
         "internlm/SIM_COT-GPT2-Coconut",
         "connordilgren/gpt2-gsm8k-coconut",
+        "blanar/coconut-gsm8k-gpt2",
+        "bmarti44/coconut-curriculum-checkpoints",
+        "ModalityDance/latent-tts-codi",
+        "ModalityDance/latent-tts-coconut",
     }
 
 

@@ -41,6 +41,7 @@ def assert_official(model: ContinuousThoughtModel, golden: Golden) -> None:
         )
 
 
+@pytest.mark.slow
 def test_thoughts_logits_and_answers_are_the_official_ones(case):
     assert_official(*case)
 
@@ -139,6 +140,7 @@ def test_codi_never_emits_eot():
     assert all(202 not in answer for answer in tokens)
 
 
+@pytest.mark.slow
 def test_the_added_tokens_have_their_names_and_ids():
     codi, coconut = load(CODI).tokenizer, load(COCONUT).tokenizer
     names = ["[PAD]", "<|bocot|>", "<|eocot|>"]
@@ -190,6 +192,7 @@ def test_a_pickle_in_the_old_format_gives_the_official_numbers(tmp_path):
     assert_official(load(COCONUT, tmp_path), Golden(COCONUT))
 
 
+@pytest.mark.slow
 def test_the_base_beside_the_weights_needs_no_base_option(tmp_path):
     for file in (CODI / "base").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

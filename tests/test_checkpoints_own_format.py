@@ -71,6 +71,7 @@ def test_a_saved_checkpoint_holds_no_lora_and_no_path(saved):
     assert "conformance" not in text
 
 
+@pytest.mark.slow
 def test_half_precision_on_the_disk_rounds_once(folder, tmp_path):
     model = ContinuousThoughtModel.from_pretrained(folder)
     model.save_pretrained(tmp_path / "half", dtype=torch.bfloat16)

@@ -196,6 +196,7 @@ def test_ids_with_eos_before_bot_and_after_eot(tmp_path):
     assert model.template.suppressed == (211,)
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_saved_says_its_ids_itself(tmp_path):
     (tmp_path / "one").mkdir()
     model = load(save(CODI, tmp_path / "one", 256), CODI, bot=210, eot=211)
@@ -256,6 +257,7 @@ def test_a_grown_folder_with_its_checkpoint_in_it_needs_no_base(family, tmp_path
     assert_like_the_loop(model, family, 203, bot, eot)
 
 
+@pytest.mark.slow
 @both
 def test_a_grown_configuration_whose_tokenizer_does_not_say_the_ids(family, tmp_path):
     base = base_with(family, tmp_path / "base", vocab_size=203)

@@ -92,6 +92,7 @@ def test_a_recorder_refuses_a_bridge_whose_weights_were_folded_while_it_records(
         recorder.dataset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", FOLDS)
 def test_a_bridge_whose_weights_were_folded_cannot_be_wrapped(model, fold):
     fold(model.bridge)

@@ -163,6 +163,7 @@ def test_sentences(text: str, correct: bool) -> None:
     assert grade(text, sentence("Sally is a sterpus.")).correct == correct
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "gold"),
     [
@@ -256,6 +257,7 @@ def test_no_text_raises_and_the_span_is_where_the_value_stands(text: str, kind: 
         assert result.value.strip() == result.value != ""
 
 
+@pytest.mark.slow
 @given(TEXTS, st.sampled_from(TYPES))
 @settings(deadline=None)
 def test_whatever_can_be_a_gold_answer_is_right_against_itself(text: str, kind: str) -> None:

@@ -70,6 +70,7 @@ def test_a_change_does_what_it_does_in_a_plain_loop(pair: Twins) -> None:
         assert max(much) > 5 * ROUNDING, f"{change.label} changes nothing"
 
 
+@pytest.mark.slow
 def test_attention_that_is_recorded_is_what_hugging_face_computed(pair: Twins) -> None:
     with PositionRecorder(pair.model, [problem.id for problem in pair.problems]) as recorder:
         pair.model.run(pair.problems, max_new_tokens=1)

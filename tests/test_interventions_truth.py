@@ -58,6 +58,7 @@ def test_no_thought_that_is_not_read_matters_and_the_mean_tells_nothing() -> Non
     assert int(strongest) == READS
 
 
+@pytest.mark.slow
 def test_it_finds_the_thought_that_it_reads_wherever_that_one_stands() -> None:
     """Its attention goes by what a thought is, so a permutation of all of them changes nothing."""
     problems = handmade_problems(10, WEIGHTS)

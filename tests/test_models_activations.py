@@ -116,6 +116,7 @@ def test_order_and_company_of_the_problems_change_nothing(
     xr.testing.assert_allclose(one, alone, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_run_is_the_one_without_a_cache(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:

@@ -160,6 +160,7 @@ class Huge:
         return torch.full_like(activation, 3e38)
 
 
+@pytest.mark.slow
 def test_variants_name_problem_thought_and_intervention() -> None:
     torch.manual_seed(7)
     model = wrap(BUILDERS["llama"](), Projection(32, 40))

@@ -52,6 +52,7 @@ def test_an_index_may_be_a_whole_number_of_any_type(
     assert seen == [Thought(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stages", "run"),
     [

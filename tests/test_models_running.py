@@ -198,6 +198,7 @@ def test_an_eos_in_the_first_place_stays_where_the_template_says_so(questions: l
     assert random_gpt2(first, **options).generate(questions[:1], max_new_tokens=N_NEW) == [""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at_first", [True, False])
 def test_answer_token_j_is_what_answer_j_feeds_and_the_eos_that_ends_is_none(
     stop_at_first: bool, questions: list[str]

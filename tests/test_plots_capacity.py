@@ -56,7 +56,7 @@ def test_strategies_join_by_label_and_refuse_others() -> None:
     places = np.concatenate([np.asarray(each.get_offsets()) for each in marks])
     wanted = np.column_stack([one["estimate"], other["estimate"]])
     np.testing.assert_allclose(places[np.argsort(places[:, 0])], wanted[np.argsort(wanted[:, 0])])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"different models: \['model 0'\] are in one of them"):
         plots.strategies_by_size(one, other.isel(model=slice(1, None)))
     with pytest.raises(ValueError, match="lacks the coordinate 'family'"):
         plots.quantity_by_size(one.drop_vars("family"))

@@ -171,6 +171,7 @@ def test_both_spellings_of_a_number_count_once(spelled) -> None:
     assert not found["forced"].any()
 
 
+@pytest.mark.slow
 def test_a_number_of_several_tokens_is_scored_by_its_chain(spelled) -> None:
     model, plain, problems, states = spelled
     found = logit_lens(model, states, problems).sel(target="step 2")

@@ -82,6 +82,7 @@ def test_a_batch_records_what_each_problem_records_alone(
         np.testing.assert_allclose(together[row], alone[0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_recording_changes_nothing_and_leaves_no_hook(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -142,6 +143,7 @@ def test_the_handmade_model_attends_as_it_was_made_to() -> None:
     np.testing.assert_array_equal(dataset["correct"], 1)
 
 
+@pytest.mark.slow
 def test_layers_heads_and_queries_choose_what_is_recorded(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -175,6 +177,7 @@ def test_the_record_says_what_it_knows_of_each_problem(
     assert dataset.attrs["checkpoint"] == tiny.checkpoint
 
 
+@pytest.mark.slow
 def test_whole_rows_are_the_summed_rows_before_summing(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:

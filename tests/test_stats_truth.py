@@ -61,6 +61,7 @@ def test_importance_is_on_the_thought_that_is_read_and_on_those_it_is_made_from(
     np.testing.assert_array_equal(total.estimate, [1, 1, 1, 0, 0, 0])
 
 
+@pytest.mark.slow
 def test_importance_on_one_thought_has_an_effective_number_of_one(direct: xr.Dataset) -> None:
     assert int(worst_thought(direct).thought) == READS
     found = importance_concentration(direct.failed.mean("corruption"))

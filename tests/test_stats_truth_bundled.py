@@ -69,6 +69,7 @@ def test_the_importance_by_steps_is_what_the_card_says(
     assert int(covered.sum()) >= 31  # of 36; fewer come by chance once in a hundred times
 
 
+@pytest.mark.slow
 def test_what_k_step_problems_need_stands_apart_from_what_they_do_not(gpt2: xr.Dataset) -> None:
     found = importance(gpt2, by="difficulty")
     known = card("toy-gpt2")
@@ -136,6 +137,7 @@ def test_importance_gathers_on_few_thoughts_in_short_problems_and_spreads_in_lon
     assert float(short.high.sel(number)) < float(long.low.sel(number))
 
 
+@pytest.mark.slow
 def test_where_every_thought_breaks_the_answer_no_thought_is_told_from_another(
     llama: xr.Dataset,
 ) -> None:

@@ -61,6 +61,7 @@ def test_the_truth_about_the_handmade_model_is_found(study: Study) -> None:
     np.testing.assert_allclose(table["share"], shares, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_problem_answered_wrong_stays_in_the_study_and_counts_nowhere(study: Study) -> None:
     assert study.n_correct == 20
     assert len(study.problems) == 21

@@ -355,6 +355,7 @@ def test_what_may_not_be_read_is_named(folder: Path, name: str) -> None:
         Study.load(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["nowhere", "problems.jsonl", "effects.zarr", "study.json/more"])
 def test_what_is_no_study_is_told_from_a_damaged_one(folder: Path, given: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"is not a study: it has no study\.json"):

@@ -294,6 +294,7 @@ def test_another_problems_thought_breaks_the_steps_that_build_on_it(
         assert (failed.sel(difficulty=steps, thought=slice(0, steps - 1)) >= 0.7).all()
 
 
+@pytest.mark.slow
 def test_a_bundled_model_is_small(bundled: ContinuousThoughtModel) -> None:
     folder = bundled_models()[bundled.name]
     assert sum(file.stat().st_size for file in folder.iterdir()) < 3e6

@@ -93,7 +93,11 @@ def strategies_by_size(
         Where to draw; by default, on a new figure of a column's width.
     """
     across, up = _of_models(importance, "importance"), _of_models(attention, "attention")
-    across, up = xr.align(across, up, join="exact")
+    if other := set(across[MODELS].values) ^ set(up[MODELS].values):
+        raise ValueError(
+            f"importance and attention are of different models: {sorted(map(str, other))} are in "
+            "one of them. Give both of the same models."
+        )
     ax = axes_or_new(ax, height=2.9)
     handles: list[Artist] = []
     for index, (family, models) in enumerate(_families(across)):
