@@ -31,7 +31,7 @@ from cot_attn.data import save_problems
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.report import page
 from cot_attn.report._drawing import Topic
-from cot_attn.study import Study, _display, _lineup, running
+from cot_attn.study import Study, _display, _export, _lineup, running
 from cot_attn.study._output import UNFINISHED
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
@@ -87,7 +87,7 @@ def killed_after(last: float) -> Iterator[Steps]:
 
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
-    """Let one figure and one table stand for all, load a model once, and let clocks stand."""
+    """Let one figure, table and number stand for all, load a model once, and let clocks stand."""
     monkeypatch, loaded = pytest.MonkeyPatch(), cache(_lineup.load)
 
     def as_loaded(given: str, *, device: str) -> ContinuousThoughtModel:
@@ -105,6 +105,7 @@ def quick() -> Iterator[None]:
     monkeypatch.setattr(page, "topic", lambda drawn: Topic("", ()))
     monkeypatch.setattr(_display, "study_tables", lambda study: [])
     monkeypatch.setattr(Study, "tables", lambda study: [("table", study.table(study.layers[-1]))])
+    monkeypatch.setattr(_export, "summary", lambda study: {"n_problems": len(study.problems)})
     monkeypatch.setattr(_lineup, "load", as_loaded)
     monkeypatch.setattr(running, "datetime", Still)
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)

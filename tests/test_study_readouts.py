@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from cot_attn.data import Problem, save_problems
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.readouts import logit_lens
 from cot_attn.recording import StateRecorder
+from cot_attn.report import page as report_page
 from cot_attn.report import render, write_report
 from cot_attn.study import Study, run_study
 from cot_attn.toy import handmade_model, handmade_problems
@@ -22,6 +24,19 @@ from cot_attn.toy import handmade_model, handmade_problems
 pytestmark = pytest.mark.slow
 
 TITLES = ("What a lens reads in which thought", "What a lens reads at which layer")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def only_lenses() -> Iterator[None]:
+    """Draw no figure that is none of a lens; the others take long."""
+    of_all = report_page.figures
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            report_page,
+            "figures",
+            lambda *places: [each for each in of_all(*places) if each.name.startswith("lens")],
+        )
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -276,7 +276,7 @@ def test_a_bundled_model_solves_held_out_problems_of_every_number_of_steps(
 def test_k_thoughts_are_enough_for_k_steps_and_fewer_are_not(
     bundled: ContinuousThoughtModel,
 ) -> None:
-    solved = accuracy(bundled, 80, range(7), seed=98)
+    solved = accuracy(bundled, 40, range(7), seed=98)
     for steps in range(1, 7):
         assert (solved.sel(steps=steps, n_thoughts=slice(steps, 6)) >= 0.95).all()
         assert (solved.sel(steps=steps, n_thoughts=slice(0, steps - 1)) <= 0.2).all()
