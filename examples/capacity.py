@@ -43,7 +43,7 @@ def trends(row: str, covariates: tuple[str, ...] = ()) -> pd.DataFrame:
 def draw(row: str = "equal-steps") -> None:
     """Draw five quantities by size, and the plane of strategies."""
     results = read(row)
-    fig, axes = plots.subplots(2, 3, width=1.4 * plots.PAGE, height=6.2)
+    _, axes = plots.subplots(2, 3, width=1.4 * plots.PAGE, height=6.2)
     for ax, (name, label) in zip(axes.flat, SHOWN.items(), strict=False):
         quantity = results.sel(quantity=name)
         factor = 100 if "%" in label else 1
@@ -54,7 +54,7 @@ def draw(row: str = "equal-steps") -> None:
         results.sel(quantity="attention: effective thoughts"),
         ax=axes[1, 2],
     )
-    plots.save(fig, f"capacity-{row}", ["png"], dpi=130)
+    plots.save(axes, f"capacity-{row}", ["png"], dpi=130)
 
 
 if __name__ == "__main__":
