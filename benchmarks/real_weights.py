@@ -275,8 +275,8 @@ The record is of shape {first["shape"]} (problem, layer, head, query, key). Befo
 token is an attention sink: read shares among thoughts, not attention on thoughts.
 
 - {whole}
-- Reading the GGUF file, once, and writing it as an ordinary folder took {gguf_s:.0f} s (the reader's
-  tables of names, mostly); everything else was loaded from that folder.
+- Reading the GGUF file, once, and writing it as an ordinary folder took {gguf_s:.0f} s (mostly the
+  reader's tables of names); everything else was loaded from that folder.
 - Saved and loaded again in {save_s:.1f} s, it gives {again}.
 - In bfloat16 the batch and the plain loop round differently, and answers may part at near ties.
 

@@ -184,6 +184,22 @@ def test_a_gguf_file_is_read_as_it_was_written(tmp_path):
     (tmp_path / "cut.gguf").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="Download it again"):
         from_language_model(tmp_path / "cut.gguf", tokenizer=tokenizer)
+    read.bridge.original_model.config.save_pretrained(tmp_path / "config")
+    assert "quantization" not in (tmp_path / "config" / "config.json").read_text()
     read.save_pretrained(tmp_path / "saved")
     again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")
     torch.testing.assert_close(again.think(questions).thoughts, one.thoughts)
+
+
+def test_a_gguf_model_is_a_plain_one_for_hugging_face_too(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    from cot_attn.checkpoints import load_language_model
+    from gguf_files import write_llama
+
+    hf_model, tokenizer = built("llama")
+    write_llama(gguf, tmp_path / "tiny.gguf", hf_model)
+    parts = load_language_model(tmp_path / "tiny.gguf", tokenizer=tokenizer, bot="w3", eot="w5")
+    parts.language_model.save_pretrained(tmp_path / "plain")
+    again = type(hf_model).from_pretrained(tmp_path / "plain")
+    ids = torch.tensor([[7, 8, 9]])
+    torch.testing.assert_close(again(ids).logits, hf_model(ids).logits, rtol=1e-4, atol=1e-5)

@@ -138,7 +138,7 @@ def _model(source: str, revision: str | None) -> PreTrainedModel:
         for settings in ("quantization_config", "_pre_quantization_dtype"):
             if hasattr(model.config, settings):
                 delattr(model.config, settings)
-        model.is_quantized = False  # type: ignore[assignment]
+        model.is_quantized, model.hf_quantizer = False, None  # type: ignore[assignment]
     return model
 
 
