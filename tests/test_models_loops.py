@@ -243,6 +243,16 @@ def test_it_is_saved_and_loads_again(loop, tmp_path):
     assert found.answers == expected.answers
 
 
+def test_results_say_how_a_loop_was_set():
+    said = {
+        wrap(BUILDERS["gpt2"](), feedback).provenance().get("feedback")
+        for feedback in (SoftThinking(1.0), SoftThinking(2.0), Noisy(Identity(), 0.1, seed=1))
+    }
+    assert len(said) == 3
+    assert any(str(each).startswith("SoftThinking") and "2.0" in str(each) for each in said)
+    assert "feedback" not in wrap(BUILDERS["gpt2"](), Identity()).provenance()
+
+
 def test_another_seed_draws_otherwise(questions):
     torch.manual_seed(11)
     hf_model = BUILDERS["gpt2"]()

@@ -1,5 +1,6 @@
 """A language model that thinks in vectors: question, thoughts, answer."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -33,7 +34,7 @@ from cot_attn.models.activations import (
     recorded,
 )
 from cot_attn.models.decoding import greedy
-from cot_attn.models.feedback import Feedback
+from cot_attn.models.feedback import Feedback, Identity, Projection
 from cot_attn.models.hooks import HookedModel
 from cot_attn.models.questions import Question, check_adds_nothing, check_room, encode
 from cot_attn.models.rollout import Rollout
@@ -126,8 +127,20 @@ class ContinuousThoughtModel(HookedModel):
         return made if same else {**made, "n_thoughts": self.n_thoughts}
 
     def provenance(self) -> dict[str, str]:
-        """Return what a result says about the model that it came from."""
-        return {"model": self.name, "checkpoint": self.checkpoint, "dtype": str(self.dtype)}
+        """Return what a result says about the model that it came from.
+
+        Of a loop that is more than its weights (which the checkpoint's hash tells) also how it is
+        set, as `feedback`.
+        """
+        made = {"model": self.name, "checkpoint": self.checkpoint, "dtype": str(self.dtype)}
+        if type(self.feedback) in (Identity, Projection):
+            return made
+        with contextlib.suppress(TypeError):  # a class of one's own that does not say
+            return {
+                **made,
+                "feedback": f"{type(self.feedback).__name__} {self.feedback.settings()}",
+            }
+        return {**made, "feedback": type(self.feedback).__name__}
 
     def __repr__(self) -> str:
         return (
