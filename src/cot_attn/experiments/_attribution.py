@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from cot_attn.experiments._words import Words
+from cot_attn.experiments._forced import ForcedAnswers
 from cot_attn.models import ContinuousThoughtModel, Layout, Moment, Thought
 
 
@@ -39,7 +39,7 @@ class HeadViews(NamedTuple):
 def head_views(
     model: ContinuousThoughtModel,
     questions: Sequence[Sequence[int]],
-    words: Words,
+    forced: ForcedAnswers,
     thought: int,
     problem_ids: Sequence[str] | None = None,
 ) -> HeadViews:
@@ -71,7 +71,7 @@ def head_views(
     ):
         for _ in range(thought + 1, model.n_thoughts):
             steps.think()
-        odds = _log_odds(steps.say(words), words).sum()
+        odds = _log_odds(steps.force(forced), forced).sum()
         leaves = [leaf for view in views for leaf in view.leaves]
         if not odds.requires_grad:
             raise ValueError(
@@ -81,9 +81,9 @@ def head_views(
         gradients = iter(torch.autograd.grad(odds, leaves, allow_unused=True))
     each = [view.gain([next(gradients) for _ in view.leaves]) for view in views]
     attribution = torch.stack(each, dim=1)
-    attribution[~words.known] = torch.nan
+    attribution[~forced.known] = torch.nan
     n_later = steps.layout.eot.stop - key - 1
-    looked = torch.stack([view.mean_look(n_later, words) for view in views], dim=1)
+    looked = torch.stack([view.mean_look(n_later, forced) for view in views], dim=1)
     return HeadViews(attribution, looked)
 
 
@@ -108,10 +108,10 @@ class _View:
         self.leaves.append(torch.zeros_like(z, requires_grad=True))
         return z + self.leaves[-1]
 
-    def mean_look(self, n_later: int, words: Words) -> Float[Tensor, "batch head"]:
-        """Average over the thoughts and EOT that come later, and over each row's own words."""
+    def mean_look(self, n_later: int, forced: ForcedAnswers) -> Float[Tensor, "batch head"]:
+        """Average over the thoughts and EOT that come later, and over each row's own answer."""
         whole = torch.cat(self.looks, dim=-1)
-        lengths = torch.tensor([max(len(each) - 1, 0) for each in words.answers])
+        lengths = torch.tensor([max(len(each) - 1, 0) for each in forced.answers])
         counted = (torch.arange(whole.shape[-1]) < n_later + lengths[:, None]).to(whole.device)
         return (whole * counted[:, None]).sum(dim=-1) / counted.sum(dim=-1)[:, None]
 
@@ -184,12 +184,12 @@ class _Steps:
         self.n_fed += 1
         self.hidden = self._inner(torch.ones_like(self.mask[:, :1]), inputs_embeds=fed[:, None])
 
-    def say(self, words: Words) -> Float[Tensor, "batch n_tokens d_vocab"]:
-        """Feed EOT and the words, and return the logits that predict each of the words."""
-        tokens = words.padded(self.model.device)
+    def force(self, forced: ForcedAnswers) -> Float[Tensor, "batch n_tokens d_vocab"]:
+        """Feed EOT and the answers, and return the logits that predict each of their tokens."""
+        tokens = forced.padded(self.model.device)
         eot = torch.tensor(self.model.template.eot, device=tokens.device)
         fed = torch.cat([eot.expand(len(tokens), -1), tokens[:, :-1]], dim=1)
-        # What stands behind a row's own words is seen by nobody who is asked.
+        # What stands behind a row's own answer is seen by nobody who is asked.
         inputs = self._extended(torch.ones_like(fed))
         logits: Tensor = self.model.bridge.original_model(input_ids=fed, **inputs).logits
         return logits[:, len(eot) - 1 :].float()
@@ -211,11 +211,11 @@ class _Steps:
         }
 
 
-def _log_odds(logits: Float[Tensor, "batch n_tokens d_vocab"], words: Words) -> Tensor:
+def _log_odds(logits: Float[Tensor, "batch n_tokens d_vocab"], forced: ForcedAnswers) -> Tensor:
     """Return the sum of the log-odds of the value's tokens."""
-    tokens = words.padded(logits.device)
+    tokens = forced.padded(logits.device)
     columns = torch.arange(tokens.shape[1])
-    ranges = [range(0) if value is None else value for value in words.values]
+    ranges = [range(0) if value is None else value for value in forced.values]
     chosen = torch.stack([(columns >= each.start) & (columns < each.stop) for each in ranges])
     row, column = chosen.to(logits.device).nonzero(as_tuple=True)
     here, said = logits[row, column], tokens[row, column]

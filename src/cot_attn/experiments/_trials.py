@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cot_attn.data import Problem
+from cot_attn.experiments._forced import TeacherForced, divergence, forced_answers
 from cot_attn.experiments._hiding import Heads, Holes, hiding, no_holes
-from cot_attn.experiments._words import Recital, divergence, spoken
 from cot_attn.interventions import Downstream
 from cot_attn.models import ContinuousThoughtModel, Layout, Prompt, Rollout, Thought, greedy
 
@@ -63,8 +63,8 @@ class Trials:
         The thoughts that were fed.
     answers
         The answers, as text.
-    words
-        The words of the answers, which changed runs are made to say.
+    forced
+        The answers, which changed runs are forced to.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Trials:
         closed = self.rollout.branch(self.rows)
         tokens = greedy(closed, closed.close(), max_new_tokens)
         self.answers = [model.decode(each) for each in tokens]
-        self.words = spoken(model, problems, tokens, max_new_tokens)
-        self._known = Recital(self.rollout.branch(self.rows), self.words).at_value()
+        self.forced = forced_answers(model, problems, tokens, max_new_tokens)
+        self._known = TeacherForced(self.rollout.branch(self.rows), self.forced).at_value()
 
     @property
     def layout(self) -> Layout:
@@ -121,13 +121,13 @@ class Trials:
         n_rows, rows = len(self.problems), self.rows.repeat(len(trials))
         holes = torch.cat([trial.holes for trial in trials])
         heads = torch.cat([trial.heads.expand(n_rows, -1, -1) for trial in trials])
-        words = self.words.rows(rows.tolist())
+        forced = self.forced.rows(rows.tolist())
         rollout = self._thinking(trials, rows, holes, heads)
         every = torch.arange(len(rows), device=rows.device)
         with self._hiding(holes, heads):
-            recital = Recital(rollout.branch(every), words)
-            kl = divergence(self._known[rows], recital.at_value()).cpu().numpy()
-            departed = recital.departed()
+            teacher_forced = TeacherForced(rollout.branch(every), forced)
+            kl = divergence(self._known[rows], teacher_forced.at_value()).cpu().numpy()
+            departed = teacher_forced.departed()
         answers = self.answers * len(trials)
         if len(departed):
             with self._hiding(holes[departed], heads[departed]):

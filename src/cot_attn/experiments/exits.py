@@ -11,7 +11,7 @@ import xarray as xr
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, right
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments._words import Recital, divergence, spoken, with_values
+from cot_attn.experiments._forced import TeacherForced, divergence, forced_answers, forced_values
 from cot_attn.models import ContinuousThoughtModel, Prompt, Rollout, Thought, greedy
 
 BEYOND = 2
@@ -84,9 +84,9 @@ def exit_curve(
             rollout.think(index)
         final = leaving(rollout, trained)
         tokens = greedy(final, final.close(), max_new_tokens)
-        words = spoken(model, batch, tokens, max_new_tokens)
-        golds = with_values(model, batch, tokens, [problem.answer for problem in batch])
-        known = Recital(leaving(rollout, trained), words).at_value()
+        forced = forced_answers(model, batch, tokens, max_new_tokens)
+        golds = forced_values(model, batch, tokens, [problem.answer for problem in batch])
+        known = TeacherForced(leaving(rollout, trained), forced).at_value()
         names = ("logprob_gold", "logprob_final", "kl_value")
         arrays = {name: np.empty((len(batch), len(chosen))) for name in names}
         arrays["answer"] = np.empty((len(batch), len(chosen)), dtype=object)
@@ -95,12 +95,12 @@ def exit_curve(
             here = leaving(rollout, n_thoughts)
             answers = greedy(here, here.close(), max_new_tokens)
             arrays["answer"][:, column] = [model.decode(each) for each in answers]
-            recital = Recital(leaving(rollout, n_thoughts), words)
-            gold = Recital(leaving(rollout, n_thoughts), golds)
+            teacher_forced = TeacherForced(leaving(rollout, n_thoughts), forced)
+            gold = TeacherForced(leaving(rollout, n_thoughts), golds)
             for name, values in (
                 ("logprob_gold", gold.of_values()),
-                ("logprob_final", recital.of_answers()),
-                ("kl_value", divergence(known, recital.at_value())),
+                ("logprob_final", teacher_forced.of_answers()),
+                ("kl_value", divergence(known, teacher_forced.at_value())),
             ):
                 arrays[name][:, column] = values.cpu().numpy()
         return arrays

@@ -192,9 +192,9 @@ def _views(
     resume: str | PathLike[str] | None,
 ) -> Arrays:
     def job(batch: list[Problem], questions: list[list[int]]) -> Arrays:
-        words = Trials(model, batch, questions, max_new_tokens).words
+        forced = Trials(model, batch, questions, max_new_tokens).forced
         ids = [problem.id for problem in batch]
-        views = head_views(model, questions, words, thought, ids)
+        views = head_views(model, questions, forced, thought, ids)
         return {
             "attribution": views.attribution.double().cpu().numpy(),
             "attention": views.attention.double().cpu().numpy(),

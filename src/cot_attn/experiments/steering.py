@@ -11,7 +11,7 @@ import xarray as xr
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, says
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments._words import Recital, with_values
+from cot_attn.experiments._forced import TeacherForced, forced_values
 from cot_attn.experiments.directions import Add, AddRandom, Steering
 from cot_attn.experiments.replacements import ByThought
 from cot_attn.interventions import (
@@ -273,14 +273,14 @@ def _target_logprobs(
             rollout.think(index)
         own = rollout.branch(rows)
         tokens = greedy(own, own.close(), max_new_tokens)
-        words = with_values(model, batch, tokens, [goal_of[problem.id] for problem in batch])
+        forced = forced_values(model, batch, tokens, [goal_of[problem.id] for problem in batch])
         found = np.empty((len(batch), len(changes)))
         for column, change in enumerate(changes):
             branch = rollout.branch(rows, after=Thought(first - 1) if first else Prompt())
             with apply_interventions(model, change, known, seed=seed):
                 for index in range(first, n_thoughts):
                     branch.think(index)
-                found[:, column] = Recital(branch, words).of_values().cpu().numpy()
+                found[:, column] = TeacherForced(branch, forced).of_values().cpu().numpy()
         return {"logprob": found}
 
     arrays = batch_by_batch(

@@ -1,4 +1,4 @@
-"""Words that rollouts are made to say, and how likely they find them."""
+"""Answers that rollouts are forced to, and how likely they find them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Tokens = list[int]
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
+class ForcedAnswers:
     """One answer for each row of a batch, with the EOS that ends it.
 
     Attributes
@@ -36,9 +36,11 @@ class Words:
         """Which rows have a value."""
         return torch.tensor([value is not None for value in self.values])
 
-    def rows(self, rows: Sequence[int]) -> "Words":
-        """Return the words of chosen rows, repeats allowed."""
-        return Words([self.answers[i] for i in rows], [self.values[i] for i in rows], self.eos)
+    def rows(self, rows: Sequence[int]) -> "ForcedAnswers":
+        """Return the answers of chosen rows, repeats allowed."""
+        return ForcedAnswers(
+            [self.answers[i] for i in rows], [self.values[i] for i in rows], self.eos
+        )
 
     def padded(self, device: torch.device) -> Int[Tensor, "batch n_tokens"]:
         """Return the tokens, all as long as the longest."""
@@ -47,13 +49,13 @@ class Words:
         return torch.tensor(rows, device=device)
 
 
-def spoken(
+def forced_answers(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
     answers: Sequence[Tokens],
     max_new_tokens: int,
-) -> Words:
-    """Return what was answered as words to be said again."""
+) -> ForcedAnswers:
+    """Return what was answered, to be forced again."""
     eos = model.template.eos
     ended = [[*tokens, eos] if len(tokens) < max_new_tokens else list(tokens) for tokens in answers]
     spans = [
@@ -61,26 +63,26 @@ def spoken(
         for tokens, problem in zip(answers, problems, strict=True)
     ]
     values = [model.value_tokens(tokens, span) for tokens, span in zip(answers, spans, strict=True)]
-    return Words(ended, values, eos)
+    return ForcedAnswers(ended, values, eos)
 
 
-def with_values(
+def forced_values(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
     answers: Sequence[Tokens],
     values: Sequence[str | None],
-) -> Words:
+) -> ForcedAnswers:
     """Return each answer up to its value, and then another value.
 
-    Where there is none to say, or the words before it are tokenised otherwise with it, there are no
-    words: a row with an empty answer.
+    Where there is no value, or what stands before it is tokenised otherwise with it, the row has an
+    empty answer.
     """
-    said, places = [], []
+    forced, places = [], []
     for problem, tokens, value in zip(problems, answers, values, strict=True):
-        own, place = _with_value(model, problem, tokens, value)
-        said.append(own)
+        answer, place = _with_value(model, problem, tokens, value)
+        forced.append(answer)
         places.append(place)
-    return Words(said, places, model.template.eos)
+    return ForcedAnswers(forced, places, model.template.eos)
 
 
 def _with_value(
@@ -99,40 +101,40 @@ def _with_value(
     return list(whole), range(before.start, len(whole))
 
 
-class Recital:
-    """A rollout that has said given words; it cannot be used for anything else afterwards."""
+class TeacherForced:
+    """A rollout that was fed given answers; it cannot be used for anything else afterwards."""
 
-    def __init__(self, rollout: Rollout, words: Words) -> None:
-        self.rollout, self.words = rollout, words
-        self.tokens = words.padded(rollout.model.device)
-        lengths = torch.tensor([len(each) for each in words.answers], device=self.tokens.device)
-        self.said = torch.arange(self.tokens.shape[1], device=self.tokens.device) < lengths[:, None]
-        self.hidden = rollout.force_answer(self.tokens[:, :-1], self.said[:, 1:])
+    def __init__(self, rollout: Rollout, forced: ForcedAnswers) -> None:
+        self.rollout, self.forced = rollout, forced
+        self.tokens = forced.padded(rollout.model.device)
+        lengths = torch.tensor([len(each) for each in forced.answers], device=self.tokens.device)
+        self.real = torch.arange(self.tokens.shape[1], device=self.tokens.device) < lengths[:, None]
+        self.hidden = rollout.force_answer(self.tokens[:, :-1], self.real[:, 1:])
 
     def at_value(self) -> Float[Tensor, "batch d_vocab"]:
         """Return the log-probabilities of the value's first token, NaN where there is none."""
-        first = torch.tensor([0 if each is None else each.start for each in self.words.values])
+        first = torch.tensor([0 if each is None else each.start for each in self.forced.values])
         rows = torch.arange(len(first))
         logs: Tensor = self.rollout.logits(self.hidden[rows, first]).log_softmax(dim=-1)
-        logs[~self.words.known] = torch.nan
+        logs[~self.forced.known] = torch.nan
         return logs
 
     def of_answers(self) -> Float[Tensor, " batch"]:
         """Return the log-probabilities of whole answers, their EOS included, in nats."""
-        return self._of(self.said)
+        return self._of(self.real)
 
     def of_values(self) -> Float[Tensor, " batch"]:
         """Return the log-probabilities of the values, NaN where there is none, in nats."""
         columns = torch.arange(self.tokens.shape[1])
-        ranges = [range(0) if each is None else each for each in self.words.values]
+        ranges = [range(0) if each is None else each for each in self.forced.values]
         chosen = torch.stack([(columns >= r.start) & (columns < r.stop) for r in ranges])
         sums = self._of(chosen.to(self.tokens.device))
-        sums[~self.words.known] = torch.nan
+        sums[~self.forced.known] = torch.nan
         return sums
 
     def departed(self) -> Int[Tensor, " rows"]:
-        """Return the rows that would have said another word somewhere, left to themselves."""
-        row, column = self.said.nonzero(as_tuple=True)
+        """Return the rows that, left to themselves, would have departed from their answer."""
+        row, column = self.real.nonzero(as_tuple=True)
         logits = self.rollout.logits(self.hidden[row, column])
         logits[:, list(self.rollout.model.template.suppressed)] = -torch.inf
         other = logits.argmax(dim=-1) != self.tokens[row, column]
