@@ -160,8 +160,8 @@ def test_the_hook_form_gives_what_the_engine_gives(pair: Twins, downstream: str)
     ablator = TokenAblator(pair.model, seed=5)
     for change in changes:
         with ablator.applied(change, pair.problems):
-            spoken = pair.model.generate(pair.problems, max_new_tokens=N_NEW)
-        assert spoken == answers.sel(variant=change.label).values.tolist()
+            generated = pair.model.generate(pair.problems, max_new_tokens=N_NEW)
+        assert generated == answers.sel(variant=change.label).values.tolist()
 
 
 def test_donors_may_come_from_a_reference_of_other_problems(pair: Twins) -> None:

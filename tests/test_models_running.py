@@ -292,18 +292,18 @@ def test_rows_joined_and_answered_agree_on_every_role(
     assert layout.rows(range(n_rows)) == layout
 
     # What a row is apart from its padding, which is all that a batch may change.
-    def spoken(one: Layout) -> list[list[int]]:
+    def answer_tokens_of(one: Layout) -> list[list[int]]:
         return [row[row != Role.PAD].tolist() for row in one.roles()]
 
     joined = layout.joined(other)
-    assert spoken(joined) == spoken(layout) + spoken(other)
+    assert answer_tokens_of(joined) == answer_tokens_of(layout) + answer_tokens_of(other)
     assert joined.rows(range(n_rows)).question == joined.question
-    assert spoken(joined.rows(range(n_rows))) == spoken(layout)
+    assert answer_tokens_of(joined.rows(range(n_rows))) == answer_tokens_of(layout)
     lengths = data.draw(st.lists(st.integers(0, 7), min_size=n_rows, max_size=n_rows))
     answered = layout.answered(lengths)
     assert answered == Layout(layout.question_lengths, 2, 3, 1, tuple(lengths))
     picked = [lengths[row] for row in chosen]
-    assert spoken(answered.rows(chosen)) == spoken(rows.answered(picked))
+    assert answer_tokens_of(answered.rows(chosen)) == answer_tokens_of(rows.answered(picked))
     if chosen:
         parts = [layout.rows([row]) for row in chosen]
         np.testing.assert_array_equal(parts[0].joined(*parts[1:]).roles(), rows.roles())
