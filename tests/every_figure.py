@@ -79,6 +79,12 @@ def line() -> xr.Dataset:
     )
 
 
+def line_within() -> xr.Dataset:
+    """The line within problems, of the simulated results."""
+    centred = (stats.double_centred(results()[name]) for name in ("shares", "failure"))
+    return stats.fitted_line(*centred, n_resamples=50)
+
+
 def on_axes(draw: Callable[[Axes], Axes], height: float) -> Callable[[float], Drawn]:
     return lambda width: draw(plots.subplots(width=width, height=height)[1])
 
@@ -105,6 +111,9 @@ SINGLE: dict[str, Callable[[Axes | None], Axes]] = {
         results()["concentration"], ax=ax
     ),
     "correlation_by_layer": lambda ax: plots.correlation_by_layer(results()["correlations"], ax=ax),
+    "correlation_by_layer_and_thought": lambda ax: plots.correlation_by_layer_and_thought(
+        results()["by_thought"], ax=ax
+    ),
     "correlation_by_thought": lambda ax: plots.correlation_by_thought(
         results()["by_thought"].sel(layer=3), ax=ax
     ),
@@ -145,6 +154,15 @@ SEVERAL: dict[str, Callable[[Figure | None], np.ndarray]] = {
         results()["correlations"],
         line=line(),
         fig=fig,
+    ),
+    "attention_against_importance_within_problems": lambda fig: (
+        plots.attention_against_importance_within_problems(
+            stats.double_centred(results()["shares"]),
+            stats.double_centred(results()["failure"]),
+            line=line_within(),
+            correlations=results()["correlations"].sel(estimand="within_problem"),
+            fig=fig,
+        )
     ),
     "flow_between_thoughts": lambda fig: plots.flow_between_thoughts(
         results()["flow"].sel(layer=2), fig=fig

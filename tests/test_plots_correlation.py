@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from matplotlib.collections import LineCollection
 
-from cot_attn import plots
+from cot_attn import plots, stats
 from every_figure import line, results
 from simulated_results import effects
 
@@ -155,10 +155,10 @@ def test_different_problems_are_refused():
         plots.attention_against_importance(results()["shares"], results()["failure"][:-1])
 
 
-def test_panels_are_an_early_a_middle_and_the_last_layer_with_their_correlations():
+def test_few_layers_have_a_panel_each_with_their_correlations():
     given = results()["correlations"]
     panels = plots.attention_against_importance(results()["shares"], results()["failure"], given)
-    assert [ax.get_title(loc="left") for ax in panels] == ["Layer 0", "Layer 1", "Layer 3"]
+    assert [ax.get_title(loc="left") for ax in panels] == [f"Layer {layer}" for layer in range(4)]
     r = float(given["estimate"].sel(layer=1, estimand="pooled"))
     p = float(given["p"].sel(layer=1, estimand="pooled"))
     assert p >= 0.001
@@ -193,3 +193,33 @@ def test_a_fitted_line_is_drawn_with_its_band():
 def test_a_layer_that_was_not_recorded_is_refused():
     with pytest.raises(ValueError, match=r"layers=\[9\] was asked for; there are \[0, 1, 2, 3\]"):
         plots.attention_against_importance(results()["shares"], results()["failure"], layers=[9])
+
+
+def test_a_map_writes_every_sign_and_hatches_what_is_negative():
+    r = np.array([[0.94, -0.5], [np.nan, 0.0]])
+    names = ("estimate", "low", "high")
+    values = dict.fromkeys(names, (("layer", "thought"), r))
+    values["q"] = (("layer", "thought"), [[0.001, 0.2], [np.nan, 0.9]])
+    found = xr.Dataset(values, coords={"layer": [3, 7], "thought": [0, 5]})
+    ax = plots.correlation_by_layer_and_thought(found)
+    cells = {text.get_position(): text for text in ax.texts if text.get_position()[1] in (0, 1)}
+    written = [cells[x, y].get_text() for y in (0, 1) for x in (0, 1)]
+    assert written == ["+0.94", "−0.50", "n/a", "0.00"]
+    assert [cells[x, 0].get_fontweight() for x in (0, 1)] == ["bold", "normal"]
+    hatched = [c for c in ax.collections if c.get_hatch()]
+    assert [path.get_extents().x0 for path in hatched[0].get_paths()] == [0.5]
+
+
+def test_small_panels_show_what_is_left_within_problems_at_each_layer_and_thought():
+    shares = stats.double_centred(results()["shares"])
+    failure = stats.double_centred(results()["failure"])
+    panels = plots.attention_against_importance_within_problems(shares, failure, layers=[1, 3])
+    assert panels.shape == (2, 6)
+    points = next(li for li in panels[1, 2].lines if li.get_linestyle() == "None")
+    np.testing.assert_allclose(points.get_xdata(), 100 * shares.sel(layer=3, thought=2))
+    np.testing.assert_allclose(points.get_ydata(), 100 * failure.sel(thought=2))
+    narrow = plots.figure(plots.COLUMN, 5.0)
+    panels = plots.attention_against_importance_within_problems(shares, failure, fig=narrow)
+    assert panels.shape == (4, 6)
+    assert panels[0, 0].get_subplotspec().rowspan.start == 0
+    assert panels[0, 5].get_subplotspec().rowspan.start == 5

@@ -62,7 +62,7 @@ def effects(n_problems: int = 120) -> xr.Dataset:
 
 def test_sound_results_pass_every_check() -> None:
     found = run_checks(attention(), effects())
-    assert len(found) == 12
+    assert len(found) == 13
     assert {check.status for check in found} == {"pass"}, found
 
 

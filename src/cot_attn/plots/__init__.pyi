@@ -10,10 +10,14 @@ from .canvas import style as style
 from .canvas import subplots as subplots
 from .capacity import quantity_by_size as quantity_by_size
 from .capacity import strategies_by_size as strategies_by_size
+from .centred import (
+    attention_against_importance_within_problems as attention_against_importance_within_problems,
+)
 from .colours import thought_colour as thought_colour
 from .concentration import concentration_by_layer as concentration_by_layer
 from .correlation import correlation_by_layer as correlation_by_layer
 from .correlation import correlation_by_thought as correlation_by_thought
+from .correlation_map import correlation_by_layer_and_thought as correlation_by_layer_and_thought
 from .corruptions import importance_by_corruption as importance_by_corruption
 from .downstream import recompute_against_frozen as recompute_against_frozen
 from .exits import accuracy_by_exit as accuracy_by_exit
@@ -40,12 +44,14 @@ __all__ = [
     "accuracy_by_condition",
     "accuracy_by_exit",
     "attention_against_importance",
+    "attention_against_importance_within_problems",
     "attention_by_head",
     "attention_by_layer",
     "causal_graph",
     "commitment_by_exit",
     "concentration_by_layer",
     "correlation_by_layer",
+    "correlation_by_layer_and_thought",
     "correlation_by_thought",
     "failure_by_heads",
     "figure",

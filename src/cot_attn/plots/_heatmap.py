@@ -49,12 +49,26 @@ def draw_heatmap(
         edgecolor="white",
         linewidth=0.4,
     )
+    hatch_negative(ax, (np.arange(n_columns + 1) - 0.5, np.arange(n_rows + 1) - 0.5), values)
     label_ticks(ax, "x", columns)
     label_ticks(ax, "y", rows)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     add_scale(mesh, ax, scale_label, scale.ticks)
     return mesh
+
+
+def hatch_negative(
+    ax: Axes,
+    edges: tuple[Float[np.ndarray, " x"], Float[np.ndarray, " y"]],
+    values: Float[np.ndarray, "row column"],
+) -> None:
+    """Hatch cells below 0: two colours of one lightness are the same in grey."""
+    if not (values < 0).any():
+        return
+    negative = np.ma.masked_where(~(values < 0), values)
+    lines = ax.pcolor(*edges, negative, hatch="////", facecolor="none", edgecolor="white")
+    lines.set(linewidth=0.0, array=None, facecolor="none")
 
 
 def add_scale(

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+FEW = 4  # so many are all shown
 
-def early_middle_last(layers: Sequence[int]) -> list[int]:
-    """Choose an early, a middle and the last of the layers.
+
+def layers_to_show(layers: Sequence[int]) -> list[int]:
+    """Choose all layers where there are four or fewer, else an early, a middle and the last one.
 
     Examples
     --------
-    >>> early_middle_last(range(12)), early_middle_last([8])
-    ([2, 5, 11], [8])
+    >>> layers_to_show(range(12)), layers_to_show(range(4))
+    ([2, 5, 11], [0, 1, 2, 3])
     """
+    if len(layers) <= FEW:
+        return [int(layer) for layer in layers]
     last = len(layers) - 1
     return [int(layers[place]) for place in sorted({last // 4, last // 2, last})]
 
@@ -28,10 +32,10 @@ def layers_with_values(values: xr.DataArray) -> list[int]:
 
 
 def chosen_layers(values: xr.DataArray, layers: Sequence[int] | None) -> list[int]:
-    """Check the asked layers against those there are; without any, choose three."""
+    """Check the asked layers against those there are; without any, choose some."""
     present = layers_with_values(values)
     if layers is None:
-        return early_middle_last(present)
+        return layers_to_show(present)
     unknown = [layer for layer in layers if layer not in present]
     if unknown or not layers:
         raise ValueError(f"layers={list(layers)} was asked for; there are {present}.")

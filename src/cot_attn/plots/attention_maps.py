@@ -85,7 +85,7 @@ def _draw(
         layers,
         list(shown[across].values),
         scale=SHARES,
-        scale_label="share of attention (%)",
+        scale_label="share (%), root scale",
     )
     heading(ax, title, [model_of(shown), *subtitle, n_of(shown)])
     write_cells(ax, mesh)

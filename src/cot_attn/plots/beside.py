@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Shaped
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure, SubFigure
 
 from cot_attn.plots._headings import SLACK, SUBTITLE_SIZE, figure_heading, heading
@@ -23,6 +24,7 @@ from cot_attn.plots._summaries import (
 from cot_attn.plots._text import wrapped
 from cot_attn.plots._units import percent_only, short
 from cot_attn.plots.canvas import (
+    FAINT,
     NARROW,
     PAGE,
     axes_on,
@@ -77,7 +79,7 @@ def importance_beside_attention(
     pair = _pair(importance, summary(shares, ("thought",), "shares"))
     broken, looked = (side.result for side in pair)
     ax = axes_or_new(ax, height=2.4)
-    handles = draw_pair(ax, pair, "%")
+    handles = _draw(ax, pair)
     layer = scalar_label(looked, "layer")
     model = model_of(looked) or model_of(broken)
     title = "Importance and attention" + (f", {layer}" if layer else "")
@@ -108,7 +110,8 @@ def importance_beside_attention_by_layer(
     totals
         The same without `thought`.
     layers
-        Which layers; by default an early, a middle and the last one of each model.
+        Which layers; by default all of each model where they are few, else an early, a
+        middle and the last one.
     fig
         Where to draw; by default, on a new figure of a page's width. On one narrower than five
         inches all panels stand one above the other.
@@ -141,7 +144,7 @@ def importance_beside_attention_by_layer(
             ax = panels[row, column] = next(free)
             here = {**model, "layer": layer}
             pairs.append(_pair(importance.sel(model), looked.sel(here)))
-            handles = draw_pair(ax, pairs[-1], "%")
+            handles = _draw(ax, pairs[-1])
             total = None if on_thoughts is None else on_thoughts.sel(here)
             name = f"{_short_name(model['model'])}, layer {layer}" if model else f"Layer {layer}"
             headings.append((name, [_on_thoughts(total)]))
@@ -163,6 +166,14 @@ def importance_beside_attention_by_layer(
     figure_heading(fig, "Importance and attention by layer", model_of(looked))
     write_pairs(drawn, pairs)  # last: only now is every panel as wide as it will be
     return panels
+
+
+def _draw(ax: Axes, pair: Pair) -> list[BarContainer]:
+    """Draw the two, and a line where every thought would get the same share."""
+    handles = draw_pair(ax, pair, "%")
+    equal = 100 / pair[1].result.sizes["thought"]
+    ax.axhline(equal, color=FAINT, linewidth=0.7, linestyle=":", zorder=1.5)
+    return handles
 
 
 def _pair(importance: xr.Dataset, looked: xr.Dataset) -> Pair:

@@ -16,7 +16,7 @@ ATTENTION = "#7db8dd"
 IMPORTANCE_MAP = "Oranges"
 
 N_THOUGHT_COLOURS = 6
-LIGHTEST = 0.92  # of viridis: what is lighter is hard to see on white
+LIGHTEST = 0.8  # of viridis: what is lighter vanishes on white
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from cot_attn.plots._headings import heading
 from cot_attn.plots._layers import layers_with_values
 from cot_attn.plots._summaries import interval_of, model_of, n_of, summary
-from cot_attn.plots.canvas import axes_or_new, style
+from cot_attn.plots.canvas import FAINT, axes_or_new, style
 from cot_attn.plots.colours import series
 
 
@@ -42,7 +42,7 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
         Over (layer[, model]): one measure of `stats.concentration`, such as
         `.sel(measure="effective_number")`. A model has NaN for layers that it lacks. Depth is the
         coordinate `depth` (model, layer) that `compare` gives, or else the layer divided by the
-        last that has a value.
+        last that has a value. An attribute `n_thoughts` is drawn as the most there can be.
     ax
         Where to draw; by default, on a new figure of a column's width.
 
@@ -77,6 +77,8 @@ def concentration_by_layer(concentration: xr.Dataset, *, ax: Axes | None = None)
         layers = shown["layer"].values
         ax.set_xticks(layers[:: -(-len(layers) // 16)])
     ax.set_ylabel(label)
+    if measure == "effective_number" and "n_thoughts" in concentration.attrs:
+        ax.axhline(concentration.attrs["n_thoughts"], color=FAINT, linewidth=0.6, linestyle=":")
     if least is not None:  # the smallest value there can be: a small change must not look large
         ax.update_datalim([(ax.dataLim.x0, least)])
         ax.autoscale_view()

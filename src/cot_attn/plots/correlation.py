@@ -59,7 +59,7 @@ def correlation_by_thought(correlation: xr.Dataset, *, ax: Axes | None = None) -
     ax.set_xticks(positions, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought")
     _limits(ax, shown, room=0.03)  # the heading is fitted to the axes beside their labels
-    _dress(ax, shown, [_estimand(shown), scalar_label(shown, "layer")])
+    _dress(ax, shown, "by thought", [_estimand(shown), scalar_label(shown, "layer")])
     across, up = axes_size(ax)
     longest = max(text_width(signed(float(r)), SMALL) for r in shown["estimate"])
     upright = bool(longest + 2 > across / (len(thoughts) + 0.2))  # as wide as `set_xlim` above
@@ -122,7 +122,7 @@ def correlation_by_layer(correlation: xr.Dataset, *, ax: Axes | None = None) -> 
     ax.set_xlim(layers.min() - 0.5, layers.max() + 0.5)
     ax.set_xlabel("layer")
     _limits(ax, shown, room=0.03)
-    _dress(ax, shown, [None if further else _estimand(shown)], handles)
+    _dress(ax, shown, "by layer", [None if further else _estimand(shown)], handles)
     undefined = shown["estimate"].isnull().all(further).values
     for layer in layers[undefined]:
         ax.annotate(
@@ -160,7 +160,11 @@ def _test(result: xr.Dataset) -> str | None:
 
 
 def _dress(
-    ax: Axes, shown: xr.Dataset, subtitle: list[str | None], legend: Sequence[Line2D] = ()
+    ax: Axes,
+    shown: xr.Dataset,
+    by: str,
+    subtitle: list[str | None],
+    legend: Sequence[Line2D] = (),
 ) -> None:
     ax.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
     method = str(shown.attrs.get("method", "pearson"))
@@ -173,7 +177,7 @@ def _dress(
         interval_of(shown),
         f"filled: {test} < {LEVEL}" if test else None,
     ]
-    heading(ax, "Correlation of attention with importance", parts, legend)
+    heading(ax, f"Correlation of attention with importance, {by}", parts, legend)
 
 
 def _limits(ax: Axes, shown: xr.Dataset, room: float) -> None:

@@ -61,7 +61,7 @@ def flow_between_thoughts(
         n_of(shown),
     ]
     maps = (
-        (panels[0], share, SHARES, "share of attention (%)"),
+        (panels[0], share, SHARES, "share (%), root scale"),
         (panels[1], excess, DIFFERENCES, "percentage points"),
     )
     meshes = [

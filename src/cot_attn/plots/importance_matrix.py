@@ -53,6 +53,7 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
         100 * failures.values.T,
         aspect="auto",
         origin="lower",
+        interpolation="nearest",
         cmap=IMPORTANCE_MAP,
         vmin=0,
         vmax=100,

@@ -58,7 +58,8 @@ def attention_against_importance(
         A fitted line with its band: `estimate`, `low`, `high` over (layer, share), where the
         coordinate `share` holds the fractions at which it was evaluated.
     layers
-        Which layers; by default an early, a middle and the last one.
+        Which layers; by default all where they are few, else an early, a middle and the
+        last one.
     fig
         Where to draw; by default, on a new figure of a page's width. On one narrower than five
         inches the panels stand one above the other.

@@ -23,26 +23,58 @@ def importance(study: Study) -> str:
         f"thought {thought}: {percent(here['estimate'])} ({percent_interval(here)})"
         for thought, here in each(study.importance, "thought")
     ]
-    return f"{study.name}, percent of answers broken, with 95 % intervals. {'; '.join(phrases)}."
+    gist = f"{study.name}, percent of answers broken: {_greatest(study.importance['estimate'])}"
+    return f"{gist}. With 95 % intervals: {'; '.join(phrases)}."
 
 
 def beside(study: Study) -> str:
     """Say each thought's importance and its share, in the layers that are shown."""
     shares = study.shares.mean("problem")
-    phrases = [f"Importance, percent: {_by_thought(study.importance['estimate'])}."]
-    for layer in study.three_layers:
+    gist = f"{study.name}. Most important is {_greatest(study.importance['estimate'])} percent"
+    phrases = [f"{gist}. Importance, percent: {_by_thought(study.importance['estimate'])}."]
+    for layer in study.shown_layers:
         phrases.append(f"Share at layer {layer}, percent: {_by_thought(shares.sel(layer=layer))}.")
-    return f"{study.name}. {' '.join(phrases)}"
+    return " ".join(phrases)
 
 
 def against(study: Study) -> str:
     """Say how attention and importance go together in the layers that are shown."""
-    return f"{study.name}. {' '.join(_correlations(study, study.three_layers))}"
+    return f"{study.name}. {' '.join(_correlations(study, study.shown_layers))}"
+
+
+def within(study: Study) -> str:
+    """Say how attention and importance go together within problems, in the layers shown."""
+    found = study.correlations.sel(estimand="within_problem")
+    phrases = [f"layer {layer}: r = {_r(found.sel(layer=layer))}" for layer in study.shown_layers]
+    return f"{study.name}, {_furthest(found)}. {'; '.join(phrases)}."
 
 
 def correlations(study: Study) -> str:
     """Say how attention and importance go together in every layer."""
-    return f"{study.name}. {' '.join(_correlations(study, study.layers))}"
+    within, between = (
+        study.correlations.sel(estimand=name) for name in ("within_problem", "between_thoughts")
+    )
+    phrases = [
+        f"Layer {layer}: within problems r = {_r(within.sel(layer=layer))}; between thoughts r = "
+        f"{_r(between.sel(layer=layer))}."
+        for layer in study.layers
+    ]
+    return f"{study.name}, within problems {_furthest(within)}. {' '.join(phrases)}"
+
+
+def correlation_map(study: Study) -> str:
+    """Say how attention and importance go together across problems, by layer and thought."""
+    found = study.correlations_by_thought
+    phrases = [
+        f"Layer {layer}: "
+        + ", ".join(
+            f"thought {thought} {correlation(found['estimate'].sel(layer=layer, thought=thought))}"
+            for thought in found["thought"].values
+        )
+        for layer in study.layers
+    ]
+    flat = found.stack(cell=("layer", "thought"))
+    return f"{study.name}, {_furthest(flat, 'cell')}. {'. '.join(phrases)}."
 
 
 def corruptions(study: Study) -> str:
@@ -70,7 +102,9 @@ def concentration(study: Study) -> str:
         f"({float(here['low']):.2f} to {float(here['high']):.2f})"
         for layer, here in each(spread, "layer")
     ]
-    return f"{study.name}, effective number of thoughts, 95 % intervals. {'; '.join(phrases)}."
+    least = spread["estimate"].fillna(float("inf")).argmin("layer")
+    gist = f"{study.name}, fewest thoughts in effect at layer {study.layers[int(least)]}"
+    return f"{gist}. With 95 % intervals: {'; '.join(phrases)}."
 
 
 def problems(study: Study) -> str:
@@ -144,6 +178,26 @@ def one_problem(results: Results) -> str:
     most = row.isel(key=row.argsort().values[::-1][:MOST_WORDS])
     phrases = [f"{here['key_text'].item()} {percent(here)}" for here in most]
     return f"Problem {results.other.attrs['problem']}, percent at layer 0: {', '.join(phrases)}."
+
+
+def _greatest(fractions: xr.DataArray) -> str:
+    """Name the thought with the greatest fraction."""
+    if not fractions.notnull().any():
+        return "n/a"
+    top = fractions.isel(thought=int(fractions.fillna(-1).argmax("thought")))
+    return f"thought {int(top['thought'])} with {percent(top)}"
+
+
+def _furthest(found: xr.Dataset, dim: str = "layer") -> str:
+    """Name the correlation that is furthest from 0."""
+    estimate = found["estimate"]
+    if not estimate.notnull().any():
+        return "nothing is defined"
+    top = found.isel({dim: int(abs(estimate).fillna(-1).argmax(dim))})
+    thought = f", thought {int(top['thought'])}" if "thought" in top.coords else ""
+    return (
+        f"furthest from 0 at layer {int(top['layer'])}{thought}: r = {correlation(top['estimate'])}"
+    )
 
 
 def _by_thought(fractions: xr.DataArray) -> str:

@@ -61,7 +61,7 @@ def drawn(studies: Sequence[Study], kinds: Iterable[Figure]) -> Iterator[Drawn]:
     for figure in kinds:
         results = figure.of(studies)
         side_by_side = [[each] for each in results]
-        if figure.scope in ("model", "readouts", "other"):
+        if figure.scope in ("model", "breakable", "readouts", "other"):
             side_by_side = [results] if results else []
         for shown in side_by_side:
             with _opened(figure, shown) as open_figures:
@@ -136,7 +136,7 @@ def _opened(
         axes = []
         for each in results:
             # One panel above the other.
-            size = None if width is None else (width, 0.9 + 1.9 * each.n_panels)
+            size = None if width is None else (width, figure.height_on_phone(each))
             place = {} if size is None else {"fig": plots.figure(*size)}
             axes.append(figure.draw(each, **place))
             stack.callback(plt.close, figure_of(axes[-1]))

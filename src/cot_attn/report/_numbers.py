@@ -56,11 +56,48 @@ def tail(value: object) -> str:
     return "< 0.001" if number < 0.001 else f"{number:.3f}"
 
 
+def floor(result: xr.Dataset) -> float:
+    """Return the smallest p that a result's test could give; 0 where all orders were listed.
+
+    A two-sided test doubles the smaller tail, and one of random signs counts both in one.
+    """
+    test = str(result.attrs.get("test", ""))
+    if "n_resamples" not in result.attrs or test.endswith("labels") or "McNemar" in test:
+        return 0.0
+    return (1 if "signs" in test else 2) / (int(result.attrs["n_resamples"]) + 1)
+
+
+def corrected(result: xr.Dataset, name: str, smallest: float) -> str:
+    """Write a p, a q or Holm's p, as "at most" where p is the least that resamples allow.
+
+    Parameters
+    ----------
+    result
+        One figure, with its `p`.
+    name
+        Which to write: "p", "q" or "p_holm".
+    smallest
+        See `floor`.
+
+    Examples
+    --------
+    >>> corrected(xr.Dataset({"p": 0.001, "q": 0.003}), "q", smallest=0.001)
+    '≤ 0.003'
+    """
+    written = tail(result[name])
+    at_floor = smallest > 0 and float(result["p"]) <= smallest * (1 + 1e-9)
+    return f"\N{LESS-THAN OR EQUAL TO} {written}" if at_floor and "<" not in written else written
+
+
+def behind(written: str) -> str:
+    """Write what `tail` or `corrected` gave as it stands behind its letter."""
+    sign = "" if written[0] in "<\N{LESS-THAN OR EQUAL TO}" else "= "
+    return sign + written.replace(" ", " ")
+
+
 def equals(value: object) -> str:
     """Write a p or q value as it stands behind its letter: `= 0.012` or `< 0.001`."""
-    written = tail(value)
-    sign = "" if written.startswith("<") else "=\N{NO-BREAK SPACE}"
-    return sign + written.replace(" ", "\N{NO-BREAK SPACE}")
+    return behind(tail(value))
 
 
 def listed(words: Iterable[object]) -> str:

@@ -7,17 +7,20 @@ import numpy as np
 import xarray as xr
 
 from cot_attn import stats
+from cot_attn.report._finding import reference
 from cot_attn.report._numbers import (
+    corrected,
     correlation,
     correlation_interval,
     each,
+    floor,
     percent,
     percent_interval,
-    tail,
 )
 from cot_attn.study.results import Study
 
 MOST_PROBLEMS = 12
+LISTED_UP_TO = 7  # thoughts: all their orders are tried, so that p is exact
 
 
 @dataclass(frozen=True)
@@ -30,27 +33,33 @@ class Table:
     groups: tuple[tuple[str, int], ...] = ()  # headings over several columns: name and how many
     csv: str | None = None
     words: bool = False  # cells are words, not numbers
+    shades: tuple[tuple[int | None, ...], ...] = ()  # how dark each cell is, from 0 to 4
 
 
 def by_thought(studies: Sequence[Study]) -> Table:
-    """Show importance beside the share at three layers, models side by side."""
+    """Show importance beside the share at some layers, models side by side."""
     columns, groups = ["thought"], []
+    label = reference(studies[0])
     for study in studies:
-        shown = [f"share L{layer}" for layer in study.three_layers]
-        columns += ["importance", "95 %", *shown]
-        groups.append((study.name, 2 + len(shown)))
+        shown = [f"L{layer}" for layer in study.shown_layers]
+        columns += ["importance", "95 %", label, *shown]
+        groups.append((study.name, 3 + len(shown)))
+    alone = [stats.importance(s.effects, by="corruption").sel(corruption=label) for s in studies]
     rows = []
     for thought in studies[0].importance["thought"].values:
         cells = [str(thought)]
-        for study in studies:
+        for study, one in zip(studies, alone, strict=True):
             here = study.importance.sel(thought=thought)
-            shares = study.shares.sel(thought=thought, layer=study.three_layers).mean("problem")
-            cells += [percent(here["estimate"]), percent_interval(here), *map(percent, shares)]
+            shares = study.shares.sel(thought=thought, layer=study.shown_layers).mean("problem")
+            cells += [percent(here["estimate"]), percent_interval(here)]
+            cells += [percent(one["estimate"].sel(thought=thought)), *map(percent, shares)]
         rows.append(tuple(cells))
     return Table(
         "Importance: how often the answer breaks when the thought is corrupted, mean over "
-        f"{studies[0].effects.sizes['corruption']} corruptions, with its interval. Share L3: of "
-        f"the attention on thoughts from {studies[0].query} in layer 3, mean over heads. Percent.",
+        f"{studies[0].effects.sizes['corruption']} corruptions, with its interval; beside it, "
+        f"{label} alone. L{studies[0].shown_layers[-1]}: the share of the attention on thoughts "
+        f"from {studies[0].query} in layer {studies[0].shown_layers[-1]}, mean over heads. "
+        "Percent.",
         tuple(columns),
         tuple(rows),
         tuple(groups) if len(studies) > 1 else (),
@@ -61,6 +70,7 @@ def differences(comparison: xr.Dataset) -> Iterator[Table]:
     """Show by how much thoughts matter more in one model than in another."""
     failed = comparison["failed"].mean("corruption", skipna=False)
     contrasts = stats.contrasts(failed, between="model", seed=int(comparison.attrs["seed"]))
+    smallest = floor(contrasts)
     for pair in range(contrasts.sizes["pair"]):
         here = contrasts.isel(pair=pair)
         first, second = str(here["first"].values), str(here["second"].values)
@@ -69,7 +79,7 @@ def differences(comparison: xr.Dataset) -> Iterator[Table]:
                 str(thought),
                 correlation(100 * one["estimate"], 1),
                 f"{correlation(100 * one['low'], 1)} to {correlation(100 * one['high'], 1)}",
-                tail(one["p_holm"]),
+                corrected(one, "p_holm", smallest),
             )
             for thought, one in each(here, "thought")
         ]
@@ -112,42 +122,69 @@ def details(study: Study, folder: str) -> Iterator[Table]:
 
 def problems(study: Study) -> Table:
     """Show the first problems, what was answered, and which thoughts the answers need."""
-    shown = study.problems[:MOST_PROBLEMS]
-    rows = []
-    for problem in shown:
+    shown = _telling(study)
+    thoughts = study.failure["thought"].values
+    rows, shades = [], []
+    for place in shown:
+        problem = study.problems[place]
         effects = study.effects.sel(problem=problem.id)
         failure = study.failure.sel(problem=problem.id)
-        broken = "left out: answered wrong"
-        if bool(effects["baseline_correct"]):
-            broken = ", ".join(map(percent, failure))
         answered = str(effects["baseline_answer"].values) if "baseline_answer" in effects else "n/a"
-        rows.append((problem.question, str(problem.answer), answered, broken))
+        steps = float(effects["difficulty"])
+        cells = [problem.question, "n/a" if np.isnan(steps) else f"{steps:g}"]
+        cells += [str(problem.answer), answered]
+        rows.append((*cells, *map(percent, failure.values)))
+        shades.append((None,) * len(cells) + tuple(map(_shade, failure.values)))
     return Table(
-        f"{study.name}: the first {len(shown)} of {len(study.problems)} problems. Broken: by how "
-        "many of the corruptions, in percent, for thoughts 0, 1, ..",
-        ("question", "right answer", "model's answer", "broken"),
+        f"{study.name}: {len(shown)} of {len(study.problems)} problems, by steps; of each number "
+        "of steps, those whose thoughts differ most. Under a thought: by how many of the "
+        "corruptions of it the answer is broken, in percent; n/a: answered wrong, so that nothing "
+        "could be broken.",
+        ("question", "steps", "right", "model's", *(f"thought {i}" for i in thoughts)),
         tuple(rows),
         words=True,
+        shades=tuple(shades),
     )
+
+
+def _telling(study: Study) -> list[int]:
+    """Choose problems, a few of each number of steps: where thoughts differ most comes first."""
+    failure = study.failure.sel(problem=[problem.id for problem in study.problems]).values
+    steps = study.effects["difficulty"].sel(problem=[p.id for p in study.problems]).values
+    steps = np.nan_to_num(steps, nan=np.inf)
+    apart = np.nan_to_num(failure.std(axis=1), nan=-1.0)
+    order = np.lexsort((-apart, steps))
+    groups = [order[steps[order] == level] for level in np.unique(steps)]
+    each = max(1, MOST_PROBLEMS // len(groups))
+    return [int(place) for group in groups for place in group[:each]][:MOST_PROBLEMS]
+
+
+def _shade(fraction: float) -> int | None:
+    """Say how dark a cell is: 0 for none broken to 4 for all."""
+    return None if np.isnan(fraction) else int(np.ceil(4 * fraction))
 
 
 def _correlations(study: Study, folder: str) -> Table:
     rows = []
+    estimands = ("within_problem", "between_thoughts", "pooled")
+    # Attributes of the estimands differ, so that joined they say nothing of the test.
+    listed = study.correlations.attrs
+    drawn = {"n_resamples": listed.get("n_resamples", 0), "test": "permutation"}
+    smallest = floor(study.correlations.assign_attrs(drawn)) if drawn["n_resamples"] else 0.0
+    least = (smallest, 0.0 if study.shares.sizes["thought"] <= LISTED_UP_TO else smallest, smallest)
     for layer in study.layers:
         here = study.correlations.sel(layer=layer)
-        within, between, pooled = (
-            here.sel(estimand=name) for name in ("within_problem", "between_thoughts", "pooled")
-        )
+        within, between, pooled = (here.sel(estimand=name) for name in estimands)
         rows.append(
             (
                 str(layer),
                 correlation(within["estimate"]),
                 correlation_interval(within),
-                tail(within["q"]),
+                corrected(within, "q", least[0]),
                 correlation(between["estimate"]),
-                tail(between["p"]),
+                corrected(between, "p", least[1]),
                 correlation(pooled["estimate"]),
-                tail(pooled["p"]),
+                corrected(pooled, "p", least[2]),
             )
         )
     unknown = np.isnan(study.correlations["estimate"].values)
@@ -155,7 +192,9 @@ def _correlations(study: Study, folder: str) -> Table:
     why = f" n/a: {'; '.join(sorted(reasons))}." if reasons else ""
     return Table(
         f"{study.name}: does attention track importance? r between a thought's share and failure "
-        f"when it is corrupted; q is Benjamini and Hochberg's, over layers.{why}",
+        f"when it is corrupted; q is Benjamini and Hochberg's, over layers. "
+        f"\N{LESS-THAN OR EQUAL TO}: no smaller one is possible with {drawn['n_resamples']} "
+        f"resamples.{why}",
         ("layer", "r", "95 %", "q", "r", "p", "r", "p"),
         tuple(rows),
         (("within problems", 3), ("between thoughts", 2), ("pooled", 2)),

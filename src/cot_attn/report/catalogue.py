@@ -14,11 +14,17 @@ from cot_attn.report import _alternatives as alternatives
 from cot_attn.report._experiments import EXPERIMENTS
 from cot_attn.report._readouts import READOUTS
 from cot_attn.report.figure import Figure, Results, Target
+from cot_attn.stats import Estimand
 from cot_attn.study.results import Study
 
 SPREAD = (
     "Among how many thoughts attention is spread: 1 where one thought gets all, {n_thoughts} where "
-    "all get the same."
+    "all get the same (dotted)."
+)
+UNLIKE = (
+    "Intervals come from leaving problems out, and the tests behind filled markers from shuffling: "
+    "within problems what is shuffled are the problems; between thoughts the thoughts, of which "
+    "there are few, so that a narrow interval may stand beside a large p."
 )
 
 
@@ -49,7 +55,7 @@ def _beside_by_layer(results: Results, **where: Any) -> Any:
         study.importance,
         study.shares,
         totals=_total(study.sequence_attention),
-        layers=study.three_layers,
+        layers=study.shown_layers,
         **where,
     )
 
@@ -67,7 +73,9 @@ def _beside_at_a_layer(results: Results, **where: Any) -> Any:
 def _concentration_by_depth(results: Results, **where: Any) -> Any:
     together = results.together
     spread = stats.concentration(together["share"]).assign_coords(depth=together["depth"])
-    return plots.concentration_by_layer(spread.sel(measure="effective_number"), **where)
+    spread = spread.sel(measure="effective_number")
+    spread.attrs["n_thoughts"] = together.sizes["thought"]
+    return plots.concentration_by_layer(spread, **where)
 
 
 def _against(results: Results, **where: Any) -> Any:
@@ -75,9 +83,9 @@ def _against(results: Results, **where: Any) -> Any:
     return plots.attention_against_importance(
         study.shares,
         study.failure,
-        _correlations(study),
+        _correlations(study, "within_problem", "pooled"),
         line=stats.fitted_line(study.shares, study.failure),
-        layers=study.three_layers,
+        layers=study.shown_layers,
         **where,
     )
 
@@ -97,8 +105,23 @@ def _total(attention: xr.DataArray) -> xr.DataArray:
     return attention.sum("thought", skipna=False)
 
 
-def _correlations(study: Study) -> xr.Dataset:
-    return study.correlations.sel(estimand=["within_problem", "pooled"])
+def _within_problems(results: Results, **where: Any) -> Any:
+    study = results.study
+    broken = stats.double_centred(study.failure)
+    answered = study.shares.where(study.failure.notnull().all("thought"))
+    looked = stats.double_centred(answered)
+    return plots.attention_against_importance_within_problems(
+        looked,
+        broken,
+        line=stats.fitted_line(looked, broken),
+        correlations=study.correlations.sel(estimand="within_problem"),
+        layers=study.shown_layers,
+        **where,
+    )
+
+
+def _correlations(study: Study, *estimands: Estimand) -> xr.Dataset:
+    return study.correlations.sel(estimand=list(estimands))
 
 
 def _each(describe: Callable[[Study], str]) -> Callable[[Results], str]:
@@ -111,7 +134,7 @@ CATALOGUE: tuple[Figure, ...] = (
         plot="importance_beside_attention_by_layer",
         title="Importance beside attention, models on one scale",
         caption="How often the answer breaks when a thought is corrupted, beside its share of the "
-        "attention on thoughts. One axis and one scale for all panels.",
+        "attention on thoughts. One axis and one scale for all panels; dotted: an equal share.",
         words=_each(alternatives.beside),
         draw=_side_by_side,
         scope="models",
@@ -133,7 +156,8 @@ CATALOGUE: tuple[Figure, ...] = (
         plot="importance_beside_attention_by_layer",
         title="Importance beside attention",
         caption="How often the answer breaks when a thought is corrupted, beside the thought's "
-        "share of the attention on thoughts; an early, a middle and the last layer on one scale.",
+        "share of the attention on thoughts; all layers, or of many an early, a middle and the "
+        "last, on one scale. Dotted: an equal share.",
         words=_each(alternatives.beside),
         draw=_beside_by_layer,
         scope="model",
@@ -153,15 +177,32 @@ CATALOGUE: tuple[Figure, ...] = (
         targets=frozenset({"page of one", "files"}),
     ),
     Figure(
+        name="attention_against_importance_within_problems",
+        plot="attention_against_importance_within_problems",
+        title="Attention against importance within problems",
+        caption="What is left when each problem's and each thought's own level is taken out, in "
+        "percentage points; a panel a layer and thought. The line is that of all thoughts of a "
+        "layer, its band a 95 % interval over problems.",
+        words=_each(alternatives.within),
+        draw=_within_problems,
+        scope="breakable",
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
+        panels=True,
+        rows="thoughts",
+        shared="x",
+    ),
+    Figure(
         name="attention_against_importance",
         plot="attention_against_importance",
-        title="Attention against importance",
+        title="Attention against importance, all points together",
         caption="Each point is one thought of one problem. Points are spread a little, up and "
-        "down, so that density can be seen. The band is a 95 % interval over problems.",
+        "down, so that density can be seen. The line goes through all points: it mixes what lies "
+        "between thoughts, between problems and within them. The band is a 95 % interval over "
+        "problems.",
         words=_each(alternatives.against),
         draw=_against,
         scope="model",
-        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
+        targets=frozenset({"files", "gallery"}),
         panels=True,
         shared="x",
     ),
@@ -188,7 +229,7 @@ CATALOGUE: tuple[Figure, ...] = (
         words=_each(alternatives.corruptions),
         draw=_by_corruption,
         scope="model",
-        targets=frozenset({"page of one", "page of several", "gallery"}),
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
         shared="x",
     ),
     Figure(
@@ -198,8 +239,8 @@ CATALOGUE: tuple[Figure, ...] = (
         caption="Which thoughts each problem needs; problems in order of their difficulty.",
         words=_each(alternatives.problems),
         draw=lambda results, **where: plots.importance_by_problem(results.study.failure, **where),
-        scope="model",
-        targets=frozenset({"gallery"}),
+        scope="breakable",
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
     ),
     Figure(
         name="recompute_against_frozen",
@@ -219,7 +260,7 @@ CATALOGUE: tuple[Figure, ...] = (
         plot="attention_by_layer",
         title="Attention by layer",
         caption="The share of each thought in the attention on thoughts from {query}, mean over "
-        "heads and problems.",
+        "heads and problems. Colours go by the square root, so that small shares differ.",
         words=_each(alternatives.shares),
         draw=lambda results, **where: plots.attention_by_layer(results.study.shares, **where),
         scope="model",
@@ -257,15 +298,27 @@ CATALOGUE: tuple[Figure, ...] = (
         plot="correlation_by_layer",
         title="Correlation of attention and importance by layer",
         caption="Within problems: does the thought that gets more than usual matter more than "
-        "usual? Pooled: all points together, which mixes differences between problems, between "
-        "thoughts and within problems.",
+        f"usual? Between thoughts: do thoughts that get more on average matter more? {UNLIKE}",
         words=_each(alternatives.correlations),
         draw=lambda results, **where: plots.correlation_by_layer(
-            _correlations(results.study), **where
+            _correlations(results.study, "within_problem", "between_thoughts"), **where
         ),
         scope="model",
         targets=frozenset({"page of one", "page of several", "files", "gallery"}),
         shared="y",
+    ),
+    Figure(
+        name="correlation_by_layer_and_thought",
+        plot="correlation_by_layer_and_thought",
+        title="Correlation by layer and thought",
+        caption="Across problems, within each thought: do the problems in which it gets more "
+        "attention need it more? Bold: q < 0.05, over all cells; hatched: negative.",
+        words=_each(alternatives.correlation_map),
+        draw=lambda results, **where: plots.correlation_by_layer_and_thought(
+            results.study.correlations_by_thought, **where
+        ),
+        scope="model",
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
     ),
     Figure(
         name="correlation_by_thought",

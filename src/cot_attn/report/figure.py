@@ -13,9 +13,9 @@ from cot_attn.study.results import Study
 
 Target = Literal["page of one", "page of several", "files", "gallery"]
 """Where a figure stands; `page of several` is the page on which models stand side by side."""
-Scope = Literal["model", "layer", "models", "readouts", "other"]
-"""Of what there is one figure: each model, each model's layers, all models, each model whose states
-were read, or something else."""
+Scope = Literal["model", "breakable", "layer", "models", "readouts", "other"]
+"""Of what there is one figure: each model, each that answered anything right, each model's layers,
+all models, each model whose states were read, or something else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,8 @@ class Results:
 
     @property
     def n_panels(self) -> int:
-        """How many panels a figure has that shows three layers of each model."""
-        return sum(len(study.three_layers) for study in self.studies)
+        """How many panels a figure has that shows some layers of each model."""
+        return sum(len(study.shown_layers) for study in self.studies)
 
     @cached_property
     def together(self) -> xr.Dataset:
@@ -79,6 +79,8 @@ class Figure:
         Whether one panel needs the width of the page.
     of_study
         What of a study a figure of another scope shows, or None where it has nothing of the kind.
+    rows
+        Of what a figure of several panels has a row each on a phone.
     shared
         Which axis has the same limits for all models that stand side by side.
     """
@@ -93,6 +95,7 @@ class Figure:
     targets: frozenset[Target]
     panels: bool = False
     wide: bool = False
+    rows: Literal["layers", "thoughts"] = "layers"
     shared: Literal["x", "y"] | None = None
     of_study: Callable[[Study], Any] | None = None
 
@@ -113,8 +116,10 @@ class Figure:
                 return [Results(tuple(studies))]
             case "model":
                 return [Results((study,)) for study in studies]
+            case "breakable":
+                return [Results((study,)) for study in studies if study.n_correct]
             case "layer":
-                return [Results((s,), layer) for s in studies for layer in s.three_layers]
+                return [Results((s,), layer) for s in studies for layer in s.shown_layers]
             case "readouts":
                 return [Results((study,)) for study in studies if study.readouts is not None]
             case "other" if self.name in others:
@@ -127,6 +132,12 @@ class Figure:
     def file(self, results: Results) -> str:
         """Return what the figure's files are called, without a suffix."""
         return self.name if results.layer is None else f"{self.name}_layer_{results.layer}"
+
+    def height_on_phone(self, results: Results) -> float:
+        """Return how high a figure of several panels is in inches, one above the other."""
+        if self.rows == "thoughts":
+            return 0.9 + 0.75 * results.study.shares.sizes["thought"]
+        return 0.9 + 1.9 * results.n_panels
 
     def alternative(self, results: Results) -> str:
         """Return the text that stands for the figure."""

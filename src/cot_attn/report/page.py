@@ -16,6 +16,7 @@ from cot_attn.report import _tables as tables
 from cot_attn.report._drawing import Topic, drawn, save_beside_page, topic
 from cot_attn.report._finding import finding
 from cot_attn.report._numbers import listed
+from cot_attn.report._reading import meaning
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Target
 from cot_attn.study._export import write_tables
@@ -140,6 +141,11 @@ def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Seque
         finding=finding,
         topics=[topic for topic in topics if not questions.of_a_question(topic)],
         experiments=list(questions.answered(studies, folders, topics)),
+        meaning=meaning,
+        csv_files=[
+            (study.name, [f"{folder}/tables/{name}.csv" for name, _ in study.tables()])
+            for study, folder in zip(studies, folders, strict=True)
+        ],
         by_thought=tables.by_thought(studies),
         by_thought_files=[f"{folder}/tables/importance.csv" for folder in folders],
         differences=[] if comparison is None else list(tables.differences(comparison)),

@@ -7,6 +7,7 @@ from ._labelled.labels import join_by_label as join_by_label
 from .audit import audit as audit
 from .audit import audit_arrays as audit_arrays
 from .averages import mean_over_problems as mean_over_problems
+from .centring import double_centred as double_centred
 from .checks import run_checks as run_checks
 from .commitment import commitment as commitment
 from .commitment import committed as committed
@@ -70,6 +71,7 @@ __all__ = [
     "correlation_differences",
     "cosine_similarity",
     "dose_response",
+    "double_centred",
     "edge_effects",
     "effective_rank",
     "evolution",

@@ -6,6 +6,7 @@ import xarray as xr
 
 from cot_attn.stats._checks.attention import attention_varies, rows_sum_to_one, same_problems
 from cot_attn.stats._checks.check import Check
+from cot_attn.stats._checks.corruptions import corruptions_agree
 from cot_attn.stats._checks.effects import (
     KL_NAMES,
     effects_exceed_noise,
@@ -63,6 +64,8 @@ def _all_checks(
             yield enough_problems(rates)
             yield enough_failures(rates)
             yield failure_is_not_question_length(effects)
+            if "corruption" in effects.dims:
+                yield corruptions_agree(effects)
         if any(name in effects for name in KL_NAMES):
             yield kl_is_not_all_zero(effects)
             if "corruption" in effects.dims:

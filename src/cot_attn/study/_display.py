@@ -59,7 +59,7 @@ def _by_thought(study: Study) -> Table:
     table.add_column("thought", justify="right")
     table.add_column("importance", justify="right")
     table.add_column("95 %", justify="right", no_wrap=True)
-    layers = study.three_layers
+    layers = study.shown_layers
     tables = {layer: study.table(layer) for layer in layers}
     for layer in layers:
         table.add_column(f"share L{layer}", justify="right", no_wrap=True)

@@ -1,5 +1,6 @@
 """A study: who attends to which thought, what each thought matters, and whether they agree."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ import xarray as xr
 
 from cot_attn import stats
 from cot_attn.data.problem import Problem
-from cot_attn.plots._layers import early_middle_last
+from cot_attn.plots._layers import layers_to_show
 from cot_attn.stats import Estimand
 from cot_attn.study._checksums import damaged
 from cot_attn.study._consistency import inconsistency
@@ -84,9 +85,15 @@ class Study:
         return [int(layer) for layer in self.attention["layer"].values]
 
     @property
+    def shown_layers(self) -> list[int]:
+        """All recorded layers where they are four or fewer, else early, middle and last."""
+        return layers_to_show(self.layers)
+
+    @property
     def three_layers(self) -> list[int]:
-        """An early, a middle and the last recorded layer."""
-        return early_middle_last(self.layers)
+        """Return `shown_layers`, as they were called before."""
+        warnings.warn("three_layers is now shown_layers.", DeprecationWarning, stacklevel=2)
+        return self.shown_layers
 
     @property
     def knows_difficulty(self) -> bool:
@@ -153,7 +160,8 @@ class Study:
     @cached_property
     def concentration(self) -> xr.Dataset:
         """How concentrated attention on thoughts is, at every layer."""
-        return stats.concentration(self.shares).assign_attrs(model=self.name)
+        spread = stats.concentration(self.shares)
+        return spread.assign_attrs(model=self.name, n_thoughts=self.shares.sizes["thought"])
 
     @cached_property
     def experiment_tables(self) -> dict[str, xr.Dataset]:

@@ -41,6 +41,8 @@ def failure_is_not_question_length(effects: xr.Dataset) -> Check:
     told = f"Spearman's rank correlation is {found.statistic:.2f} (p = {found.pvalue:.2g})."
     if found.pvalue >= LENGTH_LEVEL:
         return Check(name, "pass", told)
+    longer = "more" if found.statistic > 0 else "less"
+    told = f"Longer questions break {longer} often. {told}"
     advice = "Use estimand='within_problem', or partial='question_length'."
     return Check(name, "warn", f"{told} Whatever depends on length will seem related. {advice}")
 
