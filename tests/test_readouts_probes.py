@@ -215,12 +215,20 @@ def test_the_same_numbers_whatever_the_order() -> None:
 def test_groups_move_as_wholes(drawn: list[int], seed: int) -> None:
     groups = np.unique(drawn, return_inverse=True)[1]
     orders = shuffled_by_group(groups, 5, np.random.default_rng(seed))
-    sizes = np.bincount(groups)
     for order in orders:
         assert sorted(order) == list(range(len(groups)))
-        if (sizes == sizes[0]).all():
-            for group in range(len(sizes)):
-                assert len(set(groups[order][groups == group])) == 1
+        for group in range(groups.max() + 1):
+            assert len(set(groups[order][groups == group])) == 1
+
+
+def test_groups_of_one_size_take_every_place_alike() -> None:
+    groups = np.array([0, 1, 1, 2, 3, 3, 4, 4, 5])
+    orders = shuffled_by_group(groups, 3000, np.random.default_rng(0))
+    for same in ([0, 3, 8], [1, 2, 4, 5, 6, 7]):  # those of one, those of two
+        drawn = orders[:, same]
+        assert set(drawn.ravel()) == set(same)
+        shares = np.array([[(drawn[:, i] == j).mean() for j in same] for i in range(len(same))])
+        np.testing.assert_allclose(shares, 1 / len(same), atol=0.05)
 
 
 def test_a_control_task_labels_texts_and_not_problems() -> None:

@@ -11,15 +11,21 @@ from cot_attn.data.problem import text_hash
 def shuffled_by_group(
     groups: Int[np.ndarray, " problem"], n_orders: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "order problem"]:
-    """Draw orders that move whole groups, as the labels of a group hang together.
+    """Draw orders in which whole groups change places, as the labels of a group hang together.
 
-    Groups are laid end to end in a new order, each shuffled within; where all have one size, they
-    change places. Groups of one make it a plain shuffle.
+    Groups of one size change places with one another, and each is shuffled within; groups of one
+    make it a plain shuffle. A group whose labels were cut and laid over others' would hang together
+    less than a true one, and what is true would look rare: with templates of one, two and six
+    problems up to 9 % of tests rejected where there was nothing, at a level of 5 %.
     """
-    shape = (n_orders, len(groups))
-    of_group = rng.random((n_orders, groups.max() + 1))[:, groups]
-    orders = np.empty(shape, dtype=np.int64)
-    orders[:, np.argsort(groups, kind="stable")] = np.lexsort((rng.random(shape), of_group))
+    orders = np.empty((n_orders, len(groups)), dtype=np.int64)
+    by_group = np.argsort(groups, kind="stable")
+    _, first, sizes = np.unique(groups[by_group], return_index=True, return_counts=True)
+    for size in np.unique(sizes):
+        members = by_group[first[sizes == size][:, None] + np.arange(size)]
+        places = np.broadcast_to(np.arange(len(members)), (n_orders, len(members)))
+        moved = rng.permuted(members[rng.permuted(places, axis=1)], axis=2)
+        orders[:, members] = moved
     return orders
 
 
