@@ -58,7 +58,8 @@ def by_thought(studies: Sequence[Study]) -> Table:
         "Importance: how often the answer breaks when the thought is corrupted, mean over "
         f"{studies[0].effects.sizes['corruption']} corruptions, with its interval; beside it, "
         f"{label} alone. L{studies[0].shown_layers[-1]}: the share of the attention on thoughts "
-        f"from {studies[0].query} in layer {studies[0].shown_layers[-1]}, mean over heads. Percent.",
+        f"from {studies[0].query} in layer {studies[0].shown_layers[-1]}, mean over heads. "
+        "Percent.",
         tuple(columns),
         tuple(rows),
         tuple(groups) if len(studies) > 1 else (),
