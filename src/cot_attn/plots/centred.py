@@ -98,7 +98,7 @@ def attention_against_importance_within_problems(
                 ax.set_ylabel(up, fontsize=SUBTITLE_SIZE)
     fig.supxlabel("share of attention, beyond problem and thought (pp)", fontsize=SUBTITLE_SIZE)
     fig.supylabel("answers broken, beyond (pp)", fontsize=SUBTITLE_SIZE)
-    figure_heading(fig, "Attention against importance within problems", model_of(shares))
+    figure_heading(fig, "Importance within problems", model_of(shares))
     return panels
 
 
