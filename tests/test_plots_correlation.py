@@ -206,8 +206,7 @@ def test_a_map_writes_every_sign_and_hatches_what_is_negative():
     written = [cells[x, y].get_text() for y in (0, 1) for x in (0, 1)]
     assert written == ["+0.94", "−0.50", "n/a", "0.00"]
     assert [cells[x, 0].get_fontweight() for x in (0, 1)] == ["bold", "normal"]
-    hatched = [c for c in ax.collections if c.get_hatch()]
-    assert [path.get_extents().x0 for path in hatched[0].get_paths()] == [0.5]
+    assert [patch.get_xy() for patch in ax.patches if patch.get_hatch()] == [(0.5, -0.5)]
 
 
 def test_small_panels_show_what_is_left_within_problems_at_each_layer_and_thought():

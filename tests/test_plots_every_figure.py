@@ -150,10 +150,11 @@ def test_half_of_a_result_is_drawn_at_half_its_size(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_colours_run_over_all_that_a_percentage_can_be(name):
+def test_colours_run_over_all_that_a_percentage_or_a_correlation_can_be(name):
+    whole = {(-1, 1)} if name.startswith("correlation") else {(0, 100), (-100, 100)}
     for ax in figure_of(drawn(name, plots.PAGE)).axes:
         for coloured in (*ax.images, *(c for c in ax.collections if isinstance(c, QuadMesh))):
-            assert coloured.get_clim() in {(0, 100), (-100, 100)}
+            assert coloured.get_clim() in whole
 
 
 @pytest.mark.parametrize("name", FIGURES)

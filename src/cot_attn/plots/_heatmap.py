@@ -7,6 +7,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
+from matplotlib.patches import Rectangle
 
 from cot_attn.plots._text import text_width
 from cot_attn.plots._units import short, signed
@@ -64,11 +65,13 @@ def hatch_negative(
     values: Float[np.ndarray, "row column"],
 ) -> None:
     """Hatch cells below 0: two colours of one lightness are the same in grey."""
-    if not (values < 0).any():
-        return
-    negative = np.ma.masked_where(~(values < 0), values)
-    lines = ax.pcolor(*edges, negative, hatch="////", facecolor="none", edgecolor="white")
-    lines.set(linewidth=0.0, array=None, facecolor="none")
+    across, up = edges
+    for row, column in np.argwhere(values < 0):
+        corner = (across[column], up[row])
+        size = (across[column + 1] - across[column], up[row + 1] - up[row])
+        ax.add_patch(
+            Rectangle(corner, *size, fill=False, hatch="////", edgecolor="white", linewidth=0)
+        )
 
 
 def add_scale(

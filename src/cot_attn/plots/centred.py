@@ -79,7 +79,8 @@ def attention_against_importance_within_problems(
     fig = fig or figure(PAGE, 0.8 + PANEL * rows)
     grid = axes_on(fig, rows, columns, sharex=True, sharey=True)
     panels = grid.T if upright else grid
-    reach = 100 * float(abs(looked.sel(layer=chosen)).max())
+    widest = 100 * float(abs(looked.sel(layer=chosen)).max())
+    reach = widest if widest > 0 else 100.0  # NaN where no row has any
     for row, layer in zip(panels, chosen, strict=True):
         r = None if correlations is None else float(correlations["estimate"].sel(layer=layer))
         for ax, thought in zip(row, thoughts, strict=True):
@@ -97,7 +98,7 @@ def attention_against_importance_within_problems(
                 ax.set_ylabel(up, fontsize=SUBTITLE_SIZE)
     fig.supxlabel("share of attention, beyond problem and thought (pp)", fontsize=SUBTITLE_SIZE)
     fig.supylabel("answers broken, beyond (pp)", fontsize=SUBTITLE_SIZE)
-    figure_heading(fig, "Attention against importance within problems", model_of(shares))
+    figure_heading(fig, "Importance within problems", model_of(shares))
     return panels
 
 

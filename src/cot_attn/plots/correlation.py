@@ -177,7 +177,7 @@ def _dress(
         interval_of(shown),
         f"filled: {test} < {LEVEL}" if test else None,
     ]
-    heading(ax, f"Correlation of attention with importance, {by}", parts, legend)
+    heading(ax, f"Attention with importance, {by}", parts, legend)
 
 
 def _limits(ax: Axes, shown: xr.Dataset, room: float) -> None:

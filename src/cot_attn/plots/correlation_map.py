@@ -67,8 +67,8 @@ def correlation_by_layer_and_thought(correlation: xr.Dataset, *, ax: Axes | None
     how = f"bold: {test} < {LEVEL}" if test else None
     heading(
         ax,
-        "Correlation of attention with importance, by layer and thought",
-        [model_of(shown), "across problems, within each thought", n_of(shown), how],
+        "Correlation by layer and thought",
+        [model_of(shown), "attention with importance, within each thought", n_of(shown), how],
     )
     across, up = axes_size(ax)
     room = across / len(thoughts) > text_width("+0.00", SMALL) + 2

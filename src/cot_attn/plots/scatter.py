@@ -112,7 +112,7 @@ def attention_against_importance(
         ax.set_xlim(0, 1.03 * widest if widest > 0 else 100)  # NaN where no row has any
         ax.set_ylim(-14, 114)
         ax.set_yticks([0, 25, 50, 75, 100])
-        ax.set_xlabel("share of attention on thoughts (%)")
+        ax.set_xlabel("share of attention (%)")
         ax.set_ylabel("answers broken (%)")
         ax.label_outer()
         written = [] if correlations is None else _written(correlations.sel(layer=layer))

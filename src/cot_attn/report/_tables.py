@@ -154,9 +154,12 @@ def _telling(study: Study) -> list[int]:
     steps = np.nan_to_num(steps, nan=np.inf)
     apart = np.nan_to_num(failure.std(axis=1), nan=-1.0)
     order = np.lexsort((-apart, steps))
-    groups = [order[steps[order] == level] for level in np.unique(steps)]
-    each = max(1, MOST_PROBLEMS // len(groups))
-    return [int(place) for group in groups for place in group[:each]][:MOST_PROBLEMS]
+    rank = np.empty(len(order), dtype=int)  # within its number of steps
+    for level in np.unique(steps):
+        group = order[steps[order] == level]
+        rank[group] = np.arange(len(group))
+    chosen = np.lexsort((steps, rank))[:MOST_PROBLEMS]
+    return [int(place) for place in chosen[np.lexsort((rank[chosen], steps[chosen]))]]
 
 
 def _shade(fraction: float) -> int | None:
