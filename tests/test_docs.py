@@ -14,6 +14,7 @@ import re
 import shlex
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import typer
 
@@ -83,7 +84,10 @@ def run_page(page: Path) -> list[str]:
 def test_what_a_page_shows_is_what_happens(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    assert not run_page(page)
+    try:
+        assert not run_page(page)
+    finally:
+        plt.close("all")  # else a later page is warned of too many
 
 
 def write(folder: Path, text: str) -> Path:

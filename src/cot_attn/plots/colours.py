@@ -63,7 +63,7 @@ def thought_colour(thought: int) -> str:
     Examples
     --------
     >>> thought_colour(0), thought_colour(5), thought_colour(6)
-    ('#440154', '#cae11f', '#440154')
+    ('#440154', '#7ad151', '#440154')
     """
     place = thought % N_THOUGHT_COLOURS / (N_THOUGHT_COLOURS - 1)
     return to_hex(mpl.colormaps["viridis"](LIGHTEST * place))
