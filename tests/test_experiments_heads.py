@@ -39,7 +39,7 @@ def test_an_attribution_is_the_slope_that_a_plain_loop_has(
     tokens = [twins.tokens[row] for row in chosen]
     with torch.no_grad():
         run = Trials(twins.model, [twins.problems[row] for row in chosen], tokens, N_NEW)
-    views = head_views(twins.model, tokens, run.words, thought)
+    views = head_views(twins.model, tokens, run.forced, thought)
     loop = twins.loop
     twins.model.feedback.double()
     loop.model.double()

@@ -50,7 +50,7 @@ def test_the_line_within_problems_is_a_regression_of_what_is_left(
 ) -> None:
     here = shares.isel(layer=[2]).where(failure.notnull().all("thought"))
     looked, broken = stats.double_centred(here), stats.double_centred(failure)
-    line = stats.fitted_line(looked, broken, n_resamples=10).isel(layer=0)
+    line = stats.fitted_line(looked, broken, n_resamples=99).isel(layer=0)
     x, y = looked.isel(layer=0).transpose("problem", "thought").values, broken.values
     known = np.isfinite(x) & np.isfinite(y)
     expected = linregress(x[known], y[known])
