@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -64,3 +65,16 @@ def _forget(stream: Any) -> None:
     """Let what is still to be printed go nowhere, or Python would fail on it at its end."""
     with suppress(AttributeError, ValueError, OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """End with a sentence where the input was at fault, and with a traceback where we were."""
+    try:
+        yield
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
+            raise
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        Screen(errors=True).say(f"cot-attn: {message}")
+        sys.exit(2)

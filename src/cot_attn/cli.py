@@ -1,14 +1,13 @@
 """The command line: `cot-attn study`, `compare`, `check`, `sweep` and `models`."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cot_attn._screen import errors_as_sentences
 from cot_attn.sweeps import command
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def study(
 
     A study that was interrupted goes on where it was when the same is asked for again.
     """
-    with _errors_as_sentences():
+    with errors_as_sentences():
         how: dict[str, Any] = {
             "corruptions": corruptions,
             "layers": _layers(layers),
@@ -164,7 +163,7 @@ def compare(
 
     They must have been made alike: the same problems, corruptions, site and downstream.
     """
-    with _errors_as_sentences():
+    with errors_as_sentences():
         from cot_attn.report import write_report
         from cot_attn.study import compare as side_by_side
         from cot_attn.study._output import new_folder
@@ -218,7 +217,7 @@ def check(
 
     It ends with status 1 where a check fails, and with 2 where the model does not load.
     """
-    with _errors_as_sentences():
+    with errors_as_sentences():
         from cot_attn._screen import Screen
         from cot_attn.check import check_model
         from cot_attn.data import load_problems
@@ -273,18 +272,3 @@ def _seed(seed: int) -> int:
     if seed < 0:
         raise ValueError(f"--seed is {seed}; give 0 or more.")
     return seed
-
-
-@contextmanager
-def _errors_as_sentences() -> Iterator[None]:
-    """End with a sentence where the input was at fault, and with a traceback where we were."""
-    try:
-        yield
-    except (ValueError, KeyError, OSError, ImportError) as error:
-        if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
-            raise
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        from cot_attn._screen import Screen
-
-        Screen(errors=True).say(f"cot-attn: {message}")
-        sys.exit(2)

@@ -1,6 +1,7 @@
 """How numbers are written on the page: fractions as percent, correlations with a true minus."""
 
 from collections.abc import Iterable, Iterator
+from typing import SupportsFloat
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,7 @@ def each(result: xr.Dataset, dim: str) -> Iterator[tuple[object, xr.Dataset]]:
         yield label, result.sel({dim: label})
 
 
-def percent(fraction: object) -> str:
+def percent(fraction: SupportsFloat) -> str:
     """Write a fraction as percent, without the sign.
 
     Examples
@@ -22,7 +23,7 @@ def percent(fraction: object) -> str:
     >>> [percent(value) for value in (0.749, 0.0123, float("nan"))]
     ['75', '1.2', 'n/a']
     """
-    return short(100 * float(fraction))  # type: ignore[arg-type]
+    return short(100 * float(fraction))
 
 
 def percent_interval(result: xr.Dataset) -> str:
@@ -30,9 +31,9 @@ def percent_interval(result: xr.Dataset) -> str:
     return f"{percent(result['low'])} to {percent(result['high'])}"
 
 
-def correlation(value: object, digits: int = 2) -> str:
+def correlation(value: SupportsFloat, digits: int = 2) -> str:
     """Write a correlation."""
-    return signed(float(value), digits)  # type: ignore[arg-type]
+    return signed(float(value), digits)
 
 
 def correlation_interval(result: xr.Dataset) -> str:
@@ -42,7 +43,7 @@ def correlation_interval(result: xr.Dataset) -> str:
     return f"{correlation(result['low'])} to {correlation(result['high'])}"
 
 
-def tail(value: object) -> str:
+def tail(value: SupportsFloat) -> str:
     """Write a p or q value.
 
     Examples
@@ -50,7 +51,7 @@ def tail(value: object) -> str:
     >>> tail(0.0123), tail(0.0004), tail(float("nan"))
     ('0.012', '< 0.001', 'n/a')
     """
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     if np.isnan(number):
         return "n/a"
     return "< 0.001" if number < 0.001 else f"{number:.3f}"
@@ -95,7 +96,7 @@ def behind(written: str) -> str:
     return sign + written.replace(" ", " ")
 
 
-def equals(value: object) -> str:
+def equals(value: SupportsFloat) -> str:
     """Write a p or q value as it stands behind its letter: `= 0.012` or `< 0.001`."""
     return behind(tail(value))
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import SupportsFloat
 
 import numpy as np
 from rich.markup import escape
@@ -149,6 +150,6 @@ def models_table() -> Table:
     return table
 
 
-def _number(value: object, digits: int = 1) -> str:
-    number = float(value)  # type: ignore[arg-type]
+def _number(value: SupportsFloat, digits: int = 1) -> str:
+    number = float(value)
     return f"{number:.{digits}f}" if np.isfinite(number) else "n/a"

@@ -1,8 +1,7 @@
 """The experiments that a study makes when it is asked for them by name, and what they say."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from os import PathLike
+from typing import Any
 
 import xarray as xr
 
@@ -19,74 +18,33 @@ STORE = "experiment_"
 """How the stores of a study's folder begin that hold an experiment."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """How experiments are made; see `run_study`."""
-
-    max_new_tokens: int
-    batch_size: int | None
-    seed: int
-    resume: str | PathLike[str] | None
-
-
+Options = dict[str, Any]
+"""`max_new_tokens`, `batch_size`, `resume`, and the `seed` of experiments that draw."""
 Ask = Callable[[ContinuousThoughtModel, Sequence[Problem], Options], xr.Dataset]
 
 
-def _usage(model: ContinuousThoughtModel, problems: Sequence[Problem], how: Options) -> xr.Dataset:
-    return usage(
-        model,
-        problems,
-        max_new_tokens=how.max_new_tokens,
-        batch_size=how.batch_size,
-        seed=how.seed,
-        resume=how.resume,
-    )
-
-
 def _exits(model: ContinuousThoughtModel, problems: Sequence[Problem], how: Options) -> xr.Dataset:
-    return exit_curve(
-        model,
-        problems,
-        max_new_tokens=how.max_new_tokens,
-        batch_size=how.batch_size,
-        resume=how.resume,
-    )
+    """Force the answer at every exit; nothing is drawn."""
+    return exit_curve(model, problems, **{name: how[name] for name in how.keys() - {"seed"}})
 
 
 def _interchange(
     model: ContinuousThoughtModel, problems: Sequence[Problem], how: Options
 ) -> xr.Dataset:
-    return interchange(
-        model,
-        draw_pairs(problems, N_SOURCES, allowed=_unlike, seed=how.seed),
-        max_new_tokens=how.max_new_tokens,
-        batch_size=how.batch_size,
-        seed=how.seed,
-        resume=how.resume,
-    )
+    """Exchange thoughts between problems of different answers, which can be told apart."""
 
+    def unlike(base: Problem, source: Problem) -> bool:
+        return base.answer != source.answer
 
-def _unlike(base: Problem, source: Problem) -> bool:
-    """Return whether the source's answer could be told from the base's own."""
-    return base.answer != source.answer
-
-
-def _graph(model: ContinuousThoughtModel, problems: Sequence[Problem], how: Options) -> xr.Dataset:
-    return causal_graph(
-        model,
-        problems,
-        max_new_tokens=how.max_new_tokens,
-        batch_size=how.batch_size,
-        seed=how.seed,
-        resume=how.resume,
-    )
+    pairs = draw_pairs(problems, N_SOURCES, allowed=unlike, seed=how["seed"])
+    return interchange(model, pairs, **how)
 
 
 ASKED: Mapping[str, Ask] = {
-    "usage": _usage,
+    "usage": lambda model, problems, how: usage(model, problems, **how),
     "exits": _exits,
     "interchange": _interchange,
-    "graph": _graph,
+    "graph": lambda model, problems, how: causal_graph(model, problems, **how),
 }
 """Those that need nothing but a model and problems."""
 NEEDS = {

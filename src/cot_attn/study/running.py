@@ -143,7 +143,12 @@ def run_study(
         batch_size=batch_size,
         resume=kept,
     )
-    how = Options(max_new_tokens, batch_size, seed, kept)
+    how: Options = {
+        "max_new_tokens": max_new_tokens,
+        "batch_size": batch_size,
+        "seed": seed,
+        "resume": kept,
+    }
     asked = {name: ASKED[name](model, problems, how) for name in experiments}
     if kept is not None and kept is not resume:
         kept.clear()
@@ -155,7 +160,7 @@ def run_study(
         "dataset": sorted({problem.dataset or "unnamed" for problem in problems}),
         "source": model.source,
         "corruptions": [label_of(corruption) for corruption in chosen],
-        "corruptions_in_python": [_in_python(corruption) for corruption in chosen],
+        "corruptions_in_python": [in_python(corruption) for corruption in chosen],
         "site": ablator.site,
         "downstream": downstream,
         "query": query,
@@ -232,7 +237,7 @@ def check_study(
     check_experiments(experiments, model, problems, max_new_tokens)
 
 
-def _in_python(corruption: Corruption) -> str | None:
+def in_python(corruption: Corruption) -> str | None:
     """Return the Python expression that makes a corruption, where it is the library's and plain."""
     kind = type(corruption)
     if kind.__module__ != Zero.__module__ or not dataclasses.is_dataclass(corruption):

@@ -1,8 +1,6 @@
 """`cot-attn sweep PLAN`, `cot-attn sweep status DIR`, `cot-attn sweep resume DIR`."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from cot_attn import sweeps  # loads what it has when it is asked for
-from cot_attn._screen import Screen
+from cot_attn._screen import Screen, errors_as_sentences
 
 
 class _PlanOrCommand(TyperGroup):
@@ -53,7 +51,7 @@ def run(
     device: Device = "cpu",
 ) -> None:
     """Plan a sweep and run it; one that was interrupted goes on when the same is asked for."""
-    with _errors_as_sentences():
+    with errors_as_sentences():
         folder = out or Path("sweeps") / plan.stem
         executor = _executor(engine, workers, address, gpus)
         sweeps.plan_sweep(sweeps.Plan.read(plan), folder)
@@ -71,7 +69,7 @@ def resume(
     device: Device = "cpu",
 ) -> None:
     """Go on with a sweep; what was given up is tried again."""
-    with _errors_as_sentences():
+    with errors_as_sentences():
         status = sweeps.run_sweep(folder, _executor(engine, workers, address, gpus), device=device)
     _show(status)
 
@@ -79,7 +77,7 @@ def resume(
 @app.command("status")
 def show_status(folder: Folder) -> None:
     """Say where a sweep stands, while it runs or afterwards."""
-    with _errors_as_sentences():
+    with errors_as_sentences():
         status = sweeps.sweep_status(folder)
     _show(status)
 
@@ -108,16 +106,3 @@ def _show(status: "sweeps.Status") -> None:
         screen.say(f"Go on in Python: from cot_attn.sweeps import open_sweep; open_sweep({folder})")
     elif status.given_up:
         sys.exit(1)
-
-
-@contextmanager
-def _errors_as_sentences() -> Iterator[None]:
-    """End with a sentence where the input was at fault, and with a traceback where we were."""
-    try:
-        yield
-    except (ValueError, KeyError, OSError, ImportError) as error:
-        if isinstance(error, ImportError) and (error.name or "").startswith("cot_attn"):
-            raise
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        Screen(errors=True).say(f"cot-attn: {message}")
-        sys.exit(2)

@@ -66,22 +66,6 @@ def described(thing: Corruption | Site) -> Described:
     return {"kind": kind, **fields} if fields else kind
 
 
-def in_python(corruption: Corruption) -> str:
-    """Return the Python expression that makes a corruption.
-
-    Examples
-    --------
-    >>> in_python(GaussianNoise(0.5))
-    'GaussianNoise(sigma=0.5, relative=False)'
-    """
-    given = [
-        f"{field.name}={getattr(corruption, field.name)!r}"
-        for field in dataclasses.fields(corruption)  # type: ignore[arg-type]
-        if field.init
-    ]
-    return f"{type(corruption).__name__}({', '.join(given)})"
-
-
 def corruptions_of(given: str | Sequence[Described | Corruption]) -> tuple[Corruption, ...]:
     """Return corruptions from a set's name (`ccta`, `zero`) or from a list of descriptions.
 

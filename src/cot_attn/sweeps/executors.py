@@ -13,11 +13,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from cot_attn.sweeps.work import Outcome, Workbench
+
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,9 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-def already(value: object = None) -> "Future[object]":
+def already(value: Known) -> "Future[Known]":
     """Return a future of what is known."""
-    future: Future[object] = Future()
+    future: Future[Known] = Future()
     future.set_result(value)
     return future
 
@@ -115,10 +117,10 @@ class _Here:
     bench: Workbench
 
     def ready(self) -> "Future[None]":
-        return already()  # type: ignore[return-value]
+        return already(None)
 
     def take(self, shards: list[str]) -> "Future[list[Outcome]]":
-        return already(self.bench.attempt(shards))  # type: ignore[return-value]
+        return already(self.bench.attempt(shards))
 
     def stop(self) -> None:
         return None

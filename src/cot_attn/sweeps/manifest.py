@@ -109,13 +109,23 @@ class Manifest:
     @cached_property
     def problems(self) -> list[Problem]:
         """The problems, in the order in which shards cut them."""
+        self.check_problems()
+        return load_problems(self.folder / PROBLEMS)
+
+    def check_problems(self) -> None:
+        """Raise where the file of the problems is not the one of the plan.
+
+        Raises
+        ------
+        ValueError
+            Where it is another, or is gone.
+        """
         file = self.folder / PROBLEMS
         if not file.is_file() or file_hash(file) != self.problems_sha256:
             raise ValueError(
                 f"{file} is not the file that this sweep was planned with. Copy it again, or plan "
                 "the sweep anew in another folder."
             )
-        return load_problems(file)
 
     @property
     def n_problems(self) -> int:

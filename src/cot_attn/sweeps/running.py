@@ -76,7 +76,7 @@ def run_sweep(
     manifest.check_version()
     busy = f"Another process runs the sweep in {folder}. Wait for it, or stop it first."
     with locked(manifest.folder / LOCK, busy):
-        manifest.problems  # noqa: B018 - raises where they are not those of the plan
+        manifest.check_problems()
         remove_unfinished(manifest.folder)
         done = finished(manifest.folder) & manifest.by_name.keys()
         done -= remove_damaged(manifest.folder, done)

@@ -71,7 +71,7 @@ class _Jobs:
         self._current: Any = None
 
     def ready(self) -> "Future[None]":
-        return already()  # type: ignore[return-value]
+        return already(None)
 
     def take(self, shards: list[str]) -> "Future[list[Outcome]]":
         self._current = self._engine.submit(_attempt, self._job, shards)

@@ -12,7 +12,7 @@ import xarray as xr
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.recording.places import VALUE
 from cot_attn.study import Study
-from cot_attn.sweeps.described import in_python
+from cot_attn.study.running import in_python
 from cot_attn.sweeps.manifest import Manifest, PlannedModel, Shard
 from cot_attn.sweeps.shard_file import finished, path_of, read_shard
 
