@@ -3,7 +3,10 @@
 A class of one's own is named, never imported: the folder of somebody else runs no code here.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor
 
 from cot_attn.models import loops
 from cot_attn.models.feedback import Feedback, Identity, Projection
@@ -61,6 +64,23 @@ def rebuilt(described: dict[str, Any]) -> Feedback:
             for key, value in settings.items()
         }
     )
+
+
+def projection_of(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> Projection:
+    """Make a projection from a checkpoint's tensors, given what each of its layers is called there.
+
+    It ends with a LayerNorm where there is one among the tensors.
+    """
+    found = {
+        f"{names[layer]}.{parameter}": tensor
+        for key, tensor in tensors.items()
+        for layer, _, parameter in [key.rpartition(".")]
+        if layer in names
+    }
+    d_hidden, d_model = found["expand.weight"].shape
+    projection = Projection(d_model, d_hidden, layer_norm="norm.weight" in found)
+    projection.load_state_dict(found)
+    return projection.requires_grad_(False)
 
 
 def _own_classes() -> dict[str, type[Feedback]]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from cot_attn.checkpoints._feedback import projection_of
 from cot_attn.checkpoints._state_dict import Shape
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
 from cot_attn.checkpoints.formats import Format
@@ -65,17 +66,7 @@ class Codi(Format):
         """Return the projection, or the identity where there is none."""
         if "prj.1.weight" not in tensors:
             return Identity()
-        d_hidden, d_model = tensors["prj.1.weight"].shape
-        projection = Projection(d_model, d_hidden, layer_norm="prj.ln.weight" in tensors)
-        projection.load_state_dict(
-            {
-                f"{_PROJECTION[layer]}.{parameter}": tensor
-                for key, tensor in tensors.items()
-                for layer, _, parameter in [key.rpartition(".")]
-                if layer in _PROJECTION
-            }
-        )
-        return projection.requires_grad_(False)
+        return projection_of(tensors, _PROJECTION)
 
     def settings(self, info: CheckpointInfo, feedback: Feedback) -> dict[str, Setting]:
         """Return CODI's flag, that there may be no LoRA, and the form of the projection."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from cot_attn.checkpoints._feedback import projection_of
 from cot_attn.checkpoints._state_dict import Shape
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
 from cot_attn.checkpoints.formats import Format
@@ -73,17 +74,7 @@ class LatentTts(Format):
         """Return the projection, or the identity where there is none."""
         if not self.recognises(tensors):
             return Identity()
-        d_hidden, d_model = tensors["projector.1.weight"].shape
-        projection = Projection(d_model, d_hidden)
-        projection.load_state_dict(
-            {
-                f"{_PROJECTION[layer]}.{parameter}": tensor
-                for key, tensor in tensors.items()
-                for layer, _, parameter in [key.rpartition(".")]
-                if layer in _PROJECTION
-            }
-        )
-        return projection.requires_grad_(False)
+        return projection_of(tensors, _PROJECTION)
 
     def settings(self, info: CheckpointInfo, feedback: Feedback) -> dict[str, Setting]:
         """Return the width of the projector."""

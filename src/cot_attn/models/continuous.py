@@ -405,15 +405,7 @@ class ContinuousThoughtModel(HookedModel):
         )
         report = parts.report
         assert report is not None
-        model = cls(
-            bridged(parts.language_model, parts.tokenizer, parts.name),
-            parts.feedback,
-            parts.template,
-            parts.n_thoughts,
-            tokenizer=parts.tokenizer,
-            name=parts.name,
-            checkpoint=parts.checkpoint,
-        )
+        model = cls._of(parts)
         if validate:
             model.load_report = replace(report, checks=validation.validate(model))
         else:
@@ -453,17 +445,23 @@ class ContinuousThoughtModel(HookedModel):
         Run(1 problems, thoughts 1x2x96, answers ['']...)
         """
         parts = load_language_model(model, **options)
-        made = cls(
+        made = cls._of(parts)
+        if validate:
+            validation.validate(made)
+        return made
+
+    @classmethod
+    def _of(cls, parts: ModelParts) -> "ContinuousThoughtModel":
+        """Put a bridge round the parts of a model."""
+        return cls(
             bridged(parts.language_model, parts.tokenizer, parts.name),
             parts.feedback,
             parts.template,
             parts.n_thoughts,
             tokenizer=parts.tokenizer,
             name=parts.name,
+            checkpoint=parts.checkpoint,
         )
-        if validate:
-            validation.validate(made)
-        return made
 
     def save_pretrained(self, folder: str | PathLike[str], *, dtype: Any = None) -> None:
         """Write the model as one folder that needs nothing else, as `cot_attn.checkpoints.save`."""

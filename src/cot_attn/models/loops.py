@@ -5,6 +5,7 @@ neither the batch nor the order of problems changes a run.
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from cot_attn.models.seeds import generator
 class ReadingFeedback(Feedback):
     """A loop that reads its hidden state with the model's own unembedding.
 
-    It makes thoughts inside a run only, since it needs the model: write `make`.
+    It makes thoughts inside a run only, since it needs the model: write `read`.
     """
 
     def transform(self, hidden: Hidden) -> Hidden:
@@ -34,9 +35,9 @@ class ReadingFeedback(Feedback):
         """Make thoughts from hidden states and the model that they are of."""
         return self.transform(hidden) if moment is None else self.read(hidden, moment)
 
+    @abstractmethod
     def read(self, hidden: Hidden, moment: Moment) -> Hidden:
         """Make thoughts from hidden states and the model that they are of."""
-        raise NotImplementedError
 
 
 class SoftThinking(ReadingFeedback):
