@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from cot_attn.experiments._forced import ForcedAnswers
 from cot_attn.models import ContinuousThoughtModel, Layout, Moment, Thought
+from cot_attn.models.forced_answers import ForcedAnswers
 
 
 class HeadViews(NamedTuple):
@@ -81,7 +81,7 @@ def head_views(
         gradients = iter(torch.autograd.grad(odds, leaves, allow_unused=True))
     each = [view.gain([next(gradients) for _ in view.leaves]) for view in views]
     attribution = torch.stack(each, dim=1)
-    attribution[~forced.known] = torch.nan
+    attribution[~forced.has_value] = torch.nan
     n_later = steps.layout.eot.stop - key - 1
     looked = torch.stack([view.mean_look(n_later, forced) for view in views], dim=1)
     return HeadViews(attribution, looked)
@@ -111,8 +111,9 @@ class _View:
     def mean_look(self, n_later: int, forced: ForcedAnswers) -> Float[Tensor, "batch head"]:
         """Average over the thoughts and EOT that come later, and over each row's own answer."""
         whole = torch.cat(self.looks, dim=-1)
-        lengths = torch.tensor([max(len(each) - 1, 0) for each in forced.answers])
-        counted = (torch.arange(whole.shape[-1]) < n_later + lengths[:, None]).to(whole.device)
+        lengths = forced.real.sum(dim=1) - 1  # the last token is fed to nobody
+        columns = torch.arange(whole.shape[-1], device=whole.device)
+        counted = columns < n_later + lengths.clamp(min=0)[:, None]
         return (whole * counted[:, None]).sum(dim=-1) / counted.sum(dim=-1)[:, None]
 
     def gain(self, gradients: Sequence[Tensor | None]) -> Float[Tensor, "batch head"]:
@@ -186,7 +187,7 @@ class _Steps:
 
     def force(self, forced: ForcedAnswers) -> Float[Tensor, "batch n_tokens d_vocab"]:
         """Feed EOT and the answers, and return the logits that predict each of their tokens."""
-        tokens = forced.padded(self.model.device)
+        tokens = forced.tokens
         eot = torch.tensor(self.model.template.eot, device=tokens.device)
         fed = torch.cat([eot.expand(len(tokens), -1), tokens[:, :-1]], dim=1)
         # What stands behind a row's own answer is seen by nobody who is asked.
@@ -213,12 +214,8 @@ class _Steps:
 
 def _log_odds(logits: Float[Tensor, "batch n_tokens d_vocab"], forced: ForcedAnswers) -> Tensor:
     """Return the sum of the log-odds of the value's tokens."""
-    tokens = forced.padded(logits.device)
-    columns = torch.arange(tokens.shape[1])
-    ranges = [range(0) if value is None else value for value in forced.values]
-    chosen = torch.stack([(columns >= each.start) & (columns < each.stop) for each in ranges])
-    row, column = chosen.to(logits.device).nonzero(as_tuple=True)
-    here, said = logits[row, column], tokens[row, column]
-    own = here.gather(-1, said[:, None])[:, 0]
-    others = here.scatter(-1, said[:, None], -torch.inf).logsumexp(dim=-1)
+    row, column = forced.in_value.nonzero(as_tuple=True)
+    here, tokens = logits[row, column], forced.tokens[row, column, None]
+    own = here.gather(-1, tokens)[:, 0]
+    others = here.scatter(-1, tokens, -torch.inf).logsumexp(dim=-1)
     return own - others

@@ -1,7 +1,6 @@
 """Answers that rollouts are forced to, and how likely they find them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,44 +8,9 @@ from torch import Tensor
 
 from cot_attn.data import Problem, grade
 from cot_attn.models import ContinuousThoughtModel, Rollout
+from cot_attn.models.forced_answers import ForcedAnswers
 
 Tokens = list[int]
-
-
-@dataclass(frozen=True, eq=False)
-class ForcedAnswers:
-    """One answer for each row of a batch, with the EOS that ends it.
-
-    Attributes
-    ----------
-    answers
-        Token ids, EOS included where the answer has ended.
-    values
-        Which of the tokens are the value; None where there is none.
-    eos
-        What stands behind shorter answers.
-    """
-
-    answers: list[Tokens]
-    values: list[range | None]
-    eos: int
-
-    @property
-    def known(self) -> Bool[Tensor, " batch"]:
-        """Which rows have a value."""
-        return torch.tensor([value is not None for value in self.values])
-
-    def rows(self, rows: Sequence[int]) -> "ForcedAnswers":
-        """Return the answers of chosen rows, repeats allowed."""
-        return ForcedAnswers(
-            [self.answers[i] for i in rows], [self.values[i] for i in rows], self.eos
-        )
-
-    def padded(self, device: torch.device) -> Int[Tensor, "batch n_tokens"]:
-        """Return the tokens, all as long as the longest."""
-        width = max(1, *map(len, self.answers))
-        rows = [tokens + [self.eos] * (width - len(tokens)) for tokens in self.answers]
-        return torch.tensor(rows, device=device)
 
 
 def forced_answers(
@@ -56,14 +20,12 @@ def forced_answers(
     max_new_tokens: int,
 ) -> ForcedAnswers:
     """Return what was answered, to be forced again."""
-    eos = model.template.eos
-    ended = [[*tokens, eos] if len(tokens) < max_new_tokens else list(tokens) for tokens in answers]
     spans = [
         grade(model.decode(tokens), problem).span
         for tokens, problem in zip(answers, problems, strict=True)
     ]
     values = [model.value_tokens(tokens, span) for tokens, span in zip(answers, spans, strict=True)]
-    return ForcedAnswers(ended, values, eos)
+    return ForcedAnswers.of(answers, values, max_new_tokens, model.template, model.device)
 
 
 def forced_values(
@@ -82,7 +44,7 @@ def forced_values(
         answer, place = _with_value(model, problem, tokens, value)
         forced.append(answer)
         places.append(place)
-    return ForcedAnswers(forced, places, model.template.eos)
+    return ForcedAnswers.of(forced, places, 0, model.template, model.device)  # none goes on
 
 
 def _with_value(
@@ -106,38 +68,32 @@ class TeacherForced:
 
     def __init__(self, rollout: Rollout, forced: ForcedAnswers) -> None:
         self.rollout, self.forced = rollout, forced
-        self.tokens = forced.padded(rollout.model.device)
-        lengths = torch.tensor([len(each) for each in forced.answers], device=self.tokens.device)
-        self.real = torch.arange(self.tokens.shape[1], device=self.tokens.device) < lengths[:, None]
-        self.hidden = rollout.force_answer(self.tokens[:, :-1], self.real[:, 1:])
+        self.hidden = forced.teacher_force(rollout)
 
     def at_value(self) -> Float[Tensor, "batch d_vocab"]:
         """Return the log-probabilities of the value's first token, NaN where there is none."""
-        first = torch.tensor([0 if each is None else each.start for each in self.forced.values])
-        rows = torch.arange(len(first))
+        first = self.forced.value[:, 0].clamp(min=0)
+        rows = torch.arange(len(first), device=first.device)
         logs: Tensor = self.rollout.logits(self.hidden[rows, first]).log_softmax(dim=-1)
-        logs[~self.forced.known] = torch.nan
+        logs[~self.forced.has_value] = torch.nan
         return logs
 
     def of_answers(self) -> Float[Tensor, " batch"]:
         """Return the log-probabilities of whole answers, their EOS included, in nats."""
-        return self._of(self.real)
+        return self._of(self.forced.real)
 
     def of_values(self) -> Float[Tensor, " batch"]:
         """Return the log-probabilities of the values, NaN where there is none, in nats."""
-        columns = torch.arange(self.tokens.shape[1])
-        ranges = [range(0) if each is None else each for each in self.forced.values]
-        chosen = torch.stack([(columns >= r.start) & (columns < r.stop) for r in ranges])
-        sums = self._of(chosen.to(self.tokens.device))
-        sums[~self.forced.known] = torch.nan
+        sums = self._of(self.forced.in_value)
+        sums[~self.forced.has_value] = torch.nan
         return sums
 
     def departed(self) -> Int[Tensor, " rows"]:
         """Return the rows that, left to themselves, would have departed from their answer."""
-        row, column = self.real.nonzero(as_tuple=True)
+        row, column = self.forced.real.nonzero(as_tuple=True)
         logits = self.rollout.logits(self.hidden[row, column])
         logits[:, list(self.rollout.model.template.suppressed)] = -torch.inf
-        other = logits.argmax(dim=-1) != self.tokens[row, column]
+        other = logits.argmax(dim=-1) != self.forced.tokens[row, column]
         rows: Tensor = torch.unique(row[other])
         return rows
 
@@ -145,7 +101,7 @@ class TeacherForced:
         row, column = chosen.nonzero(as_tuple=True)
         logs = self.rollout.logits(self.hidden[row, column]).log_softmax(dim=-1)
         each = torch.zeros(chosen.shape, device=chosen.device)
-        each[row, column] = logs.gather(-1, self.tokens[row, column, None])[:, 0]
+        each[row, column] = logs.gather(-1, self.forced.tokens[row, column, None])[:, 0]
         return each.sum(dim=1)
 
 

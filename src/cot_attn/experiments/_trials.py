@@ -121,7 +121,7 @@ class Trials:
         n_rows, rows = len(self.problems), self.rows.repeat(len(trials))
         holes = torch.cat([trial.holes for trial in trials])
         heads = torch.cat([trial.heads.expand(n_rows, -1, -1) for trial in trials])
-        forced = self.forced.rows(rows.tolist())
+        forced = self.forced.rows(rows)
         rollout = self._thinking(trials, rows, holes, heads)
         every = torch.arange(len(rows), device=rows.device)
         with self._hiding(holes, heads):

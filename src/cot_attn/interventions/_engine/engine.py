@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions._engine.baseline import Baseline, ForcedAnswers
+from cot_attn.interventions._engine.baseline import Baseline
 from cot_attn.interventions._engine.batches import (
     VariantRows,
     keep_freed_memory,
@@ -31,6 +31,7 @@ from cot_attn.interventions.resume import FinishedProblems
 from cot_attn.models.batching import Batches
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import continued
+from cot_attn.models.forced_answers import ForcedAnswers
 from cot_attn.models.rollout import Rollout
 
 ROWS_OF_A_PROBLEM = 8
