@@ -219,6 +219,7 @@ def test_variants_are_those_of_the_plain_loop(loop, downstream):
     results = run_variants(
         loop.model, loop.problems, [change], ["kl_first"], max_new_tokens=N_NEW, batch_size=3
     )
+    moved = []
     for row, problem in enumerate(loop.problems):
         clean = loop.plain[row]
         if problem.answer not in loop.model.decode(clean.answer):
@@ -228,6 +229,9 @@ def test_variants_are_those_of_the_plain_loop(loop, downstream):
         expected = divergence(clean.logits[0], changed.logits[0])
         found = float(results["kl_first"].sel(variant=change.label, problem=problem.id))
         assert found == pytest.approx(expected, rel=0.02, abs=5e-6)
+        moved.append(expected)
+    assert len(moved) >= 2
+    assert max(moved) > 1e-4  # so that a change that is not made is seen
 
 
 def test_every_self_check_holds(loop):

@@ -14,7 +14,7 @@ from cot_attn.data.grading import Grade, grade
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
-from cot_attn.models.stages import Answer, Close, Prompt, Stage, Thought
+from cot_attn.models.stages import Answer, Close, Stage, stage_label
 from cot_attn.recording._recorder import Recorder
 from cot_attn.recording.selection import Indices
 
@@ -156,15 +156,7 @@ def places_of(n_thoughts: int) -> list[str]:
 
 def place_of(stage: Stage) -> str:
     """Return the place at the end of a stage; every answer token may turn out to be the value's."""
-    match stage:
-        case Prompt():
-            return "bot"
-        case Thought(index):
-            return f"thought {index}"
-        case Close():
-            return "eot"
-        case Answer():
-            return VALUE
+    return VALUE if isinstance(stage, Answer) else stage_label(stage)
 
 
 def problem_coordinates(
