@@ -87,9 +87,14 @@ def _staircase(study: Study) -> Iterator[str]:
     yield (
         f"What a thought matters depends on the number of steps, most for thought {thought}: its "
         f"corruption breaks {percent(few['estimate'])} % ({percent_interval(few)}) of the answers "
-        f"to problems of {float(few['difficulty']):g}, and {percent(many['estimate'])} % "
-        f"({percent_interval(many)}) to those of {float(many['difficulty']):g}."
+        f"to problems of {_steps(few)}, and {percent(many['estimate'])} % "
+        f"({percent_interval(many)}) to those of {_steps(many)}."
     )
+
+
+def _steps(result: xr.Dataset) -> str:
+    number = float(result["difficulty"])
+    return f"{number:g} step" if number == 1 else f"{number:g} steps"
 
 
 def _attention(study: Study) -> Iterator[str]:
