@@ -1,15 +1,17 @@
 """Put small faults into the library, one at a time, and see whether a test notices each.
 
-`python benchmarks/mutants.py [ROOM ...] [--sample 40] [--seed 0] [--workers 2]`
+`python benchmarks/mutants.py [ROOM ...] [--sample 40] [--seed 0] [--workers 2] [--budget 90]`
 
 Of all faults that Cosmic Ray knows (another operator, comparison or number, a decorator or a loop
 left out, ..) a sample is drawn in each room. Each is put into a copy of the sources, and the room's
-tests, which `mutants.toml` names, run until one fails. A fault that none notices has survived: the
-tests do not say what should happen there, or the fault changes nothing.
+tests, which `mutants.toml` names, run until one fails: those that run the fault's line, the fastest
+first, for as long as `--budget` says. A fault that none notices has survived: the tests do not say
+what should happen there, or the fault changes nothing.
 """
 
 import argparse
 import ast
+import json
 import os
 import random
 import shutil
@@ -17,18 +19,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import ndiff
+from itertools import accumulate
 from pathlib import Path
 from queue import Queue
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
+from coverage import CoverageData
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src"
@@ -66,6 +69,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=40, help="how many faults in each room")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
     parser.add_argument("--workers", type=int, default=2, help="how many at once")
+    parser.add_argument("--budget", type=float, default=90, help="seconds of tests for each fault")
     options = parser.parse_args()
     if unknown := set(options.rooms) - set(settings):
         parser.error(f"no room is called {min(unknown)!r}; there are {', '.join(settings)}")
@@ -77,7 +81,7 @@ def main() -> None:
             everything, min(options.sample, len(everything))
         )
         print(f"{room}: {len(chosen)} of {len(everything)} faults", flush=True)
-        survivors = survivors_of(chosen, tests, options.workers)
+        survivors = survivors_of(chosen, tests, options.workers, options.budget)
         score[room] = (len(chosen) - len(survivors), len(chosen))
         print(*survivors, sep="\n", flush=True)
     for room, (killed, n) in score.items():
@@ -120,25 +124,25 @@ def annotations(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     ]
 
 
-def survivors_of(mutants: Sequence[Mutant], tests: Sequence[str], workers: int) -> list[Mutant]:
+def survivors_of(
+    mutants: Sequence[Mutant], tests: Sequence[str], workers: int, budget: float
+) -> list[Mutant]:
     """Return the faults that no test notices; each worker has sources of its own."""
     with tempfile.TemporaryDirectory() as folder:
+        trace = traced(tests, Path(folder, "trace"))
         free: Queue[Path] = Queue()
         for worker in range(workers):
             copy = Path(folder, str(worker))
             shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("__pycache__"))
             free.put(copy)
-        began = time.monotonic()
-        if noticed(Path(folder, "0"), tests, timeout=3600):
-            sys.exit("The tests fail without any fault. Mend that first.")
-        timeout = 60 + 3 * (time.monotonic() - began)
 
         def survives(mutant: Mutant) -> bool:
+            chosen = trace.tests_of(mutant, budget)
             sources = free.get()
             file = sources / mutant.file
             try:
                 file.write_text(mutant.code())
-                return not noticed(sources, nearest(mutant.file, tests), timeout)
+                return not noticed(sources, chosen, 60 + 3 * budget)
             finally:
                 shutil.copyfile(SOURCES / mutant.file, file)
                 free.put(sources)
@@ -148,20 +152,57 @@ def survivors_of(mutants: Sequence[Mutant], tests: Sequence[str], workers: int) 
     return [mutant for mutant, survived in zip(mutants, outcomes, strict=True) if survived]
 
 
-def nearest(file: Path, tests: Sequence[str]) -> list[str]:
-    """Return the tests, those first that speak of a file's module."""
-    module = ".".join(file.with_suffix("").parts)
-    return sorted(tests, key=lambda test: module not in Path(test).read_text())
+@dataclass(frozen=True)
+class Trace:
+    """Which tests run which lines, and how long each takes."""
+
+    lines: Mapping[Path, Mapping[int, Sequence[str]]]
+    seconds: Mapping[str, float]
+
+    def tests_of(self, mutant: Mutant, budget: float) -> list[str]:
+        """Return the tests that run a fault's line, the fastest first, for so many seconds.
+
+        What runs while a module is imported belongs to no test: any that runs the file may notice.
+        """
+        lines = self.lines.get(mutant.file, {})
+        covering = set(lines.get(mutant.line, ())) - {""}
+        covering = covering or {test for tests in lines.values() for test in tests} - {""}
+        fastest = sorted(covering, key=lambda test: self.seconds.get(test, 0.0))
+        spent = accumulate(self.seconds.get(test, 0.0) for test in fastest)
+        return [test for test, so_far in zip(fastest, spent, strict=True) if so_far < budget]
+
+
+def traced(tests: Sequence[str], folder: Path) -> Trace:
+    """Run the tests without a fault, once, and see which lines each of them runs."""
+    folder.mkdir()
+    watcher = Path(__file__).with_name("mutants_trace.py").stem
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", watcher, *tests]
+    run = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment(SOURCES) | {"TRACE": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode != 0:
+        sys.exit(f"The tests fail without any fault. Mend that first.\n{run.stdout[-2000:]}")
+    data = CoverageData(str(folder / "lines"))
+    data.read()
+    lines = {
+        Path(file).relative_to(SOURCES): data.contexts_by_lineno(file)
+        for file in data.measured_files()
+    }
+    return Trace(lines, json.loads((folder / "seconds.json").read_text()))
 
 
 def noticed(sources: Path, tests: Sequence[str], timeout: float) -> bool:
     """Whether a test fails, or does not end in time, with these sources."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *tests]
-    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "CI": "1", "OMP_NUM_THREADS": "1"}
+    if not tests:
+        return False
     run = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", *tests],
         cwd=ROOT,
-        env={**os.environ, **quiet, "PYTHONPATH": str(sources)},
+        env=environment(sources),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -174,6 +215,13 @@ def noticed(sources: Path, tests: Sequence[str], timeout: float) -> bool:
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
+
+
+def environment(sources: Path) -> dict[str, str]:
+    """Return what a run of the tests is told: these sources, one thread, nothing written."""
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "CI": "1", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join((str(sources), str(ROOT / "benchmarks")))
+    return {**os.environ, **quiet, "PYTHONPATH": path}
 
 
 if __name__ == "__main__":
