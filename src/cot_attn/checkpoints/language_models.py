@@ -176,16 +176,16 @@ def _unreadable(source: str, error: Exception) -> Exception:
 
 
 def _tokenizer(
-    given: PreTrainedTokenizerBase | str | PathLike[str] | None,
+    choice: PreTrainedTokenizerBase | str | PathLike[str] | None,
     source: str,
     revision: str | None,
     in_memory: bool,
 ) -> PreTrainedTokenizerBase:
-    if isinstance(given, PreTrainedTokenizerBase):
-        return given
-    if given is None and in_memory and not source:
+    if isinstance(choice, PreTrainedTokenizerBase):
+        return choice
+    if choice is None and in_memory and not source:
         raise ValueError("A model in memory does not say its tokenizer. Give tokenizer=.")
-    folder, options = _where(source, revision) if given is None else (str(given), {})
+    folder, options = _where(source, revision) if choice is None else (str(choice), {})
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, **options)
     except Exception as error:  # the tokenizers library raises bare Exceptions
@@ -207,13 +207,13 @@ def _template(
     answer_marker: str | None,
 ) -> Template:
     prefix, behind = "", "\n"
-    own = getattr(tokenizer, "chat_template", None)
-    if chat_template is True and not own:
+    tokenizer_template = getattr(tokenizer, "chat_template", None)
+    if chat_template is True and not tokenizer_template:
         raise ValueError(
             "A chat template was asked for, and the tokenizer has none. Give its text as "
             "chat_template=, or chat_template=False for the bare question."
         )
-    if chat_template or (chat_template is None and own):
+    if chat_template or (chat_template is None and tokenizer_template):
         text = chat_template if isinstance(chat_template, str) else None
         prefix, behind = _around(tokenizer, text, system)
     elif system is not None:
@@ -269,19 +269,19 @@ def _ids(name: str, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int,
     return tuple(ids)
 
 
-def _eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given: str | None) -> int:
-    if given is not None:
-        ids = tokenizer(given, add_special_tokens=False)["input_ids"]
+def _eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str | None) -> int:
+    if text is not None:
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(ids) != 1:
-            raise ValueError(f"eos is {given!r}, which has {len(ids)} tokens. Give one token.")
+            raise ValueError(f"eos is {text!r}, which has {len(ids)} tokens. Give one token.")
         return int(ids[0])
-    own = tokenizer.eos_token_id
+    tokenizer_eos = tokenizer.eos_token_id
     settings = getattr(model, "generation_config", None)
     said = getattr(settings, "eos_token_id", None)
     said = model.config.eos_token_id if said is None else said
     ends = [] if said is None else list(said) if isinstance(said, Iterable) else [said]
-    if own is not None and (not ends or own in ends):
-        return int(own)
+    if tokenizer_eos is not None and (not ends or tokenizer_eos in ends):
+        return int(tokenizer_eos)
     if not ends:
         raise ValueError(
             "Neither model nor tokenizer has an EOS, so no answer would end. Give eos=."

@@ -55,8 +55,8 @@ def grade(text: str, problem: Problem) -> Grade:
     >>> grade("She keeps them all.", eggs)
     Grade(correct=False, value=None, span=None)
     """
-    given: tuple[object, object] = text, problem
-    if not isinstance(given[0], str) or not isinstance(given[1], Problem):
+    arguments: tuple[object, object] = text, problem
+    if not isinstance(arguments[0], str) or not isinstance(arguments[1], Problem):
         raise TypeError(
             f"grade was given a {type(text).__name__} and a {type(problem).__name__}; give one "
             "answer's text and then its problem, as in grade(run.answers[0], problems[0])."

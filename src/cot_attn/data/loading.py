@@ -16,7 +16,7 @@ from cot_attn.data.sets import GSM8K, MATH500, OWN, PROSQA, STRATEGYQA
 from cot_attn.data.sets.toy import toy_problems
 
 DATASETS: dict[str, DataSet] = {
-    known.name: known for known in (OWN, GSM8K, MATH500, STRATEGYQA, PROSQA)
+    data_set.name: data_set for data_set in (OWN, GSM8K, MATH500, STRATEGYQA, PROSQA)
 }
 """Every schema that files are read in. The first that recognises a file's first row is taken."""
 
@@ -78,10 +78,10 @@ def load_problems(
     >>> [problem.difficulty for problem in load_problems("toy", n=4, difficulties=[2, 3])]
     [2, 3, 2, 3]
     """
-    given: object = name_or_path
-    if not isinstance(given, str | PathLike):
+    argument: object = name_or_path
+    if not isinstance(argument, str | PathLike):
         raise TypeError(
-            f"name_or_path is a {type(given).__name__}; give the name of a data set or a file. "
+            f"name_or_path is a {type(argument).__name__}; give the name of a data set or a file. "
             "What is in memory becomes problems with Problem(id, question, answer)."
         )
     if name_or_path == TOY:
@@ -103,15 +103,15 @@ def load_problems(
 
 def stratum(problem: Problem) -> int | None:
     """Return the difficulty as samples are balanced by it, with the rare ones taken together."""
-    known = DATASETS.get(problem.dataset or "")
-    if problem.difficulty is None or known is None or known.strata is None:
+    data_set = DATASETS.get(problem.dataset or "")
+    if problem.difficulty is None or data_set is None or data_set.strata is None:
         return problem.difficulty
-    low, high = known.strata
+    low, high = data_set.strata
     return min(max(problem.difficulty, low), high)
 
 
 def _downloadable() -> list[str]:
-    return [known.name for known in DATASETS.values() if known.hub]
+    return [data_set.name for data_set in DATASETS.values() if data_set.hub]
 
 
 def _from_hub(dataset: DataSet, split: str | None, format: str | None) -> list[Problem]:  # noqa: A002
@@ -148,7 +148,9 @@ def _recognised(place: str, row: Row) -> DataSet:
     for dataset in DATASETS.values():
         if dataset.recognises(row):
             return dataset
-    schemas = "; ".join(f"{known.name} ({', '.join(known.fields)})" for known in DATASETS.values())
+    schemas = "; ".join(
+        f"{data_set.name} ({', '.join(data_set.fields)})" for data_set in DATASETS.values()
+    )
     if "question" in row:
         raise ValueError(
             f"{place}: there is a `question`, but no `id`, and results are joined by id. Give each "

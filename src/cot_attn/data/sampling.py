@@ -36,9 +36,9 @@ def balanced_sample(
     list[Problem]
         In the order of choice: a problem of each stratum, then a second one of each, and so on.
     """
-    for name, given in (("n", n), ("seed", seed)):
-        if isinstance(given, bool) or not isinstance(given, Integral):
-            raise TypeError(f"{name}={given!r}: a whole number is needed.")
+    for name, number in (("n", n), ("seed", seed)):
+        if isinstance(number, bool) or not isinstance(number, Integral):
+            raise TypeError(f"{name}={number!r}: a whole number is needed.")
     if not 1 <= n <= len(problems):
         raise ValueError(
             f"n={n}: there are {len(problems)} problems to choose from, so give 1 to "

@@ -133,8 +133,8 @@ def finished_problems(
     """
     if folder is None:
         return None
-    known = identity(model, problems, questions, interventions, donors, **options)
-    return FinishedProblems(folder, digest(known)[:32])
+    described = identity(model, problems, questions, interventions, donors, **options)
+    return FinishedProblems(folder, digest(described)[:32])
 
 
 def _checksum(data: bytes) -> str:

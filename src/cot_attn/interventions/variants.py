@@ -293,8 +293,8 @@ def _floor(
         (p.id, p.answer, p.answer_type, *q) for p, q in zip(problems, questions, strict=True)
     )
     weights = tuple(model.provenance().values())
-    known, key = memory(model), (weights, asked, *unchanged, *numeric, max_new_tokens, n_rows)
-    if key not in known:
+    floors, key = memory(model), (weights, asked, *unchanged, *numeric, max_new_tokens, n_rows)
+    if key not in floors:
         engine = Engine(
             model,
             problems,
@@ -307,8 +307,8 @@ def _floor(
             only_correct=True,
         )
         one, other = engine.run_in_sizes([n_rows, max(1, n_rows // 3)])
-        known[key] = {name: _deviation(name, one[name], other[name]) for name in numeric}
-    return dict(known[key])
+        floors[key] = {name: _deviation(name, one[name], other[name]) for name in numeric}
+    return dict(floors[key])
 
 
 def _deviation(name: str, one: np.ndarray, other: np.ndarray) -> float:

@@ -15,12 +15,12 @@ def bridged(
     TransformerLens changes the tokenizer that it is given, so it gets a copy. It reads one that has
     a start token again from its files; one that was made in memory has none.
     """
-    own = copy.deepcopy(tokenizer)
-    if "name_or_path" not in own.init_kwargs:
-        own.bos_token = None
+    copied = copy.deepcopy(tokenizer)
+    if "name_or_path" not in copied.init_kwargs:
+        copied.bos_token = None
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         return TransformerBridge.boot_transformers(
-            name, hf_model=model, tokenizer=own, dtype=model.dtype, device=model.device
+            name, hf_model=model, tokenizer=copied, dtype=model.dtype, device=model.device
         )
 
 

@@ -17,7 +17,7 @@ CHANCE = "#8a8a8a"
 
 def draw_points(
     ax: Axes,
-    at: Float[np.ndarray, " point"],
+    positions: Float[np.ndarray, " point"],
     estimate: Float[np.ndarray, " point"],
     low: Float[np.ndarray, " point"],
     high: Float[np.ndarray, " point"],
@@ -41,12 +41,12 @@ def draw_points(
         Whether values go across.
     """
     ends = ax.hlines if sideways else ax.vlines
-    ends(at, low, high, color=colour, linewidth=0.9, zorder=2)
-    whole = np.ones(len(at), dtype=bool) if filled is None else filled
-    for some, face in ((whole, colour), (~whole, "white")):
-        if not some.any():
+    ends(positions, low, high, color=colour, linewidth=0.9, zorder=2)
+    whole = np.ones(len(positions), dtype=bool) if filled is None else filled
+    for rows, face in ((whole, colour), (~whole, "white")):
+        if not rows.any():
             continue
-        x, y = (estimate[some], at[some]) if sideways else (at[some], estimate[some])
+        x, y = (estimate[rows], positions[rows]) if sideways else (positions[rows], estimate[rows])
         ax.plot(
             x,
             y,
@@ -58,7 +58,7 @@ def draw_points(
             zorder=3,
         )
     if line != "none":
-        ax.plot(at, estimate, color=colour, linestyle=line, linewidth=0.9, zorder=2)
+        ax.plot(positions, estimate, color=colour, linestyle=line, linewidth=0.9, zorder=2)
     return Line2D([], [], color=colour, marker=marker, linestyle=line, markersize=3.6, label=label)
 
 

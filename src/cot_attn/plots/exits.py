@@ -34,7 +34,7 @@ def accuracy_by_exit(accuracy: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     graded = [str(dim) for dim in accuracy["estimate"].dims if dim != "n_thoughts"][:1]
     shown = summary(accuracy, (*graded, "n_thoughts"), "accuracy")
     ax = axes_or_new(ax, height=2.5)
-    at = shown["n_thoughts"].values.astype(float)
+    exits = shown["n_thoughts"].values.astype(float)
     labels = list(shown[graded[0]].values) if graded else [None]
     handles: list[Artist] = []
     for index, (label, colour) in enumerate(zip(labels, graded_colours(len(labels)), strict=True)):
@@ -42,7 +42,7 @@ def accuracy_by_exit(accuracy: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         estimate, low, high = (100 * line[name].values for name in ("estimate", "low", "high"))
         handle = draw_points(
             ax,
-            at + APART * (index - (len(labels) - 1) / 2),
+            exits + APART * (index - (len(labels) - 1) / 2),
             estimate,
             low,
             high,
@@ -52,7 +52,7 @@ def accuracy_by_exit(accuracy: xr.Dataset, *, ax: Axes | None = None) -> Axes:
             line="-",
         )
         handles += [handle] if graded else []
-    handles += _dress(ax, shown, at, "answers right (%)")
+    handles += _dress(ax, shown, exits, "answers right (%)")
     parts = [model_of(shown), n_of(shown), interval_of(shown)]
     heading(ax, "Answers forced after some thoughts", parts, handles)
     return ax
@@ -73,20 +73,20 @@ def commitment_by_exit(committed: xr.Dataset, *, ax: Axes | None = None) -> Axes
     """
     shown = summary(committed, ("kind", "n_thoughts"), "committed")
     ax = axes_or_new(ax, height=2.4)
-    at = shown["n_thoughts"].values.astype(float)
+    exits = shown["n_thoughts"].values.astype(float)
     handles = []
     for index, kind in enumerate(shown["kind"].values):
         colour, stroke, marker = series(index)
         line = shown.sel(kind=kind)
         estimate, low, high = (100 * line[name].values for name in ("estimate", "low", "high"))
-        ax.step(at, estimate, where="post", color=colour, linestyle=stroke, linewidth=0.9)
-        there = at + APART * (2 * index - 1)
+        ax.step(exits, estimate, where="post", color=colour, linestyle=stroke, linewidth=0.9)
+        there = exits + APART * (2 * index - 1)
         ax.vlines(there, low, high, color=colour, linewidth=0.9)
         ax.plot(there, estimate, marker, color=colour, linestyle="none", markersize=3.4)
         handles.append(
             Line2D([], [], color=colour, linestyle=stroke, marker=marker, label=_KINDS[str(kind)])
         )
-    _dress(ax, shown, at, "problems committed (%)")
+    _dress(ax, shown, exits, "problems committed (%)")
     target = str(shown["target"].item()) if "target" in shown.coords else ""
     parts = [model_of(shown), n_of(shown), interval_of(shown), "Kaplan-Meier"]
     heading(ax, _TITLES.get(target, "When the answer is there"), parts, handles)
@@ -100,15 +100,15 @@ _TITLES = {
 }
 
 
-def _dress(ax: Axes, shown: xr.Dataset, at: np.ndarray, label: str) -> list[Patch]:
-    ax.set_xticks(at, [f"{n:g}" for n in at])
-    ax.set_xlim(at.min() - 0.5, at.max() + 0.5)
+def _dress(ax: Axes, shown: xr.Dataset, exits: np.ndarray, label: str) -> list[Patch]:
+    ax.set_xticks(exits, [f"{n:g}" for n in exits])
+    ax.set_xlim(exits.min() - 0.5, exits.max() + 0.5)
     ax.set_ylim(-3, 103)
     ax.set_xlabel("thoughts before the answer")
     ax.set_ylabel(label)
     trained = shown.attrs.get("trained_with")
-    if trained is None or not at.min() <= trained < at.max():
+    if trained is None or not exits.min() <= trained < exits.max():
         return []
-    ax.axvspan(trained + 0.5, at.max() + 0.5, color=OFF, zorder=0, linewidth=0)
+    ax.axvspan(trained + 0.5, exits.max() + 0.5, color=OFF, zorder=0, linewidth=0)
     ax.axvline(trained + 0.5, color=FAINT, linewidth=0.7, linestyle=":", zorder=1)
     return [Patch(color=OFF, label="beyond training")]

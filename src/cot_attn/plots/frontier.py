@@ -33,7 +33,7 @@ def frontier_by_thought(excess: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax, height=2.5)
     thoughts = [int(thought) for thought in shown["thought"].values]
     parts = [str(part) for part in shown["part"].values]
-    at = np.arange(len(thoughts), dtype=float)
+    x = np.arange(len(thoughts), dtype=float)
     ax.axhline(0.0, color=FAINT, linewidth=0.6, zorder=0)
     handles: list[Artist] = []
     for index, (part, colour) in enumerate(zip(parts, graded_colours(len(parts)), strict=True)):
@@ -42,7 +42,7 @@ def frontier_by_thought(excess: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         handles.append(
             draw_points(
                 ax,
-                at + APART * (index - (len(parts) - 1) / 2),
+                x + APART * (index - (len(parts) - 1) / 2),
                 estimate,
                 low,
                 high,
@@ -52,7 +52,7 @@ def frontier_by_thought(excess: xr.Dataset, *, ax: Axes | None = None) -> Axes:
             )
         )
     ax.set_xlim(-0.6, len(thoughts) - 0.4)
-    ax.set_xticks(at, [str(thought) for thought in thoughts])
+    ax.set_xticks(x, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought")
     ax.set_ylabel(LABELS.get(str(shown.attrs.get("measure")), "excess"))
     subtitle = [model_of(shown), n_of(shown), interval_of(shown), "beyond the same names elsewhere"]

@@ -38,23 +38,23 @@ def causal_graph(effects: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     shown = summary(effects, ("edge",), "effects")
     ax = axes_or_new(ax, height=2.6, width=PAGE)
     nodes = _nodes([*shown["source"].values, *shown["target"].values])
-    place = {node: float(at) for at, node in enumerate(nodes)}
+    place = {node: float(index) for index, node in enumerate(nodes)}
     ax.set_xlim(-0.5, len(nodes) - 0.5)
     ax.set_ylim(-0.5, 1.05)
     unit = unit_of(shown)
     sizes = shown["estimate"].values
     most = 1.0 if unit.factor == 100 else float(np.nanmax([*np.abs(sizes), 1e-12]))
     needed = shown["needed"].values if "needed" in shown else np.ones(len(sizes), dtype=bool)
-    for at in np.argsort(needed, kind="stable"):
-        ends = (str(shown[name].values[at]) for name in ("source", "target", "path"))
+    for index in np.argsort(needed, kind="stable"):
+        ends = (str(shown[name].values[index]) for name in ("source", "target", "path"))
         source, target, path = ends
         if source not in place or target not in place:
             continue  # several edges taken away together have no place of their own
         side = -1.0 if path == "feedback" else 1.0
-        size = float(np.nan_to_num(sizes[at])) / most
-        colour = COLOURS.get(path, INK) if needed[at] else FAINT_EDGE
-        width = max(WIDEST * size, 0.4) if needed[at] else 0.4
-        _arc(ax, place[source], place[target], side, colour, width, 3 if needed[at] else 1)
+        size = float(np.nan_to_num(sizes[index])) / most
+        colour = COLOURS.get(path, INK) if needed[index] else FAINT_EDGE
+        width = max(WIDEST * size, 0.4) if needed[index] else 0.4
+        _arc(ax, place[source], place[target], side, colour, width, 3 if needed[index] else 1)
     middle = list(place.values())
     ax.scatter(middle, [0.0] * len(middle), s=9, color=INK, zorder=4)
     ax.set_xticks(middle, [node.replace("thought ", "") for node in nodes])
@@ -81,8 +81,8 @@ def causal_graph(effects: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 def _nodes(names: Sequence[object]) -> list[str]:
     """Put the parts of a run in order; sums of several are none."""
     order = {"question": -2, "bot": -1, "eot": 10**6, "answer": 10**6 + 1}
-    known = {str(name) for name in names if " + " not in str(name)}
-    return sorted(known, key=lambda name: order.get(name, _number(name)))
+    nodes = {str(name) for name in names if " + " not in str(name)}
+    return sorted(nodes, key=lambda name: order.get(name, _number(name)))
 
 
 def _number(name: str) -> int:

@@ -29,14 +29,14 @@ def failure_by_heads(sets: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     shown = summary(sets, ("size",), "sets").sortby("size")
     ax = axes_or_new(ax, height=2.4)
     sizes = [int(size) for size in shown["size"].values]
-    at = np.arange(len(sizes), dtype=float)
+    x = np.arange(len(sizes), dtype=float)
     names = ("estimate", "low", "high", "random", "random_low", "random_high")
     estimate, low, high, random, least, most = (100 * shown[name].values for name in names)
-    ax.fill_between(at, least, most, color=CHANCE, alpha=0.3, linewidth=0, zorder=0)
-    ax.plot(at, random, color=CHANCE, linewidth=0.8, linestyle="--", zorder=1)
+    ax.fill_between(x, least, most, color=CHANCE, alpha=0.3, linewidth=0, zorder=0)
+    ax.plot(x, random, color=CHANCE, linewidth=0.8, linestyle="--", zorder=1)
     handle = draw_points(
         ax,
-        at,
+        x,
         estimate,
         low,
         high,
@@ -47,7 +47,7 @@ def failure_by_heads(sets: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     )
     band = Patch(color=CHANCE, alpha=0.3, label=f"{shown.attrs.get('n_random', '')} random sets")
     handles: list[Artist] = [handle, band]
-    ax.set_xticks(at, [str(size) for size in sizes])
+    ax.set_xticks(x, [str(size) for size in sizes])
     ax.set_xlim(-0.4, len(sizes) - 0.6)
     ax.set_ylim(-3, 103)
     thought = shown.attrs.get("thought")

@@ -39,7 +39,7 @@ def interchange_by_thought(accuracy: xr.Dataset, *, ax: Axes | None = None) -> A
     shown = summary(accuracy, ("outcome", "thought", "vector"), "accuracy")
     ax = axes_or_new(ax, height=2.4)
     thoughts = [int(thought) for thought in shown["thought"].values]
-    at = np.arange(len(thoughts), dtype=float)
+    x = np.arange(len(thoughts), dtype=float)
     handles = []
     looked_for = expected_outcome(shown)
     drawn = (
@@ -53,7 +53,7 @@ def interchange_by_thought(accuracy: xr.Dataset, *, ax: Axes | None = None) -> A
         handles.append(
             draw_points(
                 ax,
-                at + APART * (index - 1),
+                x + APART * (index - 1),
                 estimate,
                 low,
                 high,
@@ -64,7 +64,7 @@ def interchange_by_thought(accuracy: xr.Dataset, *, ax: Axes | None = None) -> A
         )
     ax.set_xlim(-0.6, len(thoughts) - 0.4)
     ax.set_ylim(-3, 103)
-    ax.set_xticks(at, [str(thought) for thought in thoughts])
+    ax.set_xticks(x, [str(thought) for thought in thoughts])
     ax.set_xlabel("thought taken from another problem")
     ax.set_ylabel("pairs (%)")
     n_pairs = count(shown["n_pairs"], "pairs") if "n_pairs" in shown else None

@@ -58,26 +58,26 @@ def probe_accuracy(found: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     labels = [str(label) for label in found[across].values]
     labels = labels if across == "layer" else short_places(labels)
     ax = axes_or_new(ax)
-    at = np.arange(len(labels))
+    x = np.arange(len(labels))
     low, score, high = (100 * found[name].values for name in ("low", measure, "high"))
     look = series(0)
-    ax.fill_between(at, low, high, color=look.color, alpha=0.18, linewidth=0)
-    ax.plot(at, score, **look._asdict())
+    ax.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
+    ax.plot(x, score, **look._asdict())
     handles = [Line2D([], [], **look._asdict(), label="probe")]
     for name, label, number in LINES:
         values = 100 * found[name].values
         if np.isfinite(values).any():
             look = series(number)
-            ax.plot(at, values, **look._asdict())
+            ax.plot(x, values, **look._asdict())
             handles.append(Line2D([], [], **look._asdict(), label=label))
     if measure == "accuracy":
         # Drawn as a line of its own, since places may differ in who has a label.
         chance = 100 * found["chance"].values
-        ax.plot(at, chance, color=FAINT, linewidth=0.6, label="commonest class")
+        ax.plot(x, chance, color=FAINT, linewidth=0.6, label="commonest class")
         handles.append(Line2D([], [], color=FAINT, linewidth=0.6, label="commonest class"))
         ax.set_ylim(0, 104)  # so that what is at 100 is seen whole
     step = -(-len(labels) // 16)
-    ax.set_xticks(at[::step], labels[::step])
+    ax.set_xticks(x[::step], labels[::step])
     ax.set_xlabel("layer" if across == "layer" else across_label(across))
     ax.set_ylabel("accuracy (%)" if measure == "accuracy" else "R² (%)")
     where = scalar_label(found, "layer") if across != "layer" else _place(found)

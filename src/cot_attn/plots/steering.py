@@ -36,15 +36,15 @@ def steering_by_dose(response: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     shown = summary(response, ("dose",), "response").sortby("dose")
     outcome = str(shown["outcome"].item()) if "outcome" in shown.coords else "target"
     ax = axes_or_new(ax, height=2.4)
-    at = shown["dose"].values.astype(float)
+    doses = shown["dose"].values.astype(float)
     names = ("estimate", "low", "high", "random", "random_low", "random_high")
     estimate, low, high, random, least, most = (100 * shown[name].values for name in names)
-    ax.fill_between(at, least, most, color=CHANCE, alpha=0.3, linewidth=0, zorder=0)
-    ax.plot(at, random, color=CHANCE, linewidth=0.8, linestyle="--", zorder=1)
-    filled = shown["p"].values < LEVEL if "p" in shown else np.ones(len(at), dtype=bool)
+    ax.fill_between(doses, least, most, color=CHANCE, alpha=0.3, linewidth=0, zorder=0)
+    ax.plot(doses, random, color=CHANCE, linewidth=0.8, linestyle="--", zorder=1)
+    filled = shown["p"].values < LEVEL if "p" in shown else np.ones(len(doses), dtype=bool)
     handle = draw_points(
         ax,
-        at,
+        doses,
         estimate,
         low,
         high,
@@ -57,7 +57,7 @@ def steering_by_dose(response: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     n_random = shown.attrs.get("n_random")
     band = Patch(color=CHANCE, alpha=0.3, label=f"{n_random or 'random'} random directions")
     handles: list[Artist] = [handle, band]
-    ax.set_xticks(at, [f"{dose:g}" for dose in at])
+    ax.set_xticks(doses, [f"{dose:g}" for dose in doses])
     ax.set_ylim(-3, 103)
     ax.set_xlabel("dose: how often the direction is added")
     ax.set_ylabel(LABELS.get(outcome, "answers (%)"))

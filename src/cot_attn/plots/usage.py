@@ -32,22 +32,22 @@ def accuracy_by_condition(usage: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     shown = summary(usage, ("condition",), "usage")
     names = [str(name) for name in shown["condition"].values]
     ax = axes_or_new(ax, height=1.1 + ROW * len(names))
-    at = np.arange(len(names), dtype=float)
+    y = np.arange(len(names), dtype=float)
     estimate, low, high = (100 * shown[name].values for name in ("estimate", "low", "high"))
-    p = shown["p_holm"].values if "p_holm" in shown else np.zeros(len(at))
-    for some, colour in ((np.isfinite(p), IMPORTANCE), (np.isnan(p), INK)):
-        if not some.any():
+    p = shown["p_holm"].values if "p_holm" in shown else np.zeros(len(y))
+    for rows, colour in ((np.isfinite(p), IMPORTANCE), (np.isnan(p), INK)):
+        if not rows.any():
             continue
         draw_points(
             ax,
-            at[some],
-            estimate[some],
-            low[some],
-            high[some],
+            y[rows],
+            estimate[rows],
+            low[rows],
+            high[rows],
             colour=colour,
             marker="o",
             label="",
-            filled=(p < LEVEL)[some] | np.isnan(p)[some],
+            filled=(p < LEVEL)[rows] | np.isnan(p)[rows],
             sideways=True,
         )
     handles = [
@@ -66,9 +66,9 @@ def accuracy_by_condition(usage: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     if np.isfinite(chance):
         ax.axvline(chance, color=CHANCE, linewidth=0.8, linestyle="--", zorder=1)
         handles.append(Line2D([], [], color=CHANCE, linestyle="--", label="the commonest answer"))
-    for boundary in at[:-1] + 0.5:
+    for boundary in y[:-1] + 0.5:
         ax.axhline(boundary, color="#dddddd", linewidth=0.5, zorder=1)
-    ax.set_yticks(at, names)
+    ax.set_yticks(y, names)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(-2, 102)

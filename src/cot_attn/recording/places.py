@@ -129,8 +129,8 @@ class PlaceRecorder(Recorder):
                 f"None of the hooks {self._hook.format('*')!r} of {self.model.name} was called at "
                 f"the {self.called} {places}, so there is nothing to record."
             )
-        some = next(iter(rows.values()))
-        table = some.new_full((*some.shape[:-1], len(places), some.shape[-1]), torch.nan)
+        example = next(iter(rows.values()))
+        table = example.new_full((*example.shape[:-1], len(places), example.shape[-1]), torch.nan)
         for stage, row in rows.items():
             if not isinstance(stage, Answer) and place_of(stage) in places:
                 table[..., places.index(place_of(stage)), :] = row

@@ -74,8 +74,8 @@ class StateRecorder(PlaceRecorder):
     ) -> None:
         super().__init__(model, "blocks.{}.hook_out", layers, places)
         if dtype not in BYTES:
-            known = " or ".join(map(repr, get_args(Precision)))
-            raise ValueError(f"dtype is {dtype!r}; give {known}.")
+            accepted = " or ".join(map(repr, get_args(Precision)))
+            raise ValueError(f"dtype is {dtype!r}; give {accepted}.")
         self.dtype = dtype
         self.store = None if store is None else Path(store)
         if self.store is not None and self.store.exists():

@@ -131,9 +131,9 @@ def _exits_table(study: Study, folder: str) -> Table:
 def _carried(study: Study) -> str:
     table = study.experiment_tables["interchange"].isel(site=0, prediction=0)
     rates = table.sel(outcome="the source's")
-    own = rates.sel(vector="source")
-    most = int(own["estimate"].fillna(-1).argmax("thought"))
-    best, chance = own.isel(thought=most), rates.sel(vector="random").isel(thought=most)
+    of_source = rates.sel(vector="source")
+    most = int(of_source["estimate"].fillna(-1).argmax("thought"))
+    best, chance = of_source.isel(thought=most), rates.sel(vector="random").isel(thought=most)
     return (
         f"Thought {int(best['thought'])} of another problem takes that problem's answer along most "
         f"often: in {percent(best['estimate'])} % of {int(best['n_pairs'])} pairs (95 % interval "

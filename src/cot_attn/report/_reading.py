@@ -33,9 +33,9 @@ def _length(study: Study) -> str:
     )
     if not study.knows_difficulty:
         return told
-    known = study.effects["difficulty"].notnull().values
-    steps = study.effects["difficulty"].values[known]
-    length = study.effects["question_length"].values[known]
+    graded = study.effects["difficulty"].notnull().values
+    steps = study.effects["difficulty"].values[graded]
+    length = study.effects["question_length"].values[graded]
     if len(set(steps)) < 2 or len(set(length)) < 2:
         return told
     together = spearmanr(steps, length).statistic

@@ -65,23 +65,23 @@ def commitment(exits: xr.Dataset) -> xr.Dataset:
     trained = int(exits.attrs["trained_with"])
     within = exits.sortby("n_thoughts").sel(n_thoughts=exits["n_thoughts"] <= trained)
     targets = {name: label for name, label in TARGETS.items() if name in exits}
-    at = within["n_thoughts"].values.astype(float)
-    if not at.size:
+    counts = within["n_thoughts"].values.astype(float)
+    if not counts.size:
         raise ValueError(f"All exits lie beyond the {trained} thoughts of training.")
     found: dict[str, list[Float[np.ndarray, " problem"]]] = {"first": [], "stable": []}
     for name in targets:
         there = within[name].transpose("problem", "n_thoughts").values == 1
         from_here_on = np.logical_and.accumulate(there[:, ::-1], axis=1)[:, ::-1]
-        found["first"].append(_earliest(there, at))
-        found["stable"].append(_earliest(from_here_on, at))
+        found["first"].append(_earliest(there, counts))
+        found["stable"].append(_earliest(from_here_on, counts))
     keep = [name for name, c in exits.coords.items() if c.dims == ("problem",)]
     return xr.Dataset(
         {name: (("target", "problem"), np.array(values)) for name, values in found.items()},
         coords={"target": list(targets.values()), **{name: exits[name] for name in keep}},
         attrs={
             **{name: exits.attrs[name] for name in ("model", "checkpoint") if name in exits.attrs},
-            "censored_at": float(at[-1]),
-            "exits": at.tolist(),
+            "censored_at": float(counts[-1]),
+            "exits": counts.tolist(),
         },
     ).transpose("problem", "target")
 
@@ -121,6 +121,6 @@ def committed(
 
 
 def _earliest(
-    there: Bool[np.ndarray, "problem exit"], at: Float[np.ndarray, " exit"]
+    there: Bool[np.ndarray, "problem exit"], exits: Float[np.ndarray, " exit"]
 ) -> Float[np.ndarray, " problem"]:
-    return np.where(there.any(axis=1), at[there.argmax(axis=1)], np.nan)
+    return np.where(there.any(axis=1), exits[there.argmax(axis=1)], np.nan)

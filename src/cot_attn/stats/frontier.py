@@ -32,12 +32,12 @@ def frontier_excess(
             f"measure={measure!r} is not in the result. Use 'similarity' or 'mass', of what "
             "experiments.frontier returns."
         )
-    own, other = found[measure], found[f"{measure}_exchanged"]
-    kept = [name for name in own.coords if name not in own.dims]
-    own, other = own.drop_vars(kept), other.drop_vars(kept)
-    table = mean_over_problems(own - other, confidence=confidence)
-    table["own"], table["exchanged"] = own.mean("problem"), other.mean("problem")
-    both = xr.concat([other, own], dim="names").assign_coords(names=["exchanged", "own"])
+    as_trained, other = found[measure], found[f"{measure}_exchanged"]
+    kept = [name for name in as_trained.coords if name not in as_trained.dims]
+    as_trained, other = as_trained.drop_vars(kept), other.drop_vars(kept)
+    table = mean_over_problems(as_trained - other, confidence=confidence)
+    table["own"], table["exchanged"] = as_trained.mean("problem"), other.mean("problem")
+    both = xr.concat([other, as_trained], dim="names").assign_coords(names=["exchanged", "own"])
     tests = contrasts(both, between="names").isel(pair=0, drop=True)
     table["p"], table["p_holm"] = tests["p"], tests["p_holm"]
     attrs = {name: found.attrs[name] for name in ("model", "checkpoint") if name in found.attrs}

@@ -52,20 +52,20 @@ def interchange_accuracy(found: xr.Dataset, *, confidence: float = 0.95) -> xr.D
     table = {name: np.full(shape, np.nan) for name in ("estimate", "low", "high")}
     counts = {name: np.zeros((shape[0], *sizes), dtype=int) for name in ("n_pairs", "n_problems")}
     p = np.full((shape[0], *sizes[:2]), np.nan)
-    for (row, kind), at in product(enumerate(predictions), np.ndindex(sizes)):
-        here = kinds[:, at[1]] == kind
+    for (row, kind), cell in product(enumerate(predictions), np.ndindex(sizes)):
+        here = kinds[:, cell[1]] == kind
         for column, values in enumerate(outcomes.values()):
-            mean = dyadic_mean(values[here, *at], first[here], second[here])
-            table["estimate"][row, column, *at] = mean.estimate
+            mean = dyadic_mean(values[here, *cell], first[here], second[here])
+            table["estimate"][row, column, *cell] = mean.estimate
             ends = dyadic_rate(mean, confidence)
-            table["low"][row, column, *at], table["high"][row, column, *at] = ends
+            table["low"][row, column, *cell], table["high"][row, column, *cell] = ends
             if column == len(outcomes) - 1:
-                counts["n_pairs"][row, *at] = mean.n_pairs
-                counts["n_problems"][row, *at] = mean.n_problems
-        if at[2] == 0:
-            sides = hits["hit"][here][:, *at[:2]]
+                counts["n_pairs"][row, *cell] = mean.n_pairs
+                counts["n_problems"][row, *cell] = mean.n_problems
+        if cell[2] == 0:
+            sides = hits["hit"][here][:, *cell[:2]]
             more = sides[:, _side(found, "source")] - sides[:, _side(found, "random")]
-            p[row, *at[:2]] = dyadic_test(dyadic_mean(more, first[here], second[here]))
+            p[row, *cell[:2]] = dyadic_test(dyadic_mean(more, first[here], second[here]))
     attrs = {name: found.attrs[name] for name in ("model", "downstream") if name in found.attrs}
     return xr.Dataset(
         {

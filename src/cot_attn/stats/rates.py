@@ -35,8 +35,8 @@ def rate_over_problems(
     >>> float(result.estimate), round(float(result.low), 2), round(float(result.high), 2)
     (0.75, 0.3, 0.95)
     """
-    known = values.values[np.isfinite(values.values.astype(float))]
-    if not np.isin(known, (0, 1)).all():
+    finite = values.values[np.isfinite(values.values.astype(float))]
+    if not np.isin(finite, (0, 1)).all():
         raise ValueError("A rate counts what is 0 or 1. Use mean_over_problems for other numbers.")
     if by is not None:
         parts = [(label, part.drop_vars(by)) for label, part in values.astype(float).groupby(by)]

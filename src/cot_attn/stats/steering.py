@@ -46,8 +46,8 @@ def dose_response(steered: xr.Dataset, *, confidence: float = 0.95) -> xr.Datase
     table = rate_over_problems(outcomes.sel(direction=GIVEN, drop=True), confidence=confidence)
     rates = random.mean("problem")
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    known = rates.dropna("outcome", how="all")  # there may be no target
-    band = known.quantile(tails, dim="direction").reindex(outcome=rates["outcome"])
+    observed = rates.dropna("outcome", how="all")  # there may be no target
+    band = observed.quantile(tails, dim="direction").reindex(outcome=rates["outcome"])
     table["random"] = rates.mean("direction")
     table["random_low"] = band.isel(quantile=0, drop=True)
     table["random_high"] = band.isel(quantile=1, drop=True)

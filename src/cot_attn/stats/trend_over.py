@@ -124,15 +124,15 @@ def _models(
             f"There is no coordinate {missing[0]!r} along 'model'; there are {along}. Add it: "
             f".assign_coords({missing[0]}=('model', [...]))."
         )
-    known = pd.DataFrame({name: np.asarray(values[name].values) for name in wanted})
+    table = pd.DataFrame({name: np.asarray(values[name].values) for name in wanted})
     for name in (over, *covariates):
-        known[name] = known[name].astype(float)
-        if not np.isfinite(known[name]).all():
-            raise ValueError(f"{name} is not known of every model: {known[name].tolist()}.")
-    if (known[over] <= 0).any():
-        raise ValueError(f"{over} is {known[over].tolist()}; a size is above 0.")
-    known["family"] = known[family].astype(str) if family else "all"
-    return known
+        table[name] = table[name].astype(float)
+        if not np.isfinite(table[name]).all():
+            raise ValueError(f"{name} is not known of every model: {table[name].tolist()}.")
+    if (table[over] <= 0).any():
+        raise ValueError(f"{over} is {table[over].tolist()}; a size is above 0.")
+    table["family"] = table[family].astype(str) if family else "all"
+    return table
 
 
 def _line(
@@ -168,24 +168,24 @@ def _line(
     if len(sizes) == 0 or np.linalg.matrix_rank(design) < design.shape[1]:
         return {**result, "reason": "the sizes do not tell size apart from family and covariates"}
     y = sizes["value"].to_numpy()
-    own = _without(null, size)  # what of the size nothing else says
-    slope = float(own @ y / (own @ own))
+    residual = _without(null, size)  # what of the size nothing else says
+    slope = float(residual @ y / (residual @ residual))
     result["estimate"] = slope
     if freedom < 1:
         return {**result, "reason": f"{len(sizes)} sizes leave no scatter to judge by"}
     left = _without(design, y)
-    error = np.sqrt(left @ left / freedom / (own @ own))
+    error = np.sqrt(left @ left / freedom / (residual @ residual))
     reach = student_t.ppf(0.5 + confidence / 2, freedom) * error
     result |= {"low": slope - reach, "high": slope + reach}
     residuals = _without(null, y)
     orders = _orders(sizes["family"].to_numpy(), n_resamples, seed)
     shuffled = _without(null, residuals[orders].T)
-    result["p"] = _two_sided(own, shuffled, design)
+    result["p"] = _two_sided(residual, shuffled, design)
     return result
 
 
 def _two_sided(
-    own: Float[np.ndarray, " size"],
+    residual: Float[np.ndarray, " size"],
     shuffled: Float[np.ndarray, "size order"],
     design: Float[np.ndarray, "size column"],
 ) -> float:
@@ -194,7 +194,7 @@ def _two_sided(
     if scale == 0:
         return 1.0
     scatter = np.sqrt(np.square(_without(design, shuffled)).sum(axis=0))
-    ratios = np.abs(own @ shuffled) / np.maximum(scatter, np.finfo(float).eps * scale)
+    ratios = np.abs(residual @ shuffled) / np.maximum(scatter, np.finfo(float).eps * scale)
     return float(np.mean(ratios >= ratios[0] * (1 - 1e-9)))
 
 
@@ -215,8 +215,8 @@ def _orders(family: np.ndarray, n_resamples: int, seed: int) -> Int[np.ndarray, 
         listed = []
         for parts in product(*(permutations(each) for each in members)):
             order = identity.copy()
-            for places, part in zip(members, parts, strict=True):
-                order[places] = part
+            for places, order_within in zip(members, parts, strict=True):
+                order[places] = order_within
             listed.append(order)
         return np.array(listed)
     rng = np.random.default_rng(seed)

@@ -45,15 +45,15 @@ def usage_summary(usage: xr.Dataset, *, confidence: float = 0.95) -> xr.Dataset:
         nats; `n_problems`. `attrs["verdict"]` is a sentence.
     """
     missing = {"problem", "condition"} - set(usage["correct"].dims)
-    known = [str(name) for name in usage["condition"].values] if not missing else []
-    lacking = [name for name in (TRAINED, NONE, OTHERS) if name not in known]
+    conditions = [str(name) for name in usage["condition"].values] if not missing else []
+    lacking = [name for name in (TRAINED, NONE, OTHERS) if name not in conditions]
     if missing or lacking:
         raise ValueError(
             f"The result lacks {sorted(missing) or lacking}; give what experiments.usage returns."
         )
     correct = usage["correct"].drop_vars("baseline_correct", errors="ignore")
     table = rate_over_problems(correct, confidence=confidence)
-    others = correct.sel(condition=[name for name in known if name != TRAINED])
+    others = correct.sel(condition=[name for name in conditions if name != TRAINED])
     trained = correct.sel(condition=TRAINED, drop=True).broadcast_like(others)
     pair = xr.concat([trained, others], dim="against").assign_coords(against=[TRAINED, "changed"])
     tests = contrasts(pair, between="against", confidence=confidence).isel(pair=0)
@@ -65,7 +65,7 @@ def usage_summary(usage: xr.Dataset, *, confidence: float = 0.95) -> xr.Dataset:
         "p_holm": tests["p_holm"],
     }
     for name, values in compared.items():
-        table[name] = values.drop_vars(["first", "second"]).reindex(condition=known)
+        table[name] = values.drop_vars(["first", "second"]).reindex(condition=conditions)
     table["changed"] = mean_over_problems(usage["changed"])["estimate"]
     table["kl_value"] = mean_over_problems(usage["kl_value"])["estimate"]
     margin, chance = (float(usage.attrs.get(name, 0.0)) for name in ("margin", "most_common"))

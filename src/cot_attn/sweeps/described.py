@@ -66,7 +66,7 @@ def described(thing: Corruption | Site) -> Described:
     return {"kind": kind, **fields} if fields else kind
 
 
-def corruptions_of(given: str | Sequence[Described | Corruption]) -> tuple[Corruption, ...]:
+def corruptions_of(described: str | Sequence[Described | Corruption]) -> tuple[Corruption, ...]:
     """Return corruptions from a set's name (`ccta`, `zero`) or from a list of descriptions.
 
     Examples
@@ -74,44 +74,45 @@ def corruptions_of(given: str | Sequence[Described | Corruption]) -> tuple[Corru
     >>> [each.label for each in corruptions_of(["zero", {"kind": "Scale", "factor": 2.0}])]
     ['zero', 'scale(2)']
     """
-    if isinstance(given, str):
-        if given not in SETS:
+    if isinstance(described, str):
+        if described not in SETS:
             raise ValueError(
-                f"corruptions is {given!r}; accepted: {', '.join(SETS)}, or a list of corruptions."
+                f"corruptions is {described!r}; accepted: {', '.join(SETS)}, "
+                "or a list of corruptions."
             )
-        return tuple(interventions.CCTA) if given == "ccta" else (Zero(),)
+        return tuple(interventions.CCTA) if described == "ccta" else (Zero(),)
     return tuple(
         _made(each, CORRUPTIONS, "corruption") if isinstance(each, str | Mapping) else each
-        for each in given
+        for each in described
     )
 
 
-def site_of(given: Described | Site) -> Site:
+def site_of(described: Described | Site) -> Site:
     """Return a site from a name that `Intervention` takes, or from a description."""
-    if isinstance(given, Mapping):
-        made: Site = _made(given, SITES, "site")
+    if isinstance(described, Mapping):
+        made: Site = _made(described, SITES, "site")
         return made
-    if isinstance(given, str):
-        match given:
+    if isinstance(described, str):
+        match described:
             case "kv" | "KeysValues":
                 return KeysValues()
             case "attention" | "Attention":
                 return Attention()
             case name:
                 return Hook(name)
-    return given
+    return described
 
 
-def _made(given: str | Mapping[str, Any], kinds: Mapping[str, type[Any]], what: str) -> Any:
-    fields = {} if isinstance(given, str) else dict(given)
-    name = given if isinstance(given, str) else fields.pop("kind", None)
+def _made(described: str | Mapping[str, Any], kinds: Mapping[str, type[Any]], what: str) -> Any:
+    fields = {} if isinstance(described, str) else dict(described)
+    name = described if isinstance(described, str) else fields.pop("kind", None)
     plain = {kind.casefold(): kind for kind in kinds}
     found = plain.get(str(name).replace("_", "").casefold())
     if found is None:
         near = get_close_matches(str(name).casefold(), plain, n=1)
         hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
         raise ValueError(
-            f"There is no {what} {given!r}.{hint} Give a name out of {', '.join(kinds)}, or a "
+            f"There is no {what} {described!r}.{hint} Give a name out of {', '.join(kinds)}, or a "
             "table with `kind` and its numbers, as in {kind = 'GaussianNoise', sigma = 0.5}."
         )
     try:
@@ -119,6 +120,6 @@ def _made(given: str | Mapping[str, Any], kinds: Mapping[str, type[Any]], what: 
     except TypeError as error:
         accepted = [field.name for field in dataclasses.fields(kinds[found]) if field.init]
         raise ValueError(
-            f"{what} {given!r} cannot be made: {error}. {found} takes "
+            f"{what} {described!r} cannot be made: {error}. {found} takes "
             f"{', '.join(accepted) or 'nothing'}."
         ) from error

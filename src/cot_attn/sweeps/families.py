@@ -43,12 +43,12 @@ def ladder_plan(
     """
     if row not in ROWS:
         raise ValueError(f"row is {row!r}; accepted: {', '.join(ROWS)}.")
-    known = ("family", "d_model", "training_seed", "steps")
+    names = ("family", "d_model", "training_seed", "steps")
     sources = [
         ModelSource(
             str(place.absolute()),
             name,
-            facts={**{each: facts[each] for each in known}, "trained_accuracy": facts["accuracy"]},
+            facts={**{each: facts[each] for each in names}, "trained_accuracy": facts["accuracy"]},
         )
         for name, place, facts in models(Path(folder), row)
     ]

@@ -71,19 +71,19 @@ class ShardedArray(BackendArray):
         wanted = [np.arange(n)[each] for n, each in zip(self.shape, key, strict=True)]
         # Each place once, in order; what was asked for twice is repeated at the end.
         several = [np.unique(each, return_inverse=True) for each in wanted]
-        out = np.full([len(at) for at, _ in several], self.fill, dtype=self.dtype)
+        out = np.full([len(labels) for labels, _ in several], self.fill, dtype=self.dtype)
         targets = []
-        for n, (at, _) in zip(self.shape, several, strict=True):
+        for n, (labels, _) in zip(self.shape, several, strict=True):
             target = np.full(n, -1)
-            target[at] = np.arange(len(at))
+            target[labels] = np.arange(len(labels))
             targets.append(target)
         for block in self.blocks:
             rows = [target[places] for target, places in zip(targets, block.places, strict=True)]
             if all((each >= 0).any() for each in rows):
-                own = [np.flatnonzero(each >= 0) for each in rows]
+                kept = [np.flatnonzero(each >= 0) for each in rows]
                 values = self.read(block.shard, self.variable).reshape(block.shape)
-                inside = [each[chosen] for each, chosen in zip(rows, own, strict=True)]
-                out[np.ix_(*inside)] = values[np.ix_(*own)]
+                inside = [each[chosen] for each, chosen in zip(rows, kept, strict=True)]
+                out[np.ix_(*inside)] = values[np.ix_(*kept)]
         repeated = out[np.ix_(*(inverse.ravel() for _, inverse in several))]
         return repeated.reshape([len(each) for each in wanted if each.ndim])
 

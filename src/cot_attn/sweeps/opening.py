@@ -88,14 +88,16 @@ class _Merge:
         for example in self.examples.values():
             for dim in example.dims:
                 if dim != "problem":
-                    own = self.labels.setdefault(str(dim), [])
-                    own += [each for each in example[dim].values.tolist() if each not in own]
-        for own in self.labels.values():  # layers, heads, thoughts: a larger model may come later
-            if all(isinstance(each, int) for each in own):
-                own.sort()
+                    labels = self.labels.setdefault(str(dim), [])
+                    labels += [each for each in example[dim].values.tolist() if each not in labels]
+        for (
+            labels
+        ) in self.labels.values():  # layers, heads, thoughts: a larger model may come later
+            if all(isinstance(each, int) for each in labels):
+                labels.sort()
         self.places = {
-            dim: {label: place for place, label in enumerate(own)}
-            for dim, own in self.labels.items()
+            dim: {label: place for place, label in enumerate(labels)}
+            for dim, labels in self.labels.items()
         }
 
     def dataset(self) -> xr.Dataset:
@@ -134,16 +136,19 @@ class _Merge:
         examples: Sequence[xr.Dataset],
     ) -> xr.Variable:
         example = next(each[name] for each in examples if name in each.variables)
-        own = tuple(map(str, example.dims))
-        dims = (*prefix, *own)
+        dims_of_shard = tuple(map(str, example.dims))
+        dims = (*prefix, *dims_of_shard)
         shape = tuple(len(self.labels[dim]) for dim in dims)
-        at = {
-            model: self._places(one, own)
+        places = {
+            model: self._places(one, dims_of_shard)
             for (_, model), one in self.examples.items()
             if name in one.variables
         }
         blocks = [
-            Block(shard.name, self._first(shard, prefix) + self._own(shard, at[shard.model], own))
+            Block(
+                shard.name,
+                self._first(shard, prefix) + self._own(shard, places[shard.model], dims_of_shard),
+            )
             for shard in shards
         ]
         held = sum(prod(block.shape) for block in blocks)
@@ -153,11 +158,11 @@ class _Merge:
         chunks = dict.fromkeys(prefix, 1) | {"problem": size}
         return variable(dims, array, chunks, example.attrs)
 
-    def _places(self, example: xr.Dataset, own: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def _places(self, example: xr.Dataset, dims: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Return where a model's own labels are among all models'."""
         return {
             dim: np.array([self.places[dim][each] for each in example[dim].values.tolist()])
-            for dim in own
+            for dim in dims
             if dim != "problem"
         }
 
@@ -165,10 +170,10 @@ class _Merge:
         return tuple(np.array([self.places[dim][getattr(shard, dim)]]) for dim in prefix)
 
     def _own(
-        self, shard: Shard, at: Mapping[str, np.ndarray], own: tuple[str, ...]
+        self, shard: Shard, places: Mapping[str, np.ndarray], dims: tuple[str, ...]
     ) -> tuple[np.ndarray, ...]:
         problems = np.arange(shard.start, shard.stop)
-        return tuple(problems if dim == "problem" else at[dim] for dim in own)
+        return tuple(problems if dim == "problem" else places[dim] for dim in dims)
 
     def _index(self, dim: str) -> pd.Index:
         labels = self.labels[dim]
@@ -177,8 +182,8 @@ class _Merge:
         return index
 
     def _of_problems(self) -> dict[str, tuple[str, np.ndarray]]:
-        known = [problem.difficulty for problem in self.manifest.problems]
-        numbers = [np.nan if each is None else float(each) for each in known]
+        difficulties = [problem.difficulty for problem in self.manifest.problems]
+        numbers = [np.nan if each is None else float(each) for each in difficulties]
         return {"difficulty": ("problem", np.array(numbers))}
 
     def _of_models(self) -> dict[str, tuple[str, np.ndarray]]:

@@ -141,9 +141,9 @@ class Plan:
             "seeds": seeds,
             "outcomes": outcomes,
         }
-        for name, given in several.items():
-            if isinstance(given, str) or not isinstance(given, Iterable):
-                raise TypeError(f"{name} is {given!r}; give a list, as in [{given!r}].")
+        for name, argument in several.items():
+            if isinstance(argument, str) or not isinstance(argument, Iterable):
+                raise TypeError(f"{name} is {argument!r}; give a list, as in [{argument!r}].")
         values: dict[str, Any] = {
             "models": tuple(
                 each if isinstance(each, ModelSource) else ModelSource(str(each)) for each in models
@@ -167,10 +167,10 @@ class Plan:
     def _check(self) -> None:
         """Raise what can be said without loading a model."""
         for name in ("models", "corruptions", "sites", "downstream", "seeds", "outcomes"):
-            given = list(getattr(self, name))
-            if not given:
+            values = list(getattr(self, name))
+            if not values:
                 raise ValueError(f"{name} is empty. Give at least one.")
-            twice = next((each for i, each in enumerate(given) if each in given[:i]), None)
+            twice = next((each for i, each in enumerate(values) if each in values[:i]), None)
             if twice is not None:
                 raise ValueError(
                     f"{name} has {twice!r} twice, so the same shards would be done twice. Give "
@@ -228,50 +228,50 @@ class Plan:
             raise ValueError(f"{path}: {error}") from error
 
 
-def _tables(given: object, path: Path) -> list[Any]:
-    if not isinstance(given, list):
-        raise ValueError(f"{path}: models is {given!r}; write [[models]] above each model.")
-    return given
+def _tables(models: object, path: Path) -> list[Any]:
+    if not isinstance(models, list):
+        raise ValueError(f"{path}: models is {models!r}; write [[models]] above each model.")
+    return models
 
 
-def _model(given: object, path: Path) -> ModelSource:
-    if isinstance(given, str):
-        return ModelSource(_beside(given, path))
-    if not isinstance(given, dict) or not isinstance(given.get("source"), str):
-        raise ValueError(f"{path}: a model is {given!r}; it needs a `source`, as in 'toy-gpt2'.")
-    options = {key: value for key, value in given.items() if key not in ("source", "name", "facts")}
+def _model(table: object, path: Path) -> ModelSource:
+    if isinstance(table, str):
+        return ModelSource(_beside(table, path))
+    if not isinstance(table, dict) or not isinstance(table.get("source"), str):
+        raise ValueError(f"{path}: a model is {table!r}; it needs a `source`, as in 'toy-gpt2'.")
+    options = {key: value for key, value in table.items() if key not in ("source", "name", "facts")}
     if isinstance(options.get("base"), str):
         options["base"] = _beside(options["base"], path)
     try:
         return ModelSource(
-            _beside(given["source"], path), given.get("name"), options, given.get("facts", {})
+            _beside(table["source"], path), table.get("name"), options, table.get("facts", {})
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _problems(given: object, path: Path) -> list[Problem]:
-    if isinstance(given, str):
-        given = {"name": given}
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+def _problems(table: object, path: Path) -> list[Problem]:
+    if isinstance(table, str):
+        table = {"name": table}
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise ValueError(
-            f"{path}: problems is {given!r}; give a data set's name or a file, or a table such as "
+            f"{path}: problems is {table!r}; give a data set's name or a file, or a table such as "
             "{name = 'toy', n = 60, seed = 0}."
         )
-    arguments = {key: value for key, value in given.items() if key != "name"}
+    arguments = {key: value for key, value in table.items() if key != "name"}
     accepted = set(inspect.signature(load_problems).parameters) - {"name_or_path"}
     _refuse_unknown(arguments, accepted, f"{path}: problems")
-    return load_problems(_beside(given["name"], path), **arguments)
+    return load_problems(_beside(table["name"], path), **arguments)
 
 
-def _beside(given: str, path: Path) -> str:
+def _beside(source: str, path: Path) -> str:
     """Return a path from the plan's own folder, or a name as it is."""
-    here = path.absolute().parent / Path(given).expanduser()
-    return str(here) if here.exists() else given
+    here = path.absolute().parent / Path(source).expanduser()
+    return str(here) if here.exists() else source
 
 
-def _refuse_unknown(given: Collection[str], accepted: Collection[str], where: str) -> None:
-    for name in given:
+def _refuse_unknown(names: Collection[str], accepted: Collection[str], where: str) -> None:
+    for name in names:
         if name not in accepted:
             near = get_close_matches(name, list(accepted), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -40,15 +40,15 @@ def model_quantities(folder: str | PathLike[str], **way: Any) -> xr.Dataset:
     table = xr.concat(
         [_of(study) for study in sweep_studies(folder, **way)], dim="model", join="outer"
     )
-    known: dict[str, list[Any]] = {
+    columns: dict[str, list[Any]] = {
         "model": [model.name for model in manifest.models],
         "n_parameters": [model.n_parameters for model in manifest.models],
         "n_layers": [model.n_layers for model in manifest.models],
     }
     names = dict.fromkeys(name for model in manifest.models for name in model.source.facts)
     for name in names:
-        known[name] = [model.source.facts.get(name) for model in manifest.models]
-    return table.assign_coords({name: ("model", values) for name, values in known.items()})
+        columns[name] = [model.source.facts.get(name) for model in manifest.models]
+    return table.assign_coords({name: ("model", values) for name, values in columns.items()})
 
 
 def _of(study: Study) -> xr.Dataset:

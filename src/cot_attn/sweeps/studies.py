@@ -50,8 +50,8 @@ def sweep_studies(
             f"{folder} has no attention (attention = false), and a study needs it. `open_sweep` "
             "gives the effects."
         )
-    given: dict[str, Any] = {"seed": seed, "site": site, "downstream": downstream}
-    way = {name: _chosen(manifest, name, given[name]) for name in WAYS}
+    choices: dict[str, Any] = {"seed": seed, "site": site, "downstream": downstream}
+    way = {name: _chosen(manifest, name, choices[name]) for name in WAYS}
     needed = [
         shard
         for shard in manifest.shards
@@ -66,13 +66,13 @@ def sweep_studies(
     return [_study(manifest, model, needed, query) for model in manifest.models]
 
 
-def _chosen(manifest: Manifest, name: str, given: Any) -> Any:
+def _chosen(manifest: Manifest, name: str, choice: Any) -> Any:
     accepted = list(dict.fromkeys(getattr(s, name) for s in manifest.shards if s.site is not None))
-    if given is None and len(accepted) == 1:
+    if choice is None and len(accepted) == 1:
         return accepted[0]
-    if given not in accepted:
-        raise ValueError(f"{name} is {given!r}; this sweep has {accepted}. Choose one of them.")
-    return given
+    if choice not in accepted:
+        raise ValueError(f"{name} is {choice!r}; this sweep has {accepted}. Choose one of them.")
+    return choice
 
 
 def _study(manifest: Manifest, model: PlannedModel, needed: Sequence[Shard], query: str) -> Study:
@@ -109,9 +109,9 @@ def _study(manifest: Manifest, model: PlannedModel, needed: Sequence[Shard], que
         "seconds": round(max(made) - min(made), 1),
         **where,
     }
-    own = ("shard", "device", "python", "versions")
+    of_the_shard = ("shard", "device", "python", "versions")
     for each in (attention, effects):
-        for name in own:
+        for name in of_the_shard:
             each.attrs.pop(name, None)
     return Study(attention, effects, problems, settings)
 

@@ -27,12 +27,12 @@ def _problem(row: Row) -> Problem:
             raise ValueError(f"the field {name!r} is not known.{hint}")
     answer = None if rows.absent(row, "answer") else rows.answer(row, "answer")
     likely = "boolean" if isinstance(row.get("answer"), bool) else "number"
-    given = likely if rows.absent(row, "answer_type") else rows.text(row, "answer_type")
+    kind = likely if rows.absent(row, "answer_type") else rows.text(row, "answer_type")
     return Problem(
         id=rows.text(row, "id"),
         question=rows.text(row, "question"),
         answer=answer,
-        answer_type=answer_type(given),
+        answer_type=answer_type(kind),
         steps=rows.lines(row, "steps"),
         difficulty=rows.whole_number(row, "difficulty"),
         dataset=None if rows.absent(row, "dataset") else rows.text(row, "dataset"),

@@ -43,8 +43,8 @@ def dyadic_mean(values: Values, first: Members, second: Members) -> DyadicMean:
     first, second
         The numbers of each pair's two problems.
     """
-    known = np.isfinite(values)
-    values, first, second = values[known], first[known], second[known]
+    finite = np.isfinite(values)
+    values, first, second = values[finite], first[finite], second[finite]
     n = len(values)
     if n == 0:
         return DyadicMean(np.nan, np.nan, 0, 0, 0)
