@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
-from cot_attn import ContinuousThoughtModel, Problem, Study
+import cot_attn.report.page as page
+from cot_attn import AttentionRecorder, ContinuousThoughtModel, Problem, Study, run_study, stats
 from cot_attn.checkpoints.report import LoadReport
 from cot_attn.models import Run
+from cot_attn.report import View, show
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 from simulated_results import attention, effects
 
@@ -107,3 +110,85 @@ def test_the_bundled_models_report_says_which_checks_passed() -> None:
     report = ContinuousThoughtModel.from_pretrained("toy-gpt2").load_report
     seen = Seen(report._repr_html_())
     assert "attention rows sum to 1" in seen.text
+
+
+# The page in a frame -----------------------------------------------------------------------------
+
+
+class Frame(HTMLParser):
+    """The one frame of a view; what stands in it, unescaped."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.frame: dict[str, str | None] = {}
+        self.feed(view._repr_html_())
+        self.close()
+        assert self.tags == ["iframe"]
+        self.page = self.frame["srcdoc"] or ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.frame = dict(attrs)
+
+
+def test_a_page_cannot_leave_its_frame() -> None:
+    page = f'<html><head></head><body class="a">{HOSTILE}</iframe></body></html>'
+    frame = Frame(View(f'"{HOSTILE}', page))
+    assert frame.page == page.replace("<head>", '<head>\n<base href="about:srcdoc">')
+    assert frame.frame["title"] == f'"{HOSTILE}'
+    assert frame.frame["sandbox"] == "allow-scripts allow-downloads allow-popups"
+
+
+@pytest.fixture(scope="module")
+def recorded() -> tuple[Run, AttentionRecorder]:
+    model = handmade_model((1, 2, 8))
+    with AttentionRecorder(model) as recorder:
+        run = model.run(handmade_problems(5, (1, 2, 8)), max_new_tokens=4)
+    return run, recorder
+
+
+@pytest.mark.slow
+def test_a_run_is_shown_with_the_share_of_each_thought_in_each_problem(
+    recorded: tuple[Run, AttentionRecorder],
+) -> None:
+    run, recorder = recorded
+    hostile = replace(run.problems[1], question=HOSTILE)
+    page = show(replace(run, problems=(run.problems[0], hostile, *run.problems[2:])), recorder).page
+    assert "<script" not in page
+    assert escape(HOSTILE) in page
+    share = stats.share(recorder.dataset(), "answer_value").mean("head")
+    tables = re.findall(r"<tbody>.*?</tbody>", page, re.S)
+    for problem, table in zip(run.problems, tables, strict=True):
+        numbers = [float(number) for number in re.findall(r"<td[^>]*>([\d.]+)</td>", table)]
+        wanted = 100 * share.sel(problem=problem.id).values.ravel()
+        assert numbers == pytest.approx(wanted, abs=0.51)
+    assert page.count("(right)") == 5
+
+
+def test_a_recorder_that_saw_something_else_is_refused(
+    recorded: tuple[Run, AttentionRecorder],
+) -> None:
+    run, recorder = recorded
+    with pytest.raises(TypeError, match="AttentionRecorder"):
+        show(run, run)  # type: ignore[arg-type]
+    other = replace(run.problems[0], id="another")
+    with pytest.raises(ValueError, match="nothing of 1 of the run's 5 problems, such as 'another'"):
+        show(replace(run, problems=(other, *run.problems[1:])), recorder)
+    with recorder:
+        recorder.model.run(run.problems[:1], max_new_tokens=4)
+    with pytest.raises(ValueError, match="recorded more than once"):
+        show(run, recorder)
+
+
+@pytest.mark.slow
+def test_a_study_is_shown_as_its_page_and_links_to_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page, "figures", lambda *places: [])
+    model, problems = handmade_model((1, 2, 8)), handmade_problems(6, (1, 2, 8))
+    view = run_study(model, problems, corruptions="zero", max_new_tokens=4).show()
+    assert "<h1>handmade" in view.page
+    links = re.findall(r'<a [^>]*href="([^"]*)"', view.page)
+    assert links
+    assert {link[0] for link in links} == {"#"}

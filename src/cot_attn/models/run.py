@@ -73,8 +73,10 @@ class Run:
         ]
         _, n_thoughts, width = self.thoughts.shape
         said = [
-            f"{n_thoughts} thoughts of width {width} each; {graded.count(True)} answers right, "
-            f"{graded.count(False)} wrong, {graded.count(None)} without a gold answer"
+            (
+                f"{n_thoughts} thoughts of width {width} each; {graded.count(True)} answers right, "
+                f"{graded.count(False)} wrong, {graded.count(None)} without a gold answer"
+            )
         ]
         if len(self.problems) > SHOWN:
             said.append(f"The first {SHOWN}:")

@@ -89,9 +89,16 @@ def corruptions(study: Study) -> str:
 
 def shares(study: Study) -> str:
     """Say which share of the attention on thoughts each gets, in every layer."""
-    means = study.shares.mean("problem")
-    phrases = [f"Layer {layer}: {_by_thought(means.sel(layer=layer))}." for layer in study.layers]
-    return f"{study.name}, percent of the attention on thoughts. {' '.join(phrases)}"
+    return f"{study.name}, {shares_at_layers(study.shares)}"
+
+
+def shares_at_layers(shares: xr.DataArray) -> str:
+    """Say where one thought gets most, then the share of each at each layer."""
+    means = shares.mean("problem")
+    phrases = [
+        f"Layer {layer}: {_by_thought(means.sel(layer=layer))}." for layer in means["layer"].values
+    ]
+    return f"percent of the attention on thoughts. {' '.join(phrases)}"
 
 
 def concentration(study: Study) -> str:

@@ -8,18 +8,21 @@ from cot_attn.plots._units import short
 if TYPE_CHECKING:
     from cot_attn.study.results import Study
 
+EXPLAINED = (
+    "Percent. Importance: how often the answer breaks when the thought is corrupted, mean over "
+    "corruptions, with its 95 % interval. Share: of the attention on thoughts."
+)
+
 
 def shown_small(study: "Study") -> str:
     """Return a small table of importance and share, below what the checks found."""
-    n_corruptions = study.effects.sizes["corruption"]
+    n = study.effects.sizes["corruption"]
+    made = f"{n} {'corruption' if n == 1 else 'corruptions'}; query: {study.query}"
     lines = [
-        f"{study.n_correct} of {len(study.problems)} problems answered right; "
-        f"{n_corruptions} {'corruption' if n_corruptions == 1 else 'corruptions'}; query: "
-        f"{study.query}",
+        f"{study.n_correct} of {len(study.problems)} problems answered right; {made}",
         *_checks(study),
-        "Percent. Importance: how often the answer breaks when the thought is corrupted, mean over "
-        "corruptions, with its 95 % interval. Share: of the attention on thoughts. All that was "
-        "found: study.show() here, study.report(folder) as a page.",
+        EXPLAINED,
+        "All that was found: study.show() here, study.report(folder) as a page.",
     ]
     shares = study.shares.mean("problem")
     layers = study.shown_layers

@@ -277,6 +277,10 @@ class Study:
         page: Path = _report().write_report([self], folder)
         return page
 
+    def show(self) -> Any:
+        """Return the study's page as a notebook shows it: `study.show()` as a cell's last line."""
+        return _report().show_studies([self])
+
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> "Study":
         """Read a study that `save` wrote.
