@@ -77,7 +77,7 @@ def show(run: Run, recorder: AttentionRecorder, query: str = "answer_value") -> 
     TypeError
         Where the recorder is not an `AttentionRecorder`.
     ValueError
-        Where it recorded another run, the same problem twice, or not this query.
+        Where it recorded another run, a problem twice, or not this query.
 
     Examples
     --------
