@@ -59,6 +59,8 @@ gallery: $(READY)
 
 docs: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	rm -rf docs/_extra/live
+	$(BIN)/cot-attn study toy-gpt2 toy-llama --n 120 --out docs/_extra/live
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
 $(READY): pyproject.toml constraints.txt

@@ -1,6 +1,7 @@
 """Sphinx settings: the pages in Markdown, the API reference from the docstrings."""
 
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 project = "cot_attn"
 author = "the cot-attn authors"
@@ -14,7 +15,7 @@ extensions = [
     "sphinx.ext.napoleon",
 ]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_extra"]
 myst_heading_anchors = 3
 default_role = "py:obj"  # `name` in a docstring: a link where there is one, code in any case
 autosummary_generate = False
@@ -27,4 +28,7 @@ add_module_names = False
 
 html_theme = "furo"
 html_title = "cot_attn"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+# What `make docs` makes: a report to look at. Without it the pages are built too.
+html_extra_path = [path for path in ["_extra"] if (Path(__file__).parent / path).exists()]

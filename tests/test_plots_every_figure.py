@@ -1,8 +1,12 @@
 """What holds for every figure, whatever it shows."""
 
+import ast
 import inspect
+import re
+import runpy
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -22,6 +26,7 @@ from every_figure import FIGURES, SEVERAL, SINGLE, drawn, figure_of, results
 
 pytestmark = pytest.mark.slow
 
+DOCS = Path(__file__).parent.parent / "docs"
 WIDTHS = [plots.COLUMN, plots.PAGE]
 
 
@@ -97,6 +102,22 @@ def test_every_public_figure_is_among_those_tested_here():
 
 def test_the_gallery_shows_every_figure_once():
     assert sorted(figure.plot for figure in figures("gallery")) == sorted(FIGURES)
+
+
+def test_the_gallery_shows_the_code_that_draws_each_figure():
+    code = runpy.run_path(str(DOCS / "gallery_code.py"))
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    order = [figure.plot for figure in figures("gallery")]
+    assert shown == [code["BEFORE"], *(code["CODE"][plot] for plot in order)]
+    assert set(code["CODE"]) == set(order)
+    for plot, block in code["CODE"].items():
+        last = ast.parse(block).body[-1]
+        assert ast.unparse(last).startswith(f"plots.{plot}(")
+    thumbnails = re.findall(r"- \[!\[\]\(gallery/(\w+)\.png\) .+\]\(#(\w+)\)", page)
+    assert thumbnails == [(plot, plot) for plot in order]
+    pictures = {file.stem for file in (DOCS / "gallery").glob("*.png")}
+    assert pictures == set(order)
 
 
 def halved() -> dict[str, xr.Dataset | xr.DataArray]:

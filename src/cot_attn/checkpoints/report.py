@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from cot_attn import _html
 from cot_attn.checkpoints._weights import combined_digest
 
 Setting = int | float | bool | str | None
@@ -76,6 +77,19 @@ class LoadReport:
         return combined_digest(self.files.values())
 
     def __str__(self) -> str:
+        lines = [f"{name:<9} {value}" for name, value in self._rows().items()]
+        files = [f"{'file':<9} {file} (SHA-256 {digest})" for file, digest in self.files.items()]
+        return "\n".join([*lines[:1], *files, *lines[1:]])
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what was read from where, and which checks passed."""
+        source, *others = self._rows().items()
+        files = "; ".join(f"{file.name} (SHA-256 {sha[:12]}…)" for file, sha in self.files.items())
+        rows = dict([source, ("files", files or "none"), *others])
+        return str(_html.summary("Loaded") + _html.listing(rows))
+
+    def _rows(self) -> dict[str, object]:
+        """Return what is known, by name, without the files."""
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         rows = {
             "source": self.source + (f" at {self.revision}" if self.revision else ""),
@@ -89,9 +103,7 @@ class LoadReport:
             "verified": self.verified,
             "checks": ", ".join(self.checks),
         }
-        lines = [f"{name:<9} {value}" for name, value in rows.items() if value]
-        files = [f"{'file':<9} {file} (SHA-256 {digest})" for file, digest in self.files.items()]
-        return "\n".join([*lines[:1], *files, *lines[1:]])
+        return {name: value for name, value in rows.items() if value}
 
 
 def options_of(

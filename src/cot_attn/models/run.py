@@ -7,8 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cot_attn import _html
+from cot_attn.data.grading import grade
 from cot_attn.data.problem import Problem
 from cot_attn.models.stages import Layout
+
+SHOWN = 6  # problems that a notebook shows of a run
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,30 @@ class Run:
         return (
             f"Run({len(self.problems)} problems, thoughts {shape}, answers {self.answers[:3]}...)"
         )
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook how many answers are right, and the first of them."""
+        graded = [
+            grade(answer, problem).correct if problem.answer is not None else None
+            for problem, answer in zip(self.problems, self.answers, strict=True)
+        ]
+        _, n_thoughts, width = self.thoughts.shape
+        said = [
+            (
+                f"{n_thoughts} thoughts of width {width} each; {graded.count(True)} answers right, "
+                f"{graded.count(False)} wrong, {graded.count(None)} without a gold answer"
+            )
+        ]
+        if len(self.problems) > SHOWN:
+            said.append(f"The first {SHOWN}:")
+        marks = {True: "right", False: "wrong", None: ""}
+        rows = [
+            (problem.question, problem.answer or "", answer, marks[right])
+            for problem, answer, right in zip(self.problems, self.answers, graded, strict=True)
+        ]
+        columns = ["question", "gold answer", "model's answer", ""]
+        heading = f"Run of {len(self.problems)} problems"
+        return str(_html.summary(heading, said) + _html.table(columns, rows[:SHOWN]))
 
 
 def joined(runs: Sequence[Run]) -> Run:

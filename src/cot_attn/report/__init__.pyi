@@ -1,5 +1,8 @@
 from ._drawing import write_figures as write_figures
+from .notebook import View as View
+from .notebook import show as show
+from .notebook import show_studies as show_studies
 from .page import render as render
 from .page import write_report as write_report
 
-__all__ = ["render", "write_figures", "write_report"]
+__all__ = ["View", "render", "show", "show_studies", "write_figures", "write_report"]

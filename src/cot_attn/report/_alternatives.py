@@ -1,4 +1,7 @@
-"""What a figure shows, in words and numbers, for those who do not see it."""
+"""What a figure shows, in words and numbers, for those who do not see it.
+
+The gist comes first: what one sees at a glance, with its number. Then all numbers.
+"""
 
 import xarray as xr
 
@@ -23,30 +26,40 @@ def importance(study: Study) -> str:
         f"thought {thought}: {percent(here['estimate'])} ({percent_interval(here)})"
         for thought, here in each(study.importance, "thought")
     ]
-    gist = f"{study.name}, percent of answers broken: {_greatest(study.importance['estimate'])}"
-    return f"{gist}. With 95 % intervals: {'; '.join(phrases)}."
+    rates = study.importance["estimate"]
+    gist = f"{study.name}: from {_greatest(rates)} of answers broken down to {_least(rates)}"
+    return f"{gist}. Percent, with 95 % intervals: {'; '.join(phrases)}."
 
 
 def beside(study: Study) -> str:
     """Say each thought's importance and its share, in the layers that are shown."""
+    return _beside(study, study.shown_layers)
+
+
+def _beside(study: Study, layers: list[int]) -> str:
     shares = study.shares.mean("problem")
-    gist = f"{study.name}. Most important is {_greatest(study.importance['estimate'])} percent"
-    phrases = [f"{gist}. Importance, percent: {_by_thought(study.importance['estimate'])}."]
-    for layer in study.shown_layers:
+    most = [f"{_top(shares.sel(layer=layer))} at layer {layer}" for layer in layers]
+    rates = study.importance["estimate"]
+    gist = f"{study.name}: {_greatest(rates)} of answers broken matters most; most looked at is "
+    gist += ", ".join(most)
+    phrases = [f"{gist}. Importance, percent: {_by_thought(rates)}."]
+    for layer in layers:
         phrases.append(f"Share at layer {layer}, percent: {_by_thought(shares.sel(layer=layer))}.")
     return " ".join(phrases)
 
 
 def against(study: Study) -> str:
     """Say how attention and importance go together in the layers that are shown."""
-    return f"{study.name}. {' '.join(_correlations(study, study.shown_layers))}"
+    pooled = study.correlations.sel(estimand="pooled", layer=study.shown_layers)
+    gist = f"{study.name}: over all points, {_furthest(pooled)}"
+    return f"{gist}. {' '.join(_correlations(study, study.shown_layers))}"
 
 
 def within(study: Study) -> str:
     """Say how attention and importance go together within problems, in the layers shown."""
     found = study.correlations.sel(estimand="within_problem")
     phrases = [f"layer {layer}: r = {_r(found.sel(layer=layer))}" for layer in study.shown_layers]
-    return f"{study.name}, {_furthest(found)}. {'; '.join(phrases)}."
+    return f"{study.name}: {_furthest(found)}. {'; '.join(phrases)}."
 
 
 def correlations(study: Study) -> str:
@@ -59,7 +72,10 @@ def correlations(study: Study) -> str:
         f"{_r(between.sel(layer=layer))}."
         for layer in study.layers
     ]
-    return f"{study.name}, within problems {_furthest(within)}. {' '.join(phrases)}"
+    return (
+        f"{study.name}: within problems {_furthest(within)}; between thoughts "
+        f"{_furthest(between)}. {' '.join(phrases)}"
+    )
 
 
 def correlation_map(study: Study) -> str:
@@ -74,7 +90,7 @@ def correlation_map(study: Study) -> str:
         for layer in study.layers
     ]
     flat = found.stack(cell=("layer", "thought"))
-    return f"{study.name}, {_furthest(flat, 'cell')}. {'. '.join(phrases)}."
+    return f"{study.name}: {_furthest(flat, 'cell')}. {'. '.join(phrases)}."
 
 
 def corruptions(study: Study) -> str:
@@ -84,14 +100,39 @@ def corruptions(study: Study) -> str:
         f"{label}: {_by_thought(rates.sel(corruption=label))}."
         for label in rates["corruption"].values
     ]
-    return f"{study.name}, percent of answers broken. {' '.join(phrases)}"
+    means = rates.mean("thought")
+    if means.notnull().any():
+        ends = [
+            means.isel(corruption=int(pick))
+            for pick in (means.argmax("corruption"), means.argmin("corruption"))
+        ]
+        broken = [f"{end['corruption'].item()} with {percent(end)} %" for end in ends]
+        gist = f"{broken[0]} of answers broken breaks most, {broken[1]} least"
+    else:
+        gist = "no answer was there to break"
+    return f"{study.name}: {gist}. Percent. {' '.join(phrases)}"
 
 
 def shares(study: Study) -> str:
     """Say which share of the attention on thoughts each gets, in every layer."""
-    means = study.shares.mean("problem")
-    phrases = [f"Layer {layer}: {_by_thought(means.sel(layer=layer))}." for layer in study.layers]
-    return f"{study.name}, percent of the attention on thoughts. {' '.join(phrases)}"
+    return f"{study.name}: {shares_at_layers(study.shares)}"
+
+
+def shares_at_layers(shares: xr.DataArray) -> str:
+    """Say where one thought gets most, then the share of each at each layer."""
+    means = shares.mean("problem")
+    phrases = [
+        f"Layer {layer}: {_by_thought(means.sel(layer=layer))}." for layer in means["layer"].values
+    ]
+    flat = means.stack(cell=("layer", "thought"))
+    gist = "nothing was recorded"
+    if flat.notnull().any():
+        top = flat.isel(cell=int(flat.fillna(-1).argmax("cell")))
+        gist = (
+            f"most goes to thought {int(top['thought'])} at layer {int(top['layer'])}, "
+            f"{percent(top)} % of the attention on thoughts"
+        )
+    return f"{gist}. Percent. {' '.join(phrases)}"
 
 
 def concentration(study: Study) -> str:
@@ -102,8 +143,12 @@ def concentration(study: Study) -> str:
         f"({float(here['low']):.2f} to {float(here['high']):.2f})"
         for layer, here in each(spread, "layer")
     ]
-    least = spread["estimate"].fillna(float("inf")).argmin("layer")
-    gist = f"{study.name}, fewest thoughts in effect at layer {study.layers[int(least)]}"
+    least = spread.isel(layer=int(spread["estimate"].fillna(float("inf")).argmin("layer")))
+    gist = (
+        f"{study.name}: attention is on {float(least['estimate']):.1f} of "
+        f"{study.shares.sizes['thought']} thoughts in effect at layer {int(least['layer'])}, its "
+        "densest"
+    )
     return f"{gist}. With 95 % intervals: {'; '.join(phrases)}."
 
 
@@ -114,9 +159,14 @@ def problems(study: Study) -> str:
         f"thought {thought}: {int((asked.sel(thought=thought) > 0.5).sum())}"
         for thought in asked["thought"].values
     ]
+    n = asked.sizes["problem"]
+    needed = (asked > 0.5).sum("problem")
+    picks = needed.argmax("thought"), needed.argmin("thought")
+    top, least = (int(needed["thought"][int(pick)]) for pick in picks)
     return (
-        f"{study.name}, problems of {asked.sizes['problem']} that most corruptions of a thought "
-        f"break. {'; '.join(phrases)}."
+        f"{study.name}: most problems need thought {top}, {int(needed.sel(thought=top))} of {n}, "
+        f"and fewest thought {least}, {int(needed.sel(thought=least))}. Problems that most "
+        f"corruptions of a thought break: {'; '.join(phrases)}."
     )
 
 
@@ -128,14 +178,29 @@ def heads(study: Study) -> str:
         f"{percent(shares.sel(layer=layer).max())}"
         for layer in study.layers
     ]
-    return f"{study.name}, percent, least to most of any head. {'; '.join(phrases)}."
+    flat = shares.stack(cell=("layer", "head"))
+    gist = "nothing was recorded"
+    if flat.notnull().any():
+        top = flat.isel(cell=int(flat.fillna(-1).argmax("cell")))
+        where = f"head {int(top['head'])} at layer {int(top['layer'])}"
+        gist = f"{where} gives thought 0 most, {percent(top)} % of its attention on thoughts"
+    return f"{study.name}: {gist}. Percent, least to most of any head: {'; '.join(phrases)}."
 
 
 def frozen(results: Results) -> str:
     """Say each thought's importance, and what of it does not travel through later thoughts."""
     study = results.study
+    lost = study.importance["estimate"] - results.other["estimate"]
+    gist = "nothing was broken"
+    if lost.notnull().any():
+        most = int(lost["thought"][int(lost.fillna(-1).argmax("thought"))])
+        both = [
+            percent(rates["estimate"].sel(thought=most))
+            for rates in (study.importance, results.other)
+        ]
+        gist = f"thought {most} breaks {both[0]} % of answers, {both[1]} % if later ones are frozen"
     return (
-        f"{study.name}, percent of answers broken. Later thoughts recomputed: "
+        f"{study.name}: {gist}. Percent. Later thoughts recomputed: "
         f"{_by_thought(study.importance['estimate'])}. Later thoughts frozen: "
         f"{_by_thought(results.other['estimate'])}."
     )
@@ -150,7 +215,9 @@ def flow(results: Results) -> str:
         f"Thought {i} attends to: {_by_thought(means.sel(from_thought=i, thought=slice(i)))}."
         for i in means["from_thought"].values
     ]
-    return f"{study.name}, layer {layer}, percent. {' '.join(phrases)}"
+    last = means.isel(from_thought=-1)
+    gist = f"the last thought looks most at {_greatest(last)} of its attention on thoughts"
+    return f"{study.name}, layer {layer}: {gist}. Percent. {' '.join(phrases)}"
 
 
 def correlations_by_thought(results: Results) -> str:
@@ -158,17 +225,13 @@ def correlations_by_thought(results: Results) -> str:
     study, layer = results.study, results.layer
     found = study.correlations_by_thought.sel(layer=layer)
     phrases = [f"thought {thought}: r = {_r(here)}" for thought, here in each(found, "thought")]
-    return f"{study.name}, layer {layer}. {'; '.join(phrases)}."
+    return f"{study.name}: {_furthest(found, 'thought')}. {'; '.join(phrases)}."
 
 
 def beside_at_a_layer(results: Results) -> str:
     """Say each thought's importance and its share, in one layer."""
-    study, layer = results.study, results.layer
-    shares = study.shares.sel(layer=layer).mean("problem")
-    return (
-        f"{study.name}. Importance, percent: {_by_thought(study.importance['estimate'])}. "
-        f"Share at layer {layer}, percent: {_by_thought(shares)}."
-    )
+    assert results.layer is not None
+    return _beside(results.study, [results.layer])
 
 
 def one_problem(results: Results) -> str:
@@ -177,15 +240,30 @@ def one_problem(results: Results) -> str:
     row = rows.isel(query=-2)
     most = row.isel(key=row.argsort().values[::-1][:MOST_WORDS])
     phrases = [f"{here['key_text'].item()} {percent(here)}" for here in most]
-    return f"Problem {results.other.attrs['problem']}, percent at layer 0: {', '.join(phrases)}."
+    gist = f"{row['key_text'].values[int(row.argmax('key'))]} gets most, {percent(row.max())} %"
+    name = results.other.attrs["problem"]
+    return f"Problem {name}, layer 0: {gist} of the attention. Percent: {', '.join(phrases)}."
 
 
 def _greatest(fractions: xr.DataArray) -> str:
     """Name the thought with the greatest fraction."""
     if not fractions.notnull().any():
         return "n/a"
-    top = fractions.isel(thought=int(fractions.fillna(-1).argmax("thought")))
-    return f"thought {int(top['thought'])} with {percent(top)}"
+    return f"{_top(fractions)} with {percent(fractions.max())} %"
+
+
+def _top(fractions: xr.DataArray) -> str:
+    if not fractions.notnull().any():
+        return "n/a"
+    return f"thought {int(fractions['thought'][int(fractions.fillna(-1).argmax('thought'))])}"
+
+
+def _least(fractions: xr.DataArray) -> str:
+    """Name the thought with the smallest fraction."""
+    if not fractions.notnull().any():
+        return "n/a"
+    last = fractions.isel(thought=int(fractions.fillna(2).argmin("thought")))
+    return f"thought {int(last['thought'])} with {percent(last)} %"
 
 
 def _furthest(found: xr.Dataset, dim: str = "layer") -> str:

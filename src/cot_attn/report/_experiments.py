@@ -14,14 +14,25 @@ from cot_attn.study.results import Study
 Words = Callable[[xr.Dataset], str]
 
 
+def _ends(rates: xr.DataArray, dim: str, name: str = "") -> str:
+    """Say where a rate is greatest, and where least."""
+    if not rates.notnull().any():
+        return "Nothing was found"
+    most = rates.isel({dim: int(rates.fillna(-1).argmax(dim))})
+    least = rates.isel({dim: int(rates.fillna(2).argmin(dim))})
+    return (
+        f"Most: {name}{most[dim].item()}, {percent(most)} %; least: "
+        f"{name}{least[dim].item()}, {percent(least)} %"
+    )
+
+
 def _by(dim: str, name: str = "") -> Words:
     """Say the percentage at each label of a dimension."""
 
     def words(table: xr.Dataset) -> str:
         rates = table["estimate"]
-        labels = rates[dim].values
-        parts = [f"{name}{label}: {percent(rates.sel({dim: label}))}" for label in labels]
-        return f"Percent. {'; '.join(parts)}."
+        parts = [f"{name}{rate[dim].item()}: {percent(rate)}" for rate in rates]
+        return f"{_ends(rates, dim, name)}. Percent. {'; '.join(parts)}."
 
     return words
 
@@ -30,14 +41,18 @@ def _by_exit(table: xr.Dataset) -> str:
     """Say how many problems are answered right after each number of thoughts."""
     exits = ", ".join(str(n) for n in table["n_thoughts"].values)
     if "difficulty" not in table.dims:
-        numbers = ", ".join(percent(rate) for rate in table["estimate"])
-        return f"Percent right after {exits} thoughts: {numbers}."
+        rates = table["estimate"]
+        numbers = ", ".join(percent(rate) for rate in rates)
+        gist = _ends(rates, "n_thoughts", "after ")
+        return f"{gist}. Percent right after {exits} thoughts: {numbers}."
     parts = []
     for difficulty in table["difficulty"].values:
         rates = table["estimate"].sel(difficulty=difficulty)
         numbers = ", ".join(percent(rate) for rate in rates)
         parts.append(f"difficulty {difficulty:g}: {numbers}")
-    return f"Percent right after {exits} thoughts. {'; '.join(parts)}."
+    most = table["estimate"].mean("difficulty")
+    gist = _ends(most, "n_thoughts", "after ").replace("Most", "Over difficulties, most", 1)
+    return f"{gist}. Percent right after {exits} thoughts. {'; '.join(parts)}."
 
 
 def _committed(table: xr.Dataset) -> str:
@@ -54,14 +69,18 @@ def _interchanged(table: xr.Dataset) -> str:
 
 def _needed(table: xr.Dataset) -> str:
     edges = [str(label) for label in table["edge"].values[table["needed"].values]]
-    return f"Needed are {', '.join(edges) or 'none'}."
+    return f"{len(edges)} of {table.sizes['edge']} edges are needed: {', '.join(edges) or 'none'}."
 
 
 def _excess(table: xr.Dataset) -> str:
     """Say the excess of each part, mean over thoughts."""
     means = table["estimate"].mean("thought")
     parts = [f"{part}: {float(means.sel(part=part)):.2g}" for part in means["part"].values]
-    return f"Mean over thoughts. {'; '.join(parts)}."
+    gist = "No part is there"
+    if means.notnull().any():
+        top = means.isel(part=int(abs(means).fillna(-1).argmax("part")))
+        gist = f"Furthest from 0 is {top['part'].item()} with {float(top):.2g}"
+    return f"{gist}. Mean over thoughts. {'; '.join(parts)}."
 
 
 def _sizes(table: xr.Dataset) -> str:
@@ -76,12 +95,18 @@ def _sizes(table: xr.Dataset) -> str:
             strict=True,
         )
     ]
-    return f"By parameters. {'; '.join(parts)}."
+    values = table["estimate"]
+    gist = f"From {float(values.min()):.2f} to {float(values.max()):.2f} over {values.size} models"
+    return f"{gist}. By parameters: {'; '.join(parts)}."
 
 
 def _strategies(tables: tuple[xr.Dataset, xr.Dataset]) -> str:
     importance, attention = map(_sizes, tables)
-    return f"Importance. {importance} Attention. {attention}"
+    (gist, *_), (other, *_) = (text.split(". ") for text in (importance, attention))
+    return (
+        f"Importance: {gist[0].lower()}{gist[1:]}; attention: {other[0].lower()}{other[1:]}. "
+        f"Importance. {importance} Attention. {attention}"
+    )
 
 
 def _table(study: Study, name: str, **where: str) -> xr.Dataset | None:

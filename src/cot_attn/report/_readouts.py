@@ -10,6 +10,8 @@ from cot_attn.report._numbers import percent
 from cot_attn.report.figure import Figure, Results
 from cot_attn.study.results import Study
 
+MORE = "Percent of problems less that of others' states"
+
 
 def _by_step(results: Results) -> str:
     """Say of each step in which thought it is found oftenest."""
@@ -18,7 +20,7 @@ def _by_step(results: Results) -> str:
         f"{target} {_best(found.sel(target=target), 'thought')}"
         for target in found["target"].values
     ]
-    return f"{results.study.name}, more than elsewhere, percent: {', '.join(parts)}."
+    return f"{results.study.name}: {_gist(found, 'thought')}. {MORE}: {', '.join(parts)}."
 
 
 def _by_layer(results: Results) -> str:
@@ -28,7 +30,19 @@ def _by_layer(results: Results) -> str:
         f"layer {layer} {_best(found.sel(layer=layer), 'place')}" for layer in found["layer"].values
     ]
     target = found["target"].item()
-    return f"{results.study.name}, {target}, more than elsewhere, percent: {', '.join(parts)}."
+    return f"{results.study.name}, {target}: {_gist(found, 'place')}. {MORE}: {', '.join(parts)}."
+
+
+def _gist(found: xr.Dataset, dim: str) -> str:
+    """Say where a lens finds most beyond chance."""
+    rates = found["estimate"]
+    flat = rates.stack(cell=rates.dims)
+    if not flat.notnull().any():
+        return "nothing was read"
+    top = flat.isel(cell=int(flat.fillna(-np.inf).argmax("cell")))
+    where = f"thought {top['thought'].item()}" if dim == "thought" else top[dim].item()
+    what = top["target"].item() if dim == "thought" else f"layer {top['layer'].item()}"
+    return f"most is found beyond chance with {what} at {where}, {percent(top)} points"
 
 
 def _best(row: xr.Dataset, dim: str) -> str:
@@ -52,7 +66,9 @@ def _words(results: Results) -> str:
         f"{place} {str(token).strip()}"
         for place, token in zip(last["place"].values, last["token"].values, strict=True)
     ]
-    return f"At the last layer: {', '.join(parts)}."
+    told = str(last["token"].values[-1]).strip()
+    gist = f"At the last layer, {last['place'].values[-1]} reads as {told}"
+    return f"{gist}. Of {len(parts)} places: {', '.join(parts)}."
 
 
 def _probe(results: Results) -> str:
@@ -64,7 +80,9 @@ def _probe(results: Results) -> str:
         f"{name} {percent(found[found_in].mean())}"
         for name, found_in in (("question only", "question_only"), ("control", "control"))
     ]
-    return f"Percent. {'; '.join(parts)}. Mean of {', '.join(beside)}."
+    top = rates.isel({across: int(rates.fillna(-1).argmax(across))})
+    gist = f"Most is read at {top[across].item()}, {percent(top)} %; {' %, '.join(beside)} %"
+    return f"{gist} on average. Percent: {'; '.join(parts)}."
 
 
 def _entry(plot: str, title: str, caption: str, words: Any) -> Figure:

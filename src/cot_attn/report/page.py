@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data.saving import save_problems
@@ -17,6 +16,7 @@ from cot_attn.report._drawing import Topic, drawn, save_beside_page, topic
 from cot_attn.report._finding import finding
 from cot_attn.report._numbers import listed
 from cot_attn.report._reading import meaning
+from cot_attn.report._templates import template
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Target
 from cot_attn.study._export import write_tables
@@ -78,7 +78,7 @@ def write_report(
             save_beside_page(shown, target, formats)
         if _page_of(studies) in shown.figure.targets:
             topics.append(topic(shown))
-    page = _page(studies, comparison, topics)
+    page = _page(studies, comparison, topics, beside=True)
     for study in studies:
         beside = target / file_name(study.name)
         beside.mkdir(parents=True, exist_ok=True)
@@ -91,10 +91,10 @@ def write_report(
 
 
 def render(studies: Sequence[Study]) -> str:
-    """Return the page of one study or several; see `write_report`."""
+    """Return the page of one study or several, to which no files are linked; see `write_report`."""
     comparison = _checked(studies)
     topics = [topic(shown) for shown in drawn(studies, figures(_page_of(studies)))]
-    return _page(studies, comparison, topics)
+    return _page(studies, comparison, topics, beside=False)
 
 
 def _checked(studies: Sequence[Study]) -> xr.Dataset | None:
@@ -124,17 +124,16 @@ def _page_of(studies: Sequence[Study]) -> Target:
     return "page of several" if len(studies) > 1 else "page of one"
 
 
-def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Sequence[Topic]) -> str:
+def _page(
+    studies: Sequence[Study],
+    comparison: xr.Dataset | None,
+    topics: Sequence[Topic],
+    *,
+    beside: bool,
+) -> str:
     folders = folder_names(study.name for study in studies)
     problems = f"{folders[0]}/{PROBLEMS}"
-    page = Environment(
-        loader=PackageLoader("cot_attn.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("report.html")
-    return page.render(
+    return template("report.html").render(
         names=listed(study.name for study in studies),
         studies=studies,
         made=studies[0].settings,
@@ -156,4 +155,5 @@ def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Seque
         command=methods.command(studies, problems),
         python=[methods.python_lines(study, problems) for study in studies],
         problems_file=problems,
+        beside=beside,
     )

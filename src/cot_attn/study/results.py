@@ -19,6 +19,7 @@ from cot_attn.study._checksums import damaged
 from cot_attn.study._consistency import inconsistency
 from cot_attn.study._experiments import STORE, experiment_tables
 from cot_attn.study._lens import in_space
+from cot_attn.study._notebook import shown_small
 from cot_attn.study._storage import read_folder, write_folder
 
 ARRAYS = ("attention", "effects")
@@ -276,6 +277,10 @@ class Study:
         page: Path = _report().write_report([self], folder)
         return page
 
+    def show(self) -> Any:
+        """Return the study's page as a notebook shows it: `study.show()` as a cell's last line."""
+        return _report().show_studies([self])
+
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> "Study":
         """Read a study that `save` wrote.
@@ -298,6 +303,9 @@ class Study:
         if wrong:
             raise damaged(Path(folder), f"does not fit together ({wrong})")
         return cls(attention, effects, tuple(problems), settings, readouts, asked)
+
+    def _repr_html_(self) -> str:
+        return shown_small(self)
 
     def __repr__(self) -> str:
         return (
