@@ -18,6 +18,7 @@ from cot_attn.models.feedback import Feedback
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Layout, Stage, stage_set
+from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 
 HookFunction = Callable[..., Tensor | None]
@@ -49,6 +50,7 @@ class HookedModel:
         self.feedback = feedback.to(device=self.device, dtype=self.dtype)
         self.template = template
         self.name = name
+        self._stop: StopRule | None = None
         self.running: Rollout | None = None
         self.hooks_set_aside: tuple[str, ...] = ()
         self._watchers: list[Callable[[Run], None]] = []
@@ -106,7 +108,7 @@ class HookedModel:
         check_unprocessed(self.bridge)
         self.bridge.eval()
         self.feedback.eval()
-        return Rollout(self, problems, questions, n_thoughts)
+        return Rollout(self, problems, questions, n_thoughts, self._stop)
 
     # Hooks ------------------------------------------------------------------------------------
 
