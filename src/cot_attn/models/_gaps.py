@@ -1,4 +1,4 @@
-"""Whether a model can pass over columns: a problem that has stopped leaves some behind its thoughts.
+"""Whether a model can pass over the columns that a problem leaves which stopped early.
 
 Such columns are masked and take no position. A model that takes positions or distances from columns
 all the same goes on otherwise than it would alone.

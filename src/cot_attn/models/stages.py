@@ -175,10 +175,12 @@ class Layout:
                 f"A layout of {n_rows} rows with at most {self.n_thoughts} thoughts has "
                 f"thought_lengths {lengths}. Give one number from 0 on for every row, or none."
             )
-        if self.thought_width is None:
-            object.__setattr__(self, "thought_width", max(lengths, default=self.n_thoughts))
         if all(n == self.n_thoughts for n in lengths):
             object.__setattr__(self, "thought_lengths", ())
+        elif self.thought_width is None:
+            object.__setattr__(self, "thought_width", max(lengths))
+        if self.thought_width == self.n_thoughts:
+            object.__setattr__(self, "thought_width", None)
         # Equal layouts compare equal, however they came to be.
         for name in ("question", "answer"):
             widest = max((getattr(self, f"{name}_width"), *getattr(self, f"{name}_lengths")))
@@ -197,8 +199,8 @@ class Layout:
     @property
     def thoughts(self) -> range:
         """Columns of the thoughts."""
-        assert self.thought_width is not None
-        return range(self.bot.stop, self.bot.stop + self.thought_width)
+        width = self.n_thoughts if self.thought_width is None else self.thought_width
+        return range(self.bot.stop, self.bot.stop + width)
 
     @property
     def n_thoughts_each(self) -> tuple[int, ...]:
@@ -241,7 +243,7 @@ class Layout:
         return self.question.stop - self.question_lengths[row]
 
     def roles(self) -> Int8[np.ndarray, "batch position"]:
-        """Return the `Role` of every position; behind a row's own thoughts or answer it is `PAD`."""
+        """Return the `Role` of every position; behind a row's thoughts or answer it is `PAD`."""
         roles = np.full((len(self.question_lengths), self.answer.stop), Role.PAD, dtype=np.int8)
         shared = {
             Role.BOT: self.bot,
