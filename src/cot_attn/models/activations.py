@@ -124,7 +124,7 @@ def probed(
         assert model.running is not None
         seen[name][model.running.stage] = activation
 
-    with model.hooks([(name, partial(look, name)) for name in seen]):
+    with model.hooks([(name, partial(look, name)) for name in seen]), model.unstopped():
         rollout = model.rollout([problem], [question], 1)
         rollout.read()
         rollout.think(0)

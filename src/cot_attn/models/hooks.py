@@ -205,6 +205,18 @@ class HookedModel:
         finally:
             self._watchers, self._isolated, self.hooks_set_aside = outer
 
+    @contextmanager
+    def unstopped(self) -> Iterator["HookedModel"]:
+        """Set the stop rule aside for as long as the context lasts.
+
+        Where the library tries something out, on questions of its own, there have to be thoughts.
+        """
+        rule, self._stop = self._stop, None
+        try:
+            yield self
+        finally:
+            self._stop = rule
+
     @property
     def feedback_points(self) -> tuple[HookPoint, HookPoint]:
         """The hook points of the feedback; all others are the bridge's."""

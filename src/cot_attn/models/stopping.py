@@ -40,6 +40,9 @@ class StopRule(ABC):
     def stops(self, hidden: Hidden, moment: Moment) -> Bool[Tensor, " batch"]:
         """Return which problems go without the thought that would be made of hidden states."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"  # a dataclass shows its fields
+
     def settings(self) -> dict[str, Any]:
         """Return what the constructor takes, as plain JSON values, so that it can be saved.
 
