@@ -24,7 +24,7 @@ from cot_attn import run_variants
 from cot_attn.interventions import Hook, Zero, collect
 from cot_attn.study import Study
 from cot_attn.toy import handmade_model
-from cot_attn.models import Answer, Thought
+from cot_attn.models import Answer, EntropyBelow, Thought
 model = handmade_model()
 problem = Problem("a", "What is 1 + 1?", "2")
 nothing = ("blocks.0.hook_out", lambda activation, hook: None)
@@ -54,6 +54,8 @@ REFUSED = {
     "run_variants(model, [problem], Intervention(0, Zero()))": "interventions is one, 'zero @",
     "model.run([problem], n_thoughts=2.5)": "n_thoughts is 2.5; give a whole number",
     "model.run([problem], n_thoughts=True)": "n_thoughts is True; give a whole number",
+    "setattr(model, 'stop', 0.5)": "stop is 0.5; give an instance of a StopRule, such as",
+    "setattr(model, 'stop', EntropyBelow)": "EntropyBelow'>; give an instance of a StopRule",
 }
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.replacements import random_like
 from cot_attn.interventions import Context, Hook, Intervention, Site, Unchanged, collect
 from cot_attn.models import ContinuousThoughtModel
@@ -139,6 +140,7 @@ def difference_of_means(
     >>> [tuple(rows.shape) for rows in direction.vectors.values()]
     [(6, 96)]
     """
+    require_one_number(model, "difference_of_means")
     everyone = check_problems([*towards, *away])
     if not towards or not away:
         raise ValueError("A difference of means needs problems on both sides.")

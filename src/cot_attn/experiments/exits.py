@@ -12,6 +12,7 @@ from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, right
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._forced import TeacherForced, divergence, forced_answers, forced_values
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.models import ContinuousThoughtModel, Prompt, Rollout, Thought, greedy
 
 BEYOND = 2
@@ -70,6 +71,7 @@ def exit_curve(
     >>> found.correct.mean("problem").sel(n_thoughts=range(7)).values
     array([0., 0., 1., 1., 1., 1., 1.])
     """
+    require_one_number(model, "exit_curve")
     problems = check_problems(problems)
     trained = model.n_thoughts
     chosen = list(range(trained + BEYOND + 1)) if exits is None else list(exits)

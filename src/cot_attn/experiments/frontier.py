@@ -12,6 +12,7 @@ from torch import Tensor
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._graphs import PARTS, Graph, graph_of, names_exchanged
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.models import ContinuousThoughtModel
 
 MEASURES = ("similarity", "mass")
@@ -59,6 +60,7 @@ def frontier(
     ValueError
         Where a problem tells no graph.
     """
+    require_one_number(model, "frontier")
     problems = check_problems(problems)
     graphs = {problem.id: graph_of(problem) for problem in problems}
     others = {problem.id: names_exchanged(problem, seed)[0] for problem in problems}

@@ -17,6 +17,7 @@ from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import right
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._hiding import Holes, node_columns
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments._trials import Trial, Trials
 from cot_attn.experiments.usage import strangers
 from cot_attn.interventions import Attention, Downstream, collect
@@ -123,6 +124,7 @@ def causal_graph(
     ValueError
         Where a node does not exist, edges repeat, or the feedback does not lead along an edge.
     """
+    require_one_number(model, "causal_graph")
     problems = check_problems(problems)
     n_thoughts = model.n_thoughts
     if n_thoughts < 1 or len(problems) < 2:

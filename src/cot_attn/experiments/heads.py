@@ -16,6 +16,7 @@ from cot_attn.experiments._answers import right
 from cot_attn.experiments._attribution import head_views
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._hiding import node_columns
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments._trials import Trial, Trials
 from cot_attn.interventions import Attention
 from cot_attn.models import ContinuousThoughtModel
@@ -78,6 +79,7 @@ def rank_heads(
         Where there is no such thought, or too few problems for two halves; where the bridge allows
         no backward pass to its heads.
     """
+    require_one_number(model, "rank_heads")
     problems = check_problems(problems)
     if not 0 <= thought < model.n_thoughts or len(problems) < 2 or n_random < 1:
         raise ValueError(

@@ -10,6 +10,7 @@ import xarray as xr
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import says, value_of
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.replacements import MatchedNoise, Transplant
 from cot_attn.interventions import Downstream, Intervention, Site, run_variants
 from cot_attn.models import ContinuousThoughtModel
@@ -130,6 +131,7 @@ def interchange(
     >>> found.hit.mean("pair").sel(vector="source").values
     array([[1.]])
     """
+    require_one_number(model, "interchange")
     pairs, bases, everyone = _checked(pairs)
     chosen = list(range(model.n_thoughts)) if thoughts is None else list(thoughts)
     if isinstance(sites, str) or not sites or not chosen:

@@ -12,6 +12,7 @@ from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, says
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._forced import TeacherForced, forced_values
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.directions import Add, AddRandom, Steering
 from cot_attn.experiments.replacements import ByThought
 from cot_attn.interventions import (
@@ -105,6 +106,7 @@ def steer(
     >>> found.target.mean("problem").sel(direction="given").values
     array([0., 1.])
     """
+    require_one_number(model, "steer")
     problems = check_problems(problems)
     _check_apart(problems, direction)
     chosen = list(range(model.n_thoughts)) if thoughts is None else list(thoughts)

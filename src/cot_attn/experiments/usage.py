@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, right
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.exits import exit_curve
 from cot_attn.experiments.replacements import FirstRepeated, MatchedNoise, Transplant
 from cot_attn.interventions import Corruption, Intervention, Replace, ShuffleAll, run_variants
@@ -72,6 +73,7 @@ def usage(
     >>> found.attrs["verdict"].split(":")[0]
     'Content used'
     """
+    require_one_number(model, "usage")
     problems = check_problems(problems)
     n_thoughts = model.n_thoughts
     if n_thoughts < 2 or len(problems) < 3:

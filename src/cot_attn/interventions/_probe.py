@@ -114,7 +114,8 @@ def after(
     with torch.no_grad(), warnings.catch_warnings():
         # TransformerLens warns of changes that it throws away; here that is what is asked.
         warnings.simplefilter("ignore")
-        start = model.rollout(problems, questions, 2)
+        with model.unstopped():
+            start = model.rollout(problems, questions, 2)
         start.read()
         rollout = start.branch(torch.zeros(n_rows, dtype=torch.long, device=model.device))
         with model.hooks(hooks, stages=stages):

@@ -1,5 +1,6 @@
 """Corrupt one thought at a time and measure what breaks."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
@@ -158,11 +159,19 @@ class TokenAblator:
             changes them. The runs inside the context are yours, and recorders may stand round it
             or in it.
 
+        With a stop rule these runs stop by it again, where the change has led them: their numbers
+        of thoughts may be others than the baselines'. `run_variants` keeps the baselines'.
+
         Raises
         ------
         ValueError
             Where the intervention cannot be carried out, or a run in the context does not reach a
             thought that it changes.
+
+        Warns
+        -----
+        UserWarning
+            Where a problem stopped before a thought that is changed.
 
         Examples
         --------
@@ -181,6 +190,18 @@ class TokenAblator:
         last = intervention.thoughts[-1]
 
         def reached(run: Run) -> None:
+            without = [
+                problem.id
+                for problem, n in zip(run.problems, run.n_thoughts, strict=True)
+                if n <= last
+            ]
+            if run.layout.n_thoughts > last and without:
+                warnings.warn(
+                    f"{intervention.label!r} was not carried out in {len(without)} of "
+                    f"{len(run.problems)} problems, such as {without[0]!r}: they stopped before "
+                    f"thought {last}. Their answers are not those of a changed run.",
+                    stacklevel=2,
+                )
             if run.layout.n_thoughts <= last:
                 raise ValueError(
                     f"{intervention.label!r} was not carried out: this run has "

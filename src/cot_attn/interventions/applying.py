@@ -100,12 +100,15 @@ class _Applied:
     def restore(self, target: Hook, activation: Tensor, hook: object) -> Tensor:
         """Put the baseline back into the later thoughts of frozen rows."""
         rollout, thought = self._thought()
+        lengths = rollout.layout.n_thoughts_each
         rows = [
             row
             for change, rows in self._rows_of_each(rollout)
             if change.downstream == "frozen" and change.restored_at == target
             for row in rows
             if thought > change.thoughts[0]
+            and thought < lengths[row]
+            and self.clean.has(rollout.problems[row].id, thought)
         ]
         if not rows:
             return activation
@@ -122,8 +125,10 @@ class _Applied:
         result = activation.clone()
         vectors = result if result.ndim == 2 else result[:, 0]
         heads = None if target.heads is None else torch.tensor(target.heads, device=vectors.device)
-        for change, rows in self._rows_of_each(rollout):
-            if thought in change.thoughts and target in self._hooks[id(change)]:
+        lengths = rollout.layout.n_thoughts_each
+        for change, all_rows in self._rows_of_each(rollout):
+            rows = [row for row in all_rows if thought < lengths[row]]
+            if rows and thought in change.thoughts and target in self._hooks[id(change)]:
                 indices = torch.tensor(rows, device=vectors.device)
                 where = (indices,) if heads is None else (indices[:, None], heads)
                 contexts = [
@@ -136,7 +141,7 @@ class _Applied:
     def mask(self, layer: int, scores: Scores) -> Scores:
         """Take attention to changed thoughts away from the queries that come later."""
         rollout = self._rollout()
-        layout = rollout.layout
+        layout, lengths = rollout.layout, rollout.layout.n_thoughts_each
         first = scores.shape[3] - scores.shape[2]
         changes = [
             (change, change.site, rows)
@@ -146,15 +151,16 @@ class _Applied:
         ]
         by_head = any(site.heads is not None for _, site, _ in changes)
         result = scores = whole(scores, self.model, by_head)
-        for change, site, rows in changes:
+        for change, site, all_rows in changes:
             heads = selected("head", site.heads, scores.shape[1])
             for thought in change.thoughts:
+                rows = [row for row in all_rows if thought < lengths[row]]
                 queries = [
                     query
                     for query in range(scores.shape[2])
                     if site.asks(layout, first + query, thought)
                 ]
-                if queries:
+                if queries and rows:
                     result = result.clone() if result is scores else result
                     key = layout.columns(Thought(thought)).start
                     where = (

@@ -33,6 +33,9 @@ class CleanActivations:
         dimensions of the hook.
     donors
         Which of the problems may donate.
+    n_thoughts
+        How many thoughts each problem has, where a stop rule makes them differ; what stands behind
+        is NaN. By default all have all of them. A problem donates no thought that it does not have.
 
     Examples
     --------
@@ -49,6 +52,7 @@ class CleanActivations:
     ids: tuple[str, ...]
     activations: Mapping[Hook, Activations]
     donors: frozenset[str]
+    n_thoughts: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(each) for each in self.activations.values()} | {len(self.ids)}
@@ -83,20 +87,31 @@ class CleanActivations:
             )
         return [self._row_of[problem] for problem in ids]
 
-    def n_donors(self, problem: str) -> int:
-        """Return how many problems may donate to a problem; raise where there is none."""
-        count = len(self._donor_rows) - (problem in self.donors)
+    def has(self, problem: str, thought: int) -> bool:
+        """Whether a problem has a thought."""
+        return self.n_thoughts is None or thought < self.n_thoughts[self.rows([problem])[0]]
+
+    def n_others(self, problem: str, thought: int = 0) -> int:
+        """Return how many other problems may donate a thought to a problem."""
+        rows, numbers = self._donors_of(thought)
+        return len(rows) - (self._row_of.get(problem) in numbers)
+
+    def n_donors(self, problem: str, thought: int = 0) -> int:
+        """Return how many problems may donate a thought to a problem; raise where there is none."""
+        count = self.n_others(problem, thought)
         if not count:
+            which = "" if self.n_thoughts is None else f" and has a thought {thought}"
             raise ValueError(
-                f"There is no other problem that could donate to {problem!r}. Resample and Mean "
-                "need at least two problems, or donors= with others among them."
+                f"There is no other problem that could donate to {problem!r}{which}. Resample and "
+                "Mean need at least two problems, or donors= with others among them."
             )
         return count
 
-    def donor(self, problem: str, choice: int) -> int:
+    def donor(self, problem: str, choice: int, thought: int = 0) -> int:
         """Return the row of donor number `choice`, the problem itself not counted."""
-        skipped = self._donor_numbers.get(self._row_of[problem], len(self._donor_rows))
-        return self._donor_rows[choice + (choice >= skipped)]
+        rows, numbers = self._donors_of(thought)
+        skipped = numbers.get(self._row_of[problem], len(rows))
+        return rows[choice + (choice >= skipped)]
 
     def select(
         self, hook: Hook, sources: Sequence[tuple[int, int]]
@@ -109,14 +124,14 @@ class CleanActivations:
         self, hook: Hook, problems: Sequence[str], thought: int
     ) -> Float[Tensor, "n_problems *site"]:
         """Return, as float64, the mean activation of a thought over all donors but each problem."""
-        counts = [self.n_donors(problem) for problem in problems]
-        activations = self[hook]
-        if hook not in self._sums:
-            self._sums[hook] = activations[self._donor_rows].double().sum(dim=0)
-        total = self._sums[hook][thought]
+        counts = [self.n_donors(problem, thought) for problem in problems]
+        activations, (donors, numbers) = self[hook], self._donors_of(thought)
+        if (hook, thought) not in self._sums:
+            self._sums[hook, thought] = activations[donors, thought].double().sum(dim=0)
+        total = self._sums[hook, thought]
         # Problems last, so that one number a problem fits to activations of any shape.
         each = rearrange(activations[self.rows(problems), thought].double(), "p ... -> ... p")
-        donates = each.new_tensor([problem in self.donors for problem in problems])
+        donates = each.new_tensor([self._row_of[problem] in numbers for problem in problems])
         means = (total[..., None] - donates * each) / each.new_tensor(counts)
         return rearrange(means, "... p -> p ...")
 
@@ -127,16 +142,24 @@ class CleanActivations:
     def _row_of(self) -> dict[str, int]:
         return {problem: row for row, problem in enumerate(self.ids)}
 
-    @cached_property
-    def _donor_rows(self) -> list[int]:
-        return [row for row, problem in enumerate(self.ids) if problem in self.donors]
+    def _donors_of(self, thought: int) -> tuple[list[int], dict[int, int]]:
+        """Return the rows of those that may donate a thought, in order, and each one's number."""
+        key = 0 if self.n_thoughts is None else thought
+        if key not in self._donors:
+            rows = [
+                row
+                for row, problem in enumerate(self.ids)
+                if problem in self.donors and self.has(problem, thought)
+            ]
+            self._donors[key] = rows, {row: number for number, row in enumerate(rows)}
+        return self._donors[key]
 
     @cached_property
-    def _donor_numbers(self) -> dict[int, int]:
-        return {row: number for number, row in enumerate(self._donor_rows)}
+    def _donors(self) -> dict[int, tuple[list[int], dict[int, int]]]:
+        return {}
 
     @cached_property
-    def _sums(self) -> dict[Hook, Tensor]:
+    def _sums(self) -> dict[tuple[Hook, int], Tensor]:
         return {}
 
 
@@ -200,12 +223,13 @@ class Context:
     @property
     def n_thoughts(self) -> int:
         """How many thoughts the problem's clean run has."""
-        return self.clean[self.hook].shape[1]
+        counts = self.clean.n_thoughts
+        return self.clean[self.hook].shape[1] if counts is None else counts[self.row]
 
     @property
     def baseline(self) -> Float[Tensor, "n_thoughts *site"]:
         """The problem's own clean activations at the hook."""
-        return self.clean[self.hook][self.row]
+        return self.clean[self.hook][self.row, : self.n_thoughts]
 
     def generator(self, label: str) -> torch.Generator:
         """Return random numbers that seed, problem, thought, hook and corruption decide."""
@@ -221,8 +245,8 @@ class Context:
 
     def donor_row(self, label: str) -> int:
         """Return the row of another problem in the clean activations, chosen by hash."""
-        choice = self.choice(label, self.clean.n_donors(self.problem))
-        return self.clean.donor(self.problem, choice)
+        choice = self.choice(label, self.clean.n_donors(self.problem, self.thought))
+        return self.clean.donor(self.problem, choice, self.thought)
 
     def donor(self, label: str) -> Float[Tensor, "*site"]:
         """Return this thought's activation in another problem, chosen by hash."""
@@ -305,7 +329,8 @@ def collect_encoded(
         rows = rows if target.heads is None else rows[:, list(target.heads)]
         kept[target].append(rows.clone())
 
-    n_thoughts = model.n_thoughts
+    n_thoughts, counts = model.n_thoughts, list[int]()
+    batches: dict[Hook, list[Tensor]] = {hook: [] for hook in kept}
     if kept:
         if not n_thoughts:
             raise ValueError(f"{model.name} thinks 0 thoughts, so there is nothing to collect.")
@@ -325,18 +350,37 @@ def collect_encoded(
                 rollout.read()
                 for index in range(n_thoughts):
                     rollout.think(index)
-    activations = {}
-    for hook, steps in kept.items():
-        if not steps:
-            raise ValueError(
-                f"{hook.name!r} never fires on a thought. Use 'input', 'hidden', 'kv' or a hook "
-                "such as 'blocks.0.hook_out'."
-            )
-        # Thought by thought of one batch, then of the next.
-        starts = range(0, len(steps), n_thoughts)
-        batches = [torch.stack(steps[start : start + n_thoughts], dim=1) for start in starts]
-        activations[hook] = torch.cat(batches)
-    return CleanActivations(ids, activations, frozenset(problem.id for problem in donors))
+                lengths = rollout.layout.n_thoughts_each
+                counts += lengths
+                for hook, steps in kept.items():
+                    if steps:
+                        batches[hook].append(_where_there(steps, lengths, n_thoughts))
+                        steps.clear()
+                    elif any(lengths):
+                        raise ValueError(
+                            f"{hook.name!r} never fires on a thought. Use 'input', 'hidden', 'kv' "
+                            "or a hook such as 'blocks.0.hook_out'."
+                        )
+    activations = {hook: torch.cat(each) for hook, each in batches.items()}
+    return CleanActivations(
+        ids,
+        activations,
+        frozenset(problem.id for problem in donors),
+        tuple(counts) if kept and model.stop is not None else None,
+    )
+
+
+def _where_there(
+    steps: Sequence[Tensor], lengths: Sequence[int], n_thoughts: int
+) -> Float[Tensor, "batch n_thoughts *site"]:
+    """Stack a batch's thoughts, with NaN in the place of those that a problem does not have."""
+    stacked = torch.stack(list(steps), dim=1)
+    if min(lengths) == n_thoughts:
+        return stacked
+    whole = stacked.new_full((len(lengths), n_thoughts, *stacked.shape[2:]), torch.nan)
+    for row, length in enumerate(lengths):
+        whole[row, :length] = stacked[row, :length]
+    return whole
 
 
 def _hooks_of(model: ContinuousThoughtModel, sites: Iterable[Site | str]) -> list[Hook]:

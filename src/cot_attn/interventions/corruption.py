@@ -5,7 +5,9 @@ A corruption is any callable `(activation, context) -> activation` that keeps th
 that look at the activation alone say `needs_baseline = False`, which saves a run of the problems.
 
 A corruption may also have `many(activations, contexts)`, which takes the activations of several
-problems at the same thought and hook, stacked: on a GPU one call is quicker than one a problem.
+problems at the same thought and hook, stacked: on a GPU one call is quicker than one a problem; and
+`possible(context)`, which says of problems with different numbers of thoughts whether there is what
+it draws on.
 """
 
 from abc import ABC, abstractmethod
@@ -50,6 +52,10 @@ class _ManyAtOnce(ABC):
     @abstractmethod
     def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return what replaces the activations of several problems."""
+
+    def possible(self, context: Context) -> bool:
+        """Whether there is what it draws on, where problems have different numbers of thoughts."""
+        return True
 
     def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return what replaces the activation."""
@@ -171,6 +177,10 @@ class Mean(_ManyAtOnce):
         first, problems = contexts[0], [context.problem for context in contexts]
         return first.clean.means(first.hook, problems, first.thought).to(activations)
 
+    def possible(self, context: Context) -> bool:
+        """Whether another problem has the thought."""
+        return context.clean.n_others(context.problem, context.thought) > 0
+
 
 @dataclass(frozen=True)
 class Resample(_Selected):
@@ -190,6 +200,10 @@ class Resample(_Selected):
     def source(self, context: Context) -> tuple[int, int]:
         """Return the donor's row, and the same thought."""
         return context.donor_row(self.label), context.thought
+
+    def possible(self, context: Context) -> bool:
+        """Whether another problem has the thought."""
+        return context.clean.n_others(context.problem, context.thought) > 0
 
 
 @dataclass(frozen=True)
@@ -211,9 +225,16 @@ class Shuffle(_Selected):
         """Return the problem's own row, and another thought."""
         n_thoughts = context.n_thoughts
         if n_thoughts < 2:
-            raise ValueError("Shuffle needs a run of at least two thoughts.")
+            raise ValueError(
+                f"Shuffle needs a run of at least two thoughts; that of problem "
+                f"{context.problem!r} has {n_thoughts}."
+            )
         others = [i for i in range(n_thoughts) if i != context.thought]
         return context.row, others[context.choice(self.label, len(others))]
+
+    def possible(self, context: Context) -> bool:
+        """Whether the problem has another thought."""
+        return context.n_thoughts > 1
 
 
 @dataclass(frozen=True)

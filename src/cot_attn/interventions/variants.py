@@ -86,6 +86,11 @@ def run_variants(
     only_correct
         Whether variants run only of problems whose baseline is right. All problems stay in the
         result; what did not run is NaN.
+
+        With a stop rule, every variant of a problem thinks as many thoughts as its baseline: what
+        an effect tells is that of the change, not of thinking longer. `n_thoughts` along `problem`
+        says how many. A variant that changes a thought which a problem does not have, or draws on
+        another which is not there, is NaN for that problem.
     resume
         A folder in which finished problems are kept until all are done: after an interruption, the
         same call resumes from there. Corruptions must be dataclasses.
@@ -135,6 +140,8 @@ def run_variants(
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
     size = batch_size or _most_rows(model, questions, max_new_tokens)
     collected, chosen = (donors, None) if isinstance(donors, CleanActivations) else (None, donors)
+    if collected is not None:
+        _check_stop(collected, model)
     finished = finished_problems(
         resume,
         model,
@@ -259,6 +266,16 @@ def noise_floor(
         max_new_tokens=max_new_tokens,
         size=size,
     )
+
+
+def _check_stop(clean: CleanActivations, model: ContinuousThoughtModel) -> None:
+    """Raise where clean activations have the other kind of numbers of thoughts."""
+    if clean.activations and (clean.n_thoughts is None) != (model.stop is None):
+        had = "without a stop rule" if clean.n_thoughts is None else "with a stop rule"
+        raise ValueError(
+            f"The clean activations were collected {had}, and now model.stop is {model.stop!r}. "
+            "Collect them again."
+        )
 
 
 def _unchanged(

@@ -25,6 +25,10 @@ from .stages import Prompt as Prompt
 from .stages import Role as Role
 from .stages import Stage as Stage
 from .stages import Thought as Thought
+from .stopping import BinaryHead as BinaryHead
+from .stopping import EntropyBelow as EntropyBelow
+from .stopping import Separator as Separator
+from .stopping import StopRule as StopRule
 from .template import Template as Template
 from .validation import validate as validate
 
@@ -38,9 +42,11 @@ save = ContinuousThoughtModel.save_pretrained
 
 __all__ = [
     "Answer",
+    "BinaryHead",
     "Close",
     "Constant",
     "ContinuousThoughtModel",
+    "EntropyBelow",
     "Feedback",
     "HookedModel",
     "Identity",
@@ -58,8 +64,10 @@ __all__ = [
     "Rollout",
     "Run",
     "Sampled",
+    "Separator",
     "SoftThinking",
     "Stage",
+    "StopRule",
     "Template",
     "Thought",
     "greedy",

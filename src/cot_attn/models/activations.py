@@ -124,7 +124,7 @@ def probed(
         assert model.running is not None
         seen[name][model.running.stage] = activation
 
-    with model.hooks([(name, partial(look, name)) for name in seen]):
+    with model.hooks([(name, partial(look, name)) for name in seen]), model.unstopped():
         rollout = model.rollout([problem], [question], 1)
         rollout.read()
         rollout.think(0)
@@ -185,7 +185,7 @@ def recorded(
     ------
     dict
         By hook name an array (problem, stage, ...), filled as the problems run: NaN where a hook
-        was not called, or an answer had ended before the stage.
+        was not called, or thoughts or answer had ended before the stage.
     """
     arrays = {
         name: np.full((n_problems, len(stages), *each.shape), np.nan, each.dtype)
@@ -203,11 +203,9 @@ def recorded(
     def finish(run: Run) -> None:
         nonlocal n_done
         for stage, index in places.items():
-            if isinstance(stage, Answer):
-                for row, tokens in enumerate(run.answer_tokens):
-                    if len(tokens) <= stage.index:
-                        for array in arrays.values():
-                            array[n_done + row, index] = np.nan
+            for row in _without(stage, run):
+                for array in arrays.values():
+                    array[n_done + row, index] = np.nan
         n_done += len(run.problems)
 
     hooks = [(name, partial(keep, name)) for name in arrays]
@@ -243,6 +241,18 @@ def labelled(
             **heads,
         }
     )
+
+
+def _without(stage: Stage, run: Run) -> list[int]:
+    """Return the rows whose thoughts or answer had ended before a stage."""
+    match stage:
+        case Thought(index):
+            counts = list(run.n_thoughts)
+        case Answer(index):
+            counts = [len(tokens) for tokens in run.answer_tokens]
+        case _:
+            return []
+    return [row for row, count in enumerate(counts) if count <= index]
 
 
 def _entries(names: Names) -> list[HookName]:

@@ -1,6 +1,7 @@
 """A language model that thinks in vectors: question, thoughts, answer."""
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -23,6 +24,7 @@ from cot_attn.data.problem import Problem
 from cot_attn.data.spans import value_token
 from cot_attn.models import validation
 from cot_attn.models._bridge import bridged, check_unprocessed
+from cot_attn.models._gaps import check_gaps, check_window
 from cot_attn.models._weight_hash import WeightHash
 from cot_attn.models.activations import (
     Names,
@@ -40,6 +42,7 @@ from cot_attn.models.questions import Question, check_adds_nothing, check_room, 
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
 from cot_attn.models.stages import Stage
+from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 
 
@@ -55,7 +58,10 @@ class ContinuousThoughtModel(HookedModel):
     template
         The tokens round question, thoughts and answer.
     n_thoughts
-        How many thoughts a run has unless it is told otherwise.
+        How many thoughts a run has unless it is told otherwise; with `stop`, at most.
+    stop
+        When a problem has thought enough, such as `EntropyBelow(0.5)`; by default all problems
+        think `n_thoughts` thoughts. It is asked before each thought.
     tokenizer
         Reads questions and writes answers; by default the bridge's, where that adds no token to a
         question (TransformerLens mostly lets it add a start token).
@@ -90,6 +96,7 @@ class ContinuousThoughtModel(HookedModel):
         template: Template,
         n_thoughts: int,
         *,
+        stop: StopRule | None = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
         name: str | None = None,
         checkpoint: str | None = None,
@@ -105,8 +112,37 @@ class ContinuousThoughtModel(HookedModel):
         self._weight_hash = WeightHash()
         if checkpoint is not None:
             self._weight_hash.remember(self.bridge, self.feedback, checkpoint)
+        self.stop = stop
 
     # What it is -------------------------------------------------------------------------------
+
+    @property
+    def stop(self) -> StopRule | None:
+        """When a problem has thought enough; None where all think `n_thoughts` thoughts.
+
+        A rule can be set, and taken away by setting None.
+
+        Raises
+        ------
+        TypeError
+            Where what is set is no stop rule.
+        ValueError
+            Where the model counts columns, and so cannot pass over those of a problem that has
+            stopped.
+        """
+        return self._stop
+
+    @stop.setter
+    def stop(self, rule: StopRule | None) -> None:
+        argument: object = rule  # a user may give anything
+        if not (argument is None or isinstance(argument, StopRule)):
+            raise TypeError(
+                f"stop is {argument!r}; give an instance of a StopRule, such as EntropyBelow(0.5), "
+                "or None."
+            )
+        if rule is not None:
+            check_gaps(self)
+        self._stop = rule
 
     @property
     def checkpoint(self) -> str:
@@ -130,9 +166,11 @@ class ContinuousThoughtModel(HookedModel):
         """Return what a result says about the model that it came from.
 
         Of a loop that is more than its weights (which the checkpoint's hash tells) also how it is
-        set, as `feedback`.
+        set, as `feedback`, and as `stop` the rule by which problems stop, where there is one.
         """
         made = {"model": self.name, "checkpoint": self.checkpoint, "dtype": str(self.dtype)}
+        if self.stop is not None:
+            made["stop"] = repr(self.stop)
         if type(self.feedback) in (Identity, Projection):
             return made
         with contextlib.suppress(TypeError):  # a class of one's own that does not say
@@ -171,7 +209,8 @@ class ContinuousThoughtModel(HookedModel):
         max_new_tokens
             The greatest number of tokens in an answer; with 0 the run stops before the answer.
         n_thoughts
-            How many thoughts; by default the model's own number.
+            How many thoughts; by default the model's own number. With a stop rule, at most so many:
+            `Run.n_thoughts` says how many each problem had.
         batch_size
             How many questions run at once; by default all.
 
@@ -179,6 +218,11 @@ class ContinuousThoughtModel(HookedModel):
         ------
         ValueError
             Where there is no question, an empty one, or one that leaves too little of the context.
+
+        Warns
+        -----
+        UserWarning
+            Where there is a stop rule by which no problem stopped.
 
         Examples
         --------
@@ -201,7 +245,14 @@ class ContinuousThoughtModel(HookedModel):
                 rollout = self.rollout(problems[batch], tokens[batch], n_thoughts)
                 runs.append(self._finish(rollout, tokens[batch], max_new_tokens))
                 advance(len(rollout.problems))
-        return joined(runs)
+        run = joined(runs)
+        if self.stop is not None and n_thoughts and set(run.n_thoughts) == {n_thoughts}:
+            warnings.warn(
+                f"No problem stopped by {self.stop!r}: all {len(problems)} thought the greatest "
+                f"number of thoughts, {n_thoughts}. Look at the rule, or raise n_thoughts.",
+                stacklevel=3,
+            )
+        return run
 
     def run_with_cache(
         self,
@@ -236,7 +287,7 @@ class ContinuousThoughtModel(HookedModel):
             The run, and a dataset with one variable for each hook, whose dims are `problem`,
             `stage` (`bot`, `thought 0` .., `eot`, `answer 0` ..) and those of a vector or of heads.
             It is NaN where a hook is not called in a stage (nothing but thoughts passes the
-            feedback) and where an answer had ended.
+            feedback) and where thoughts or answer had ended.
 
         Raises
         ------
@@ -325,6 +376,10 @@ class ContinuousThoughtModel(HookedModel):
         vocabulary = len(self._embedding_weight)
         problems, tokens = encode(questions, self.tokenizer, self.template, vocabulary)
         check_room(problems, tokens, self.template, self.n_context, n_thoughts, max_new_tokens)
+        if self.stop is not None:
+            around = len(self.template.bot) + len(self.template.eot) + max_new_tokens
+            longest = max(map(len, tokens)) + n_thoughts + around
+            check_window(self.bridge.original_model.config, longest)
         return problems, tokens
 
     def decode(self, tokens: Sequence[int]) -> str:

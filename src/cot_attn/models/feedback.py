@@ -28,11 +28,14 @@ class Moment:
         What the rows are about, in order.
     thought
         Which thought is made, counted from 0.
+    earlier
+        The hidden states that the thoughts before it were made from, in order.
     """
 
     language_model: PreTrainedModel
     problem_ids: tuple[str, ...]
     thought: int
+    earlier: tuple[Tensor, ...] = ()
 
     def logits(self, hidden: Hidden) -> Weights:
         """Return what the unembedding says of hidden states, as float32."""

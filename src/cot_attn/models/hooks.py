@@ -18,6 +18,7 @@ from cot_attn.models.feedback import Feedback
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
 from cot_attn.models.stages import Layout, Stage, stage_set
+from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 
 HookFunction = Callable[..., Tensor | None]
@@ -49,6 +50,7 @@ class HookedModel:
         self.feedback = feedback.to(device=self.device, dtype=self.dtype)
         self.template = template
         self.name = name
+        self._stop: StopRule | None = None
         self.running: Rollout | None = None
         self.hooks_set_aside: tuple[str, ...] = ()
         self._watchers: list[Callable[[Run], None]] = []
@@ -106,7 +108,7 @@ class HookedModel:
         check_unprocessed(self.bridge)
         self.bridge.eval()
         self.feedback.eval()
-        return Rollout(self, problems, questions, n_thoughts)
+        return Rollout(self, problems, questions, n_thoughts, self._stop)
 
     # Hooks ------------------------------------------------------------------------------------
 
@@ -202,6 +204,18 @@ class HookedModel:
                 yield self
         finally:
             self._watchers, self._isolated, self.hooks_set_aside = outer
+
+    @contextmanager
+    def unstopped(self) -> Iterator["HookedModel"]:
+        """Set the stop rule aside for as long as the context lasts.
+
+        Where the library tries something out, on questions of its own, there have to be thoughts.
+        """
+        rule, self._stop = self._stop, None
+        try:
+            yield self
+        finally:
+            self._stop = rule
 
     @property
     def feedback_points(self) -> tuple[HookPoint, HookPoint]:

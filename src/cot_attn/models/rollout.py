@@ -17,6 +17,7 @@ from cot_attn.models._cache import RoomyCache
 from cot_attn.models.feedback import Feedback, Moment
 from cot_attn.models.finite import check_finite, finite_scores
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
+from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 from cot_attn.models.unembedding import Workspace, unembed
 
@@ -57,14 +58,19 @@ class Rollout:
     questions
         Token ids of each question, without BOT.
     n_thoughts
-        How many thoughts the run has.
+        How many thoughts the run has, or has at most where there is a stop rule.
+    stop
+        Which problems think no further, asked before each thought. What is fed to a problem that
+        has stopped is never attended to and takes no position: whatever follows goes on behind its
+        own last thought. Branches go on with the numbers of thoughts that were decided so far.
 
     Attributes
     ----------
     stage
         The stage that was entered last.
     layout
-        Which column plays which role.
+        Which column plays which role, and how many thoughts each problem has, as far as it is
+        known.
 
     Examples
     --------
@@ -95,9 +101,11 @@ class Rollout:
         problems: Sequence[Problem],
         questions: Sequence[Sequence[int]],
         n_thoughts: int,
+        stop: StopRule | None = None,
     ) -> None:
         template = model.template
         self.model = model
+        self._stop, self._n_decided = stop, 0
         self.problems = tuple(problems)
         self.layout = Layout(
             question_lengths=tuple(len(question) for question in questions),
@@ -133,15 +141,26 @@ class Rollout:
     def think(
         self, index: int, fed: Float[Tensor, "batch d_model"] | None = None
     ) -> Float[Tensor, "batch d_model"]:
-        """Feed thought `index` and return the vectors that were fed.
+        """Feed thought `index` and return the vectors that were fed, NaN to problems without it.
 
         Without `fed`, the thought is made from the last hidden state.
         """
         with self._in_stage(Thought(index)):
-            fed = self.model.feedback(self.hidden, self._moment(index)) if fed is None else fed
-            everywhere = torch.ones_like(self._positions, dtype=torch.bool)[:, None]
-            self._think(everywhere, inputs_embeds=fed[:, None])
-        return fed
+            before, moment = self.hidden, self._moment(index)
+            self._decide(moment)
+            if index >= len(self.layout.thoughts):  # all have stopped
+                return torch.full_like(before, torch.nan)
+            fed = self.model.feedback(before, moment) if fed is None else fed
+            if not self.layout.thought_lengths:
+                everywhere = torch.ones_like(self._positions, dtype=torch.bool)[:, None]
+                self._think(everywhere, inputs_embeds=fed[:, None])
+                return fed
+            lengths = torch.tensor(self.layout.thought_lengths, device=fed.device)
+            going_on = (lengths > index)[:, None]
+            # What stands in a column that nobody attends to has to be finite all the same.
+            self._think(going_on, inputs_embeds=torch.where(going_on, fed, before)[:, None])
+            self._hidden_states[-1] = torch.where(going_on, self.hidden, before)
+            return fed.masked_fill(~going_on, torch.nan)
 
     def close(self) -> Float[Tensor, "batch d_vocab"]:
         """Feed EOT and return the logits of the first answer token."""
@@ -318,7 +337,19 @@ class Rollout:
 
     def _moment(self, thought: int) -> Moment:
         ids = tuple(problem.id for problem in self.problems)
-        return Moment(self.model.bridge.original_model, ids, thought)
+        earlier = tuple(self._hidden_states[:-1])
+        return Moment(self.model.bridge.original_model, ids, thought, earlier)
+
+    def _decide(self, moment: Moment) -> None:
+        """Ask the stop rule, where it has not been asked yet, who goes without this thought."""
+        if self._stop is None or moment.thought < self._n_decided:
+            return
+        self._n_decided = moment.thought + 1
+        stops = self._stop(self.hidden, moment).tolist()
+        lengths = zip(self.layout.n_thoughts_each, stops, strict=True)
+        self.layout = self.layout.stopped(
+            [min(n, moment.thought) if stopped else n for n, stopped in lengths]
+        )
 
     def _eot(self) -> Int[Tensor, "batch eot_width"]:
         eot = torch.tensor(self.model.template.eot, device=self._mask.device)

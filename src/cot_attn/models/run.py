@@ -24,7 +24,7 @@ class Run:
     problems
         What was asked, in order.
     thoughts
-        The vectors that were fed, (batch, n_thoughts, d_model).
+        The vectors that were fed, (batch, n_thoughts, d_model); NaN where a problem had stopped.
     answers
         The answers as text.
     answer_tokens
@@ -58,6 +58,11 @@ class Run:
     first_logits: Float[Tensor, "batch d_vocab"]
     layout: Layout
     question_tokens: list[list[int]]
+
+    @property
+    def n_thoughts(self) -> tuple[int, ...]:
+        """How many thoughts each problem had; without a stop rule all have the same number."""
+        return self.layout.n_thoughts_each
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.thoughts.shape))

@@ -130,11 +130,16 @@ class Layout:
         Number of answer tokens of each row, EOS not counted; none before the answers are known.
     question_width, answer_width
         Number of columns kept for questions and answers, where that is more than the longest needs.
+    thought_lengths
+        Number of thoughts of each row, where a stop rule may end them before `n_thoughts`; by
+        default all have that many. Columns behind a row's own last thought are padding.
+    thought_width
+        Number of columns kept for thoughts; by default what the longest row needs.
 
     Raises
     ------
     ValueError
-        Where there are answers of some rows only.
+        Where there are answers, or numbers of thoughts, of some rows only.
 
     Examples
     --------
@@ -143,6 +148,8 @@ class Layout:
     range(4, 5)
     >>> [Role(role).name for role in layout.roles()[1]]
     ['PAD', 'PAD', 'QUESTION', 'BOT', 'THOUGHT', 'THOUGHT', 'EOT']
+    >>> [Role(role).name for role in layout.stopped((2, 1)).roles()[1]]
+    ['PAD', 'PAD', 'QUESTION', 'BOT', 'THOUGHT', 'PAD', 'EOT']
     """
 
     question_lengths: tuple[int, ...]
@@ -152,6 +159,8 @@ class Layout:
     answer_lengths: tuple[int, ...] = ()
     question_width: int = 0
     answer_width: int = 0
+    thought_lengths: tuple[int, ...] = ()
+    thought_width: int | None = None
 
     def __post_init__(self) -> None:
         n_rows, n_answers = len(self.question_lengths), len(self.answer_lengths)
@@ -160,6 +169,18 @@ class Layout:
                 f"A layout has {n_rows} questions and {n_answers} answers. Give the answer's "
                 "length of every row, or none."
             )
+        lengths = self.thought_lengths
+        if len(lengths) not in (0, n_rows) or not all(0 <= n <= self.n_thoughts for n in lengths):
+            raise ValueError(
+                f"A layout of {n_rows} rows with at most {self.n_thoughts} thoughts has "
+                f"thought_lengths {lengths}. Give one number from 0 on for every row, or none."
+            )
+        if all(n == self.n_thoughts for n in lengths):
+            object.__setattr__(self, "thought_lengths", ())
+        elif self.thought_width is None:
+            object.__setattr__(self, "thought_width", max(lengths))
+        if self.thought_width == self.n_thoughts:
+            object.__setattr__(self, "thought_width", None)
         # Equal layouts compare equal, however they came to be.
         for name in ("question", "answer"):
             widest = max((getattr(self, f"{name}_width"), *getattr(self, f"{name}_lengths")))
@@ -178,7 +199,13 @@ class Layout:
     @property
     def thoughts(self) -> range:
         """Columns of the thoughts."""
-        return range(self.bot.stop, self.bot.stop + self.n_thoughts)
+        width = self.n_thoughts if self.thought_width is None else self.thought_width
+        return range(self.bot.stop, self.bot.stop + width)
+
+    @property
+    def n_thoughts_each(self) -> tuple[int, ...]:
+        """Number of thoughts of each row."""
+        return self.thought_lengths or (self.n_thoughts,) * len(self.question_lengths)
 
     @property
     def eot(self) -> range:
@@ -191,7 +218,10 @@ class Layout:
         return range(self.eot.stop, self.eot.stop + self.answer_width)
 
     def columns(self, stage: Stage) -> range:
-        """Return the columns that a stage feeds; raise where there is no such stage."""
+        """Return the columns that a stage feeds; raise where there is no such stage.
+
+        Of a thought that no row has, there are none.
+        """
         if isinstance(stage, Thought) and not 0 <= stage.index < self.n_thoughts:
             raise ValueError(
                 f"There is no {stage}: this run has {self.n_thoughts} thoughts, counted from 0."
@@ -213,7 +243,7 @@ class Layout:
         return self.question.stop - self.question_lengths[row]
 
     def roles(self) -> Int8[np.ndarray, "batch position"]:
-        """Return the `Role` of every position; behind a row's own answer it is `PAD`."""
+        """Return the `Role` of every position; behind a row's thoughts or answer it is `PAD`."""
         roles = np.full((len(self.question_lengths), self.answer.stop), Role.PAD, dtype=np.int8)
         shared = {
             Role.BOT: self.bot,
@@ -224,6 +254,8 @@ class Layout:
             roles[:, columns.start : columns.stop] = role
         for row in range(len(roles)):
             roles[row, self.padding(row) : self.question.stop] = Role.QUESTION
+            own = self.thoughts[self.n_thoughts_each[row] :]
+            roles[row, own.start : own.stop] = Role.PAD
             if self.answer_lengths:
                 start = self.answer.start
                 roles[row, start : start + self.answer_lengths[row]] = Role.ANSWER
@@ -238,7 +270,14 @@ class Layout:
         """Return the layout of chosen rows; the columns stay where they are."""
         lengths = tuple(self.question_lengths[row] for row in rows)
         answers = tuple(self.answer_lengths[row] for row in rows) if self.answer_lengths else ()
-        return replace(self, question_lengths=lengths, answer_lengths=answers)
+        thoughts = tuple(self.thought_lengths[row] for row in rows) if self.thought_lengths else ()
+        return replace(
+            self, question_lengths=lengths, answer_lengths=answers, thought_lengths=thoughts
+        )
+
+    def stopped(self, thought_lengths: Sequence[int]) -> "Layout":
+        """Return this layout with the numbers of thoughts that the rows have."""
+        return replace(self, thought_lengths=tuple(thought_lengths), thought_width=None)
 
     def answered(self, answer_lengths: Sequence[int]) -> "Layout":
         """Return this layout with the answers' lengths."""
@@ -266,4 +305,6 @@ class Layout:
             answer_lengths=tuple(n for each in layouts for n in each.answer_lengths),
             question_width=max(each.question_width for each in layouts),
             answer_width=max(each.answer_width for each in layouts),
+            thought_lengths=tuple(n for each in layouts for n in each.n_thoughts_each),
+            thought_width=max(len(each.thoughts) for each in layouts),
         )

@@ -147,7 +147,8 @@ def _after_thoughts(model: HookedModel, rows: slice) -> Rollout:
     questions = [[token % n_vocabulary for token in range(length)] for length in _LENGTHS]
     problems = [Problem.from_text(" ".join(map(str, question))) for question in questions]
     check_room(problems, questions, model.template, model.n_context, _N_THOUGHTS, 4)
-    rollout = model.rollout(problems[rows], questions[rows], _N_THOUGHTS)
+    with model.unstopped():
+        rollout = model.rollout(problems[rows], questions[rows], _N_THOUGHTS)
     rollout.read()
     for index in range(_N_THOUGHTS):
         rollout.think(index)

@@ -125,6 +125,7 @@ class HiddenReading(Reading):
 
         with (
             model.isolated(),
+            model.unstopped(),
             model.hooks([(last, keep)], stages=[Prompt()]),
             model.hooks([("feedback.hook_in", keep_hidden)]),
         ):

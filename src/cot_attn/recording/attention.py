@@ -64,10 +64,11 @@ class AttentionRecorder(PlaceRecorder):
         Returns
         -------
         xr.Dataset
-            `attention` (problem, layer, head, query, key), fractions as float32. Every finite row
-            sums to 1 over `key`; the `answer_value` row is NaN where the answer has no value.
-            Along `problem` there are `difficulty`, `question_length` (tokens) and `correct` (1, 0,
-            or NaN where there is no gold answer).
+            `attention` (problem, layer, head, query, key), fractions as float32. Every row that is
+            there sums to 1 over `key`; the `answer_value` row is NaN where the answer has no value,
+            and with a stop rule queries and keys are NaN that are thoughts the problem does not
+            have. Along `problem` there are `difficulty`, `question_length` (tokens), `correct` (1,
+            0, or NaN where there is no gold answer) and with a stop rule `n_thoughts`.
 
         Raises
         ------
@@ -96,6 +97,9 @@ class AttentionRecorder(PlaceRecorder):
             "query": self.queries(run.layout.n_thoughts),
             "key": [*run.layout.keys(), "answer"],
         }
+        for row, n in enumerate(run.n_thoughts):  # a thought that is not there is no key
+            first = labels["key"].index("bot") + 1
+            table[row, ..., first + n : first + run.layout.n_thoughts] = torch.nan
         batch = xr.Dataset(
             {"attention": (DIMS, table.cpu().numpy())}, coords={**coordinates, **labels}
         )

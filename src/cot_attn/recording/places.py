@@ -14,7 +14,7 @@ from cot_attn.data.grading import Grade, grade
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
-from cot_attn.models.stages import Answer, Close, Stage, stage_label
+from cot_attn.models.stages import Answer, Close, Stage, Thought, stage_label
 from cot_attn.recording._recorder import Recorder
 from cot_attn.recording.selection import Indices
 
@@ -97,6 +97,8 @@ class PlaceRecorder(Recorder):
         ]
         starts = [None if value is None else value.start for value in values]
         coordinates = {"layer": self.layers, **problem_coordinates(run, grades, starts)}
+        if self.model.stop is not None:
+            coordinates["n_thoughts"] = ("problem", list(run.n_thoughts))
         self._take(run, self._table(run, starts), coordinates)
         self._n_thoughts = run.layout.n_thoughts
         self._seen.update(problem.id for problem in run.problems)
@@ -121,7 +123,10 @@ class PlaceRecorder(Recorder):
         return self._batches[0].assign_attrs(self.model.provenance())
 
     def _table(self, run: Run, starts: Sequence[int | None]) -> Tensor:
-        """Lay out what was kept as (problem, layer, *some, place, last); NaN where nothing was."""
+        """Lay out what was kept as (problem, layer, *some, place, last).
+
+        It is NaN where nothing was kept, and at thoughts that a problem does not have.
+        """
         places = self.places(run.layout.n_thoughts)
         rows = {stage: torch.stack(layers, dim=1) for stage, layers in self._rows.items()}
         if not rows:
@@ -134,6 +139,9 @@ class PlaceRecorder(Recorder):
         for stage, row in rows.items():
             if not isinstance(stage, Answer) and place_of(stage) in places:
                 table[..., places.index(place_of(stage)), :] = row
+            if isinstance(stage, Thought) and place_of(stage) in places:
+                stopped = torch.tensor([n <= stage.index for n in run.n_thoughts])
+                table[stopped, ..., places.index(place_of(stage)), :] = torch.nan
         if VALUE in places:
             column = places.index(VALUE)
             for index, start in enumerate(starts):

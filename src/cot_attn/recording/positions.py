@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
@@ -94,20 +95,20 @@ class PositionRecorder(Recorder):
         self._passes = {}
 
     def _one(self, run: Run, row: int) -> xr.Dataset:
-        padding = run.layout.padding(row)
         fed = max(first + layers[0].shape[2] for first, layers in self._passes.items())
-        roles = run.layout.roles()[row, padding:fed]
-        length = int((roles != Role.PAD).sum())
-        shape = (len(self.layers), len(self.heads), length, length)
-        attention = torch.zeros(shape)
+        roles = run.layout.roles()[row, :fed]
+        columns = np.flatnonzero(roles != Role.PAD)
+        positions = {int(column): position for position, column in enumerate(columns)}
+        length = len(columns)
+        attention = torch.zeros((len(self.layers), len(self.heads), length, length))
         for first, layers in self._passes.items():
-            pattern = torch.stack([layer[row] for layer in layers])[:, :, :, padding:].cpu()
+            pattern = torch.stack([layer[row] for layer in layers]).cpu()
             for offset in range(pattern.shape[2]):
-                query = first + offset - padding
-                if 0 <= query < length:
-                    keys = min(first + offset + 1 - padding, length)
-                    attention[:, :, query, :keys] = pattern[:, :, offset, :keys]
-        names = [Role(role).name.lower() for role in roles[:length]]
+                query = positions.get(first + offset)
+                if query is not None:
+                    keys = columns[: query + 1]
+                    attention[:, :, query, : query + 1] = pattern[:, :, offset, keys]
+        names = [Role(role).name.lower() for role in roles[columns]]
         texts = self._texts(run, row)[:length]
         return xr.Dataset(
             {"attention": (("layer", "head", "query", "key"), attention.numpy())},
@@ -130,7 +131,7 @@ class PositionRecorder(Recorder):
         return [
             *self._spelled(run.question_tokens[row]),
             *(["<bot>"] * len(template.bot)),
-            *(f"thought {i}" for i in range(run.layout.n_thoughts)),
+            *(f"thought {i}" for i in range(run.n_thoughts[row])),
             *(["<eot>"] * len(template.eot)),
             *self._spelled(run.answer_tokens[row]),
         ]

@@ -107,7 +107,9 @@ class StateRecorder(PlaceRecorder):
         -------
         xr.Dataset
             `state` (problem, layer, place, d_model) and `fed` (problem, thought, d_model), the
-            vectors that were fed. `state` is NaN at `answer_value` where the answer has no value.
+            vectors that were fed. `state` is NaN at `answer_value` where the answer has no value;
+            with a stop rule, both are NaN at thoughts that a problem does not have, and there is
+            `n_thoughts` along `problem`.
             Along `problem` there are `question`, `difficulty`, `question_length` (tokens),
             `correct` (1, 0, or NaN where there is no gold answer) and `value_token` (how many
             answer tokens stand before the value, or NaN); along `place` there is what the last

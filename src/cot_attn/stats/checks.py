@@ -17,6 +17,7 @@ from cot_attn.stats._checks.effects import (
     nothing_moves_unprovoked,
     provenance_is_complete,
 )
+from cot_attn.stats._checks.lengths import LENGTHS, all_have_all_thoughts
 from cot_attn.stats._checks.sample_size import enough_failures, enough_problems
 from cot_attn.stats._labelled.labels import as_effects
 from cot_attn.stats.importance import importance
@@ -54,6 +55,9 @@ def run_checks(
 def _all_checks(
     attention: xr.Dataset | xr.DataArray | None, effects: xr.Dataset | None
 ) -> Iterator[Check]:
+    lengths = [each for each in (effects, attention) if each is not None and LENGTHS in each.coords]
+    if lengths:
+        yield all_have_all_thoughts(lengths[0])
     if attention is not None:
         yield rows_sum_to_one(attention)
         yield attention_varies(attention)

@@ -11,6 +11,7 @@ from cot_attn.stats._checks.sample_size import with_warnings
 from cot_attn.stats._inference.correlation import FEWEST_PROBLEMS, REASON_DTYPE
 from cot_attn.stats._inference.intervals import leave_one_out_interval
 from cot_attn.stats._labelled.layout import as_values, complete_problems, other_dims, unfold
+from cot_attn.stats._labelled.thoughts import tell_of_shorter
 from cot_attn.stats.averages import mean_over_problems
 
 PerSeries = Float[np.ndarray, " series"]
@@ -30,8 +31,8 @@ def concentration_per_problem(shares: xr.DataArray) -> xr.DataArray:
     -------
     xr.DataArray
         `thought` gives way to `measure`: the entropy in nats, its exponential (the effective
-        number of thoughts: between 1 and their count) and the largest share. NaN where the shares
-        are, or where they are all 0.
+        number of thoughts: between 1 and their count) and the largest share, over the thoughts
+        that a problem has. NaN where all shares are, or where they are all 0.
 
     Examples
     --------
@@ -41,10 +42,10 @@ def concentration_per_problem(shares: xr.DataArray) -> xr.DataArray:
     """
     require_array(shares, ("thought",), "Concentration", name="shares")
     require_not_negative(shares, "Concentration is of parts of a whole: see stats.share.")
-    total = shares.sum("thought", skipna=False)
+    total = shares.sum("thought", min_count=1)
     measured: xr.DataArray = xr.apply_ufunc(
         lambda profiles: rearrange(measures(profiles[..., None]), "measure ... 1 -> ... measure"),
-        shares / total.where(total > 0),
+        (shares / total).fillna(0).where(total > 0),
         input_core_dims=[["thought"]],
         output_core_dims=[["measure"]],
     )
@@ -120,6 +121,7 @@ def importance_concentration(values: xr.DataArray, *, confidence: float = 0.95) 
     """
     require_array(values, ("problem", "thought"), "The concentration of a profile")
     require_not_negative(values, "Concentration is of a rate, such as `failed`.")
+    tell_of_shorter("The concentration of a profile", values)
     data = as_values(values)
     data = data[complete_problems(data)]
     n_problems, _, n_series = data.shape

@@ -26,6 +26,7 @@ from cot_attn.stats._labelled.layout import (
     other_dims,
     unfold,
 )
+from cot_attn.stats._labelled.thoughts import tell_of_shorter
 
 Covariate = Float[np.ndarray, " problem"]
 
@@ -147,6 +148,7 @@ def correlate(
         )
     problems = set(attention["problem"].values) | set(failure["problem"].values)
     attention, failure = join_by_label(attention, failure, join=join)
+    tell_of_shorter("A correlation", attention, failure)
     covariate = None
     if partial is not None:
         covariate = _as_numbers(problem_coordinate(partial, attention, failure))

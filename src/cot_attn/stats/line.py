@@ -8,6 +8,7 @@ from cot_attn.stats._arguments import require_array, require_confidence, require
 from cot_attn.stats._inference.resampling import bootstrap_weights, canonical_order
 from cot_attn.stats._labelled.labels import join_by_label
 from cot_attn.stats._labelled.layout import as_values, complete_problems
+from cot_attn.stats._labelled.thoughts import tell_of_shorter
 
 N_POINTS = 60
 
@@ -60,6 +61,7 @@ def fitted_line(
     require_array(shares, ("problem", "layer", "thought"), "A fitted line", name="shares")
     require_array(failure, ("problem", "thought"), "A fitted line", name="failure")
     looked, broken = join_by_label(shares, failure)
+    tell_of_shorter("A fitted line", looked, broken)
     x, y = as_values(looked), as_values(broken)
     complete = complete_problems(x, y)
     x, y = x[complete], y[complete]

@@ -23,7 +23,8 @@ def share(attention: xr.DataArray | xr.Dataset, query: str = "eot") -> xr.DataAr
     -------
     xr.DataArray
         The same dimensions with `thought` (int) in place of `query` and `key`. Sums to 1 over
-        `thought`; NaN where the query's row is NaN or no thought gets any attention.
+        `thought`; NaN where the query's row is NaN or no thought gets any attention, and at
+        thoughts that a problem does not have.
 
     Examples
     --------
@@ -33,7 +34,7 @@ def share(attention: xr.DataArray | xr.Dataset, query: str = "eot") -> xr.DataAr
     array([0.75, 0.25])
     """
     on_thoughts = sequence_attention(attention, query)
-    total = on_thoughts.sum("thought", skipna=False)
+    total = on_thoughts.sum("thought", min_count=1)  # a thought that is not there gets nothing
     shares = on_thoughts / total.where(total > 0)
     return shares.rename("share").assign_attrs(on_thoughts.attrs, of="attention on thoughts")
 

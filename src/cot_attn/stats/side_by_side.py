@@ -42,6 +42,7 @@ from cot_attn.stats._labelled.layout import (
     other_dims,
     unfold,
 )
+from cot_attn.stats._labelled.thoughts import tell_of_shorter
 
 
 def correlation_differences(
@@ -128,6 +129,7 @@ def _difference(
     confidence: float,
 ) -> xr.Dataset:
     arrays = first_attention, first_failure, second_attention, second_failure
+    tell_of_shorter("A difference of correlations", *arrays)
     values = [as_values(array) for array in arrays]
     complete = complete_problems(*values)
     a1, f1, a2, f2 = (array[complete] for array in values)

@@ -17,6 +17,7 @@ from cot_attn.stats._inference.resampling import (
     how_often_largest,
 )
 from cot_attn.stats._labelled.layout import as_values, complete_problems, other_dims, unfold
+from cot_attn.stats._labelled.thoughts import tell_of_shorter
 
 
 def specialisation(
@@ -49,6 +50,7 @@ def specialisation(
     require_resamples(n_resamples)
     require_confidence(confidence)
     require_several(shares, "thought", "there is nothing to prefer")
+    tell_of_shorter("Specialisation", shares)
     values = as_values(shares)
     values = values[complete_problems(values)]
     values = values[canonical_order(values)]

@@ -8,6 +8,7 @@ import xarray as xr
 from cot_attn import stats
 from cot_attn.data.problem import Problem
 from cot_attn.experiments import causal_graph, draw_pairs, exit_curve, interchange, usage
+from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.exits import BEYOND
 from cot_attn.interventions import Attention
 from cot_attn.models.continuous import ContinuousThoughtModel
@@ -82,6 +83,8 @@ def check_experiments(
             )
         if name not in ASKED or list(names).count(name) > 1:
             raise ValueError(f"experiments are {list(names)}, with {name!r} among them. {accepted}")
+    for name in names:
+        require_one_number(model, f"The experiment {name!r}")
     if names and (len(problems) < FEWEST_PROBLEMS or model.n_thoughts < FEWEST_THOUGHTS):
         raise ValueError(
             f"There are {len(problems)} problems and {model.n_thoughts} thoughts; experiments need "

@@ -25,9 +25,10 @@ from cot_attn.interventions._engine.batches import (
 from cot_attn.interventions._engine.measuring import LogitReader
 from cot_attn.interventions._engine.results import Results
 from cot_attn.interventions.applying import apply_interventions
-from cot_attn.interventions.context import CleanActivations
+from cot_attn.interventions.context import CleanActivations, Context
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.resume import FinishedProblems
+from cot_attn.interventions.sites import INPUT
 from cot_attn.models.batching import Batches
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import continued
@@ -164,14 +165,41 @@ class Engine:
     ) -> None:
         """Run all variants of a batch of problems."""
         rows = [row for row, right in enumerate(baseline.correct) if right or not self.only_correct]
+        pairs = [
+            (row, variant)
+            for row, variant in product(rows, range(len(self.interventions)))
+            if self._is_there(chosen[row], variant)
+        ]
 
         def job(pairs: Sequence[tuple[int, int]]) -> None:
             variants = VariantRows.of(pairs, self.interventions, chosen, self.model.device)
             self._run_variants(baseline, variants, log_p)
             advance(len(pairs))
 
-        batches.work(list(product(rows, range(len(self.interventions)))), job)
-        advance((len(chosen) - len(rows)) * len(self.interventions))
+        batches.work(pairs, job)
+        advance(len(chosen) * len(self.interventions) - len(pairs))
+
+    def _is_there(self, problem: int, variant: int) -> bool:
+        """Whether a problem has the thoughts that a variant changes, and what it draws on.
+
+        With a stop rule it may not. The clean activations come from another batch, in which
+        rounding can have stopped a problem elsewhere: that problem is left out.
+        """
+        if self.model.stop is None:
+            return True
+        change, name = self.interventions[variant], self.problems[problem].id
+        if change.thoughts[-1] >= self.results.n_thoughts[problem]:
+            return False
+        clean = self.clean
+        if clean.n_thoughts is None:
+            return True
+        if clean.n_thoughts[clean.rows([name])[0]] != self.results.n_thoughts[problem]:
+            return False
+        possible = getattr(change.corruption, "possible", lambda context: True)
+        hook = next(iter(change.site.hooks(self.model)), INPUT)
+        return all(
+            possible(Context(name, thought, self.seed, clean, hook)) for thought in change.thoughts
+        )
 
     def _run_variants(
         self,

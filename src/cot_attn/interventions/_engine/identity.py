@@ -12,6 +12,7 @@ from cot_attn.interventions._engine.behaviour import behaviour
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.feedback import Feedback
+from cot_attn.models.stopping import StopRule
 
 
 def identity(
@@ -43,6 +44,7 @@ def identity(
         "n_thoughts": model.n_thoughts,
         "template": model.template,
         "feedback": _feedback(model.feedback),
+        **({} if model.stop is None else {"stop": _stop(model.stop)}),
         "config": model.bridge.original_model.config.to_json_string(),
         "vocabulary": json.dumps(sorted(model.tokenizer.get_vocab().items())),
         "problems": [(each.id, each.question, each.answer, each.answer_type) for each in problems],
@@ -62,3 +64,8 @@ def _feedback(feedback: Feedback) -> dict[str, object]:
         "tensors": dict(feedback.state_dict()),
         "attributes": {name: state[name] for name in state.keys() - vars(nn.Module()).keys()},
     }
+
+
+def _stop(rule: StopRule) -> dict[str, object]:
+    """Return what a stop rule is made of."""
+    return {"class": behaviour(type(rule)), "attributes": dict(vars(rule))}

@@ -55,6 +55,7 @@ class Results:
         self.baseline_answers = np.full(len(problems), "", dtype=object)
         self.lengths = np.zeros(len(problems), dtype=np.int64)
         self.mean_square = np.zeros(len(problems))
+        self.n_thoughts = np.full(len(problems), model.n_thoughts)
 
     def of_problems(self, problems: Sequence[int]) -> dict[str, np.ndarray]:
         """Return the results of problems, as plain arrays with their numbers."""
@@ -81,6 +82,7 @@ class Results:
             "baseline_answers": self.baseline_answers,
             "question_lengths": self.lengths,
             "mean_square": self.mean_square,
+            "n_thoughts": self.n_thoughts,
         }
 
     def keep_baseline(self, problems: Sequence[int], baseline: Baseline) -> None:
@@ -89,7 +91,9 @@ class Results:
         self.correct[rows] = baseline.correct
         self.baseline_answers[rows] = baseline.answers
         self.lengths[rows] = baseline.rollout.layout.question_lengths
-        self.mean_square[rows] = baseline.thoughts.float().square().mean(dim=(1, 2)).cpu().numpy()
+        squares = baseline.thoughts.float().square().nanmean(dim=(1, 2))
+        self.mean_square[rows] = squares.cpu().numpy()
+        self.n_thoughts[rows] = baseline.rollout.layout.n_thoughts_each
 
     def keep_measured(
         self, problems: list[int], variants: list[int], measured: dict[str, Float[Tensor, " batch"]]
@@ -140,6 +144,8 @@ class Results:
             variables["thought_change"] = ((*dims, "later_thought"), self.thought_change)
             coordinates["later_thought"] = range(self.model.n_thoughts)
         variables |= self.disruption.variables()
+        if self.model.stop is not None:
+            coordinates["n_thoughts"] = ("problem", self.n_thoughts)
         changes, n_thoughts = self.interventions, self.model.n_thoughts
         changed = [[i in change.thoughts for i in range(n_thoughts)] for change in changes]
         difficulty = [np.nan if p.difficulty is None else p.difficulty for p in self.problems]
@@ -163,6 +169,6 @@ class Results:
                 **self.model.provenance(),
                 "n_thoughts": n_thoughts,
                 "n_baseline_wrong": int((~self.correct).sum()),
-                "thought_rms": float(np.sqrt(self.mean_square.mean())),
+                "thought_rms": float(np.sqrt(np.nanmean(self.mean_square))),
             },
         )
