@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data.saving import save_problems
@@ -17,6 +16,7 @@ from cot_attn.report._drawing import Topic, drawn, save_beside_page, topic
 from cot_attn.report._finding import finding
 from cot_attn.report._numbers import listed
 from cot_attn.report._reading import meaning
+from cot_attn.report.browser import PAGES, Browser
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Target
 from cot_attn.study._export import write_tables
@@ -127,14 +127,8 @@ def _page_of(studies: Sequence[Study]) -> Target:
 def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Sequence[Topic]) -> str:
     folders = folder_names(study.name for study in studies)
     problems = f"{folders[0]}/{PROBLEMS}"
-    page = Environment(
-        loader=PackageLoader("cot_attn.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("report.html")
-    return page.render(
+    return PAGES.get_template("report.html").render(
+        browser=Browser(tuple(studies)),
         names=listed(study.name for study in studies),
         studies=studies,
         made=studies[0].settings,

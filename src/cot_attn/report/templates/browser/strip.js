@@ -1,0 +1,83 @@
+// The run as a strip of positions: what the shown one attends to, and what changing each breaks.
+
+import { element, reach, rove } from "./dom.js";
+import { percent } from "./numbers.js";
+import { broken, keyAt, queryAt, row, thoughtOf } from "./study.js";
+
+/** @typedef {import("./study.js").Problem} Problem @typedef {import("./study.js").Study} Study */
+/** @typedef {import("./state.js").Store} Store @typedef {import("./state.js").View} View */
+
+const SHORT = /** @type {Record<string, string>} */ ({ question: "question", bot: "bot", eot: "eot", answer: "answer" });
+
+/** @param {Study} study @param {Store} store @param {number} steps */
+export function strip(study, store, steps) {
+  const columns = study.keys.map((key) => column(study, key, store));
+  const recorded = columns.filter((each) => each.recorded).map((each) => each.root);
+  const says = element("p", { class: "says" });
+  const root = element(
+    "div",
+    { class: "strip", role: "group", "aria-label": "Positions of the run", style: null },
+    ...columns.map((each) => each.root),
+  );
+  root.style.setProperty("--columns", String(columns.length));
+  rove(root, () => recorded, () => 1);
+  root.addEventListener("pointerleave", () => store.point({}));
+  root.addEventListener("focusout", () => store.point({}));
+
+  /** @param {View} view @param {Problem} problem @param {View} pinned */
+  function update(view, problem, pinned) {
+    const values = row(study, problem, view.layer, view.head, view.position, steps);
+    columns.forEach((each, i) => each.update(values[i], problem, view, pinned));
+    reach(recorded, columns.find((each) => each.key === keyAt(pinned.position))?.root ?? recorded[0]);
+    says.textContent = `Attention from ${named(view.position)} · layer ${view.layer} · ${view.head === null ? "mean over heads" : `head ${view.head}`} · % of the row`;
+  }
+
+  return { root: element("div", { class: "run" }, says, element("div", { class: "overflow" }, root)), update };
+}
+
+/** @param {string} position @returns {string} */
+export function named(position) {
+  return position === "answer_value" ? "the position before the answer's value" : position;
+}
+
+/** @param {Study} study @param {string} key @param {Store} store */
+function column(study, key, store) {
+  const query = queryAt(key);
+  const recorded = study.queries.includes(query);
+  const thought = thoughtOf(key);
+  const attended = element("span", { class: "bar attention" });
+  const attendedText = element("span", { class: "number" });
+  const breaks = element("span", { class: "bar importance" });
+  const breaksText = element("span", { class: "number" });
+  const root = element(
+    recorded ? "button" : "div",
+    {
+      class: "position", "data-key": key, tabindex: recorded ? "-1" : null, type: recorded ? "button" : null,
+      onclick: recorded ? () => store.pin({ position: query }) : () => {},
+      onpointerenter: recorded ? () => store.point({ position: query }) : () => {},
+      onfocus: recorded ? () => store.point({ position: query }) : () => {},
+    },
+    element("span", { class: "name" }, thought === null ? SHORT[key] ?? key : String(thought)),
+    element("span", { class: "field" }, attended),
+    attendedText,
+    element("span", { class: "field" }, thought === null ? "" : breaks),
+    breaksText,
+  );
+
+  /** @param {number} value @param {Problem} problem @param {View} view @param {View} pinned */
+  function update(value, problem, view, pinned) {
+    const part = thought === null ? NaN : broken(problem.failed[study.thoughts.indexOf(thought)]);
+    attended.style.setProperty("--part", String(value || 0));
+    attendedText.textContent = percent(value);
+    breaks.style.setProperty("--part", String(part || 0));
+    breaksText.textContent = Number.isNaN(part) ? "" : percent(part);
+    root.classList.toggle("shown", recorded && query === view.position);
+    if (recorded) root.setAttribute("aria-pressed", String(query === pinned.position));
+    const says = [key === "question" ? `question, all ${problem.tokens} tokens as one` : key, `gets ${percent(value)} %`];
+    if (!Number.isNaN(part)) says.push(`${percent(part)} % broken when it is corrupted`);
+    root.setAttribute("aria-label", says.join(", "));
+    if (!recorded) root.setAttribute("role", "img");
+  }
+
+  return { root, key, recorded, update };
+}
