@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,12 @@ FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
-def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative: str) -> Markup:
+def inline_svg(
+    axes: Axes | Shaped[np.ndarray, "..."],
+    prefix: str,
+    alternative: str,
+    over: Callable[[ElementTree.Element], None] | None = None,
+) -> Markup:
     """Return the figure that axes belong to as an `<svg>` element.
 
     Parameters
@@ -30,6 +36,8 @@ def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative:
         What every id begins with, so that ids of two figures in one page differ.
     alternative
         What a screen reader says in the figure's place.
+    over
+        Adds to the drawing what is not in the figure.
     """
     fig = figure_of(axes)
     _flatten_many_points(fig)
@@ -45,6 +53,8 @@ def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative:
     root.set("stroke-linecap", "butt")
     root.set("role", "img")
     root.set("aria-label", alternative)
+    if over is not None:
+        over(root)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 

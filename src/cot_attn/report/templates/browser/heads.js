@@ -48,7 +48,7 @@ export function headGrid(study, store, steps) {
     reach(items, cells.find((each) => each.layer === pinned.layer && each.head === pinned.head)?.root);
   }
 
-  return { root: element("div", { class: "part attends" }, element("h4", {}, "Layers and heads"), element("p", { class: "says" }, "Attention on ", key, " in % of the row"), element("div", { class: "overflow" }, grid)), update };
+  return { root: element("div", { class: "part" }, element("h4", {}, "Layers and heads"), element("p", { class: "says" }, "Attention on ", key, ": % of the row"), element("div", { class: "overflow" }, grid)), update };
 }
 
 /** @param {number} layer @param {number | null} head @param {Store} store */

@@ -90,7 +90,7 @@ export function problemList(studies, store) {
       fill();
     } else mark(view);
   });
-  return element("div", { class: "list" }, search, element("div", { class: "filters" }, right, steps, order), count, options);
+  return [search, element("div", { class: "filters" }, right, steps, order), count, options];
 }
 
 /** @param {string} label @param {string[][]} values @param {() => void} changed */

@@ -1,6 +1,7 @@
 // The problem browser: reads what the page carries, and puts list and panes in place.
 
 import { element } from "./dom.js";
+import { linkFigures, saveFigures } from "./figures.js";
 import { problemList } from "./list.js";
 import { percent } from "./numbers.js";
 import { pane } from "./pane.js";
@@ -45,7 +46,7 @@ function start(root) {
   );
   const live = element("p", { class: "live", role: "status", "aria-live": "polite" });
   const panes = element("div", { class: "panes" });
-  const beside = element("button", { type: "button", class: "beside-it", onclick: () => {
+  const beside = element("button", { type: "button", onclick: () => {
     const { panes: [one, two] } = store.pinned();
     store.pin(two ? { panes: [one], active: 0 } : { panes: [one, other(one)], active: 1 });
   } });
@@ -86,10 +87,12 @@ function start(root) {
     return `From ${named(view.position)}, layer ${view.layer}, ${view.head === null ? "mean over heads" : `head ${view.head}`}, percent: ${seen.join(", ")}.${breaks}`;
   }
 
-  root.append(problemList(studies, store), element("div", { class: "view" }, beside, panes, live));
+  root.append(element("div", { class: "list" }, ...problemList(studies, store), beside), element("div", { class: "view" }, panes, live));
   root.hidden = false;
+  linkFigures(store);
   store.tell();
 }
 
 const browser = document.getElementById("browser");
 if (browser) start(browser);
+saveFigures();

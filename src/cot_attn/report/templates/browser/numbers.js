@@ -37,5 +37,7 @@ export function rankText(value, steps) {
 
 /** @param {number | null | undefined} value @param {number} [digits] @returns {string} with a true minus */
 export function plain(value, digits = 2) {
-  return value === null || value === undefined ? "n/a" : value.toFixed(digits).replace("-", "−");
+  if (value === null || value === undefined) return "n/a";
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }

@@ -17,8 +17,6 @@ export function pane(studies, study, index, store, steps) {
   const run = strip(study, store, steps);
   const heads = headGrid(study, store, steps);
   const parts = element("div", { class: "parts" });
-  const rest = element("div", { class: "rest" });
-  parts.append(heads.root, rest);
   const model = element(
     "select",
     { "aria-label": "Model", onchange: () => store.pin({ panes: store.pinned().panes.map((each, i) => (i === index ? { ...each, model: model.value } : each)) }) },
@@ -51,7 +49,7 @@ export function pane(studies, study, index, store, steps) {
     const now = JSON.stringify([problem.id, view.position, view.layer]);
     if (now !== drawn) {
       const made = [corruptions(study, problem, view), readouts(study, problem, view, steps), exits(study, problem, view)];
-      rest.replaceChildren(...made.filter((each) => each !== null));
+      parts.replaceChildren(heads.root, ...made.filter((each) => each !== null));
       drawn = now;
     }
   }

@@ -11,8 +11,9 @@ import { fedRanks, ranks, thoughtOf } from "./study.js";
 export function corruptions(study, problem, view) {
   const thought = thoughtOf(view.position);
   const at = thought === null ? -1 : study.thoughts.indexOf(thought);
-  if (at < 0) return part("When it is changed", "Thoughts are what was corrupted. Choose one.");
-  if (!problem.right) return part(`When thought ${thought} is changed`, "The model's own answer is wrong: nothing could be broken, so nothing was corrupted.");
+  const title = at < 0 ? "When a thought is corrupted" : `When thought ${thought} is corrupted`;
+  if (!problem.right) return part(title, "The model's own answer is wrong: nothing could be broken, so nothing was corrupted.");
+  if (at < 0) return part(title, everyThought(study, problem), "✕: the answer breaks. Choose a thought to see what is answered.");
   const heads = ["corruption", "answer", "", ...(study.kl ? ["KL, nats"] : [])];
   const rows = study.corruptions.map((name, i) => {
     const failed = problem.failed[at][i];
@@ -23,7 +24,20 @@ export function corruptions(study, problem, view) {
       ...(study.kl ? [plain(problem.kl?.[at][i])] : []),
     ];
   });
-  return part(`When thought ${thought} is changed`, table("corruptions", heads, rows), study.kl && `KL: how far the distribution ${study.kl === "kl_value" ? "of the value's" : "of the answer's"} first token moves.`);
+  return part(title, table("corruptions", heads, rows), study.kl && `KL: how far the distribution ${study.kl === "kl_value" ? "of the value's" : "of the answer's"} first token moves.`);
+}
+
+/** @param {Study} study @param {Problem} problem @returns {HTMLElement} which thoughts each corruption breaks */
+function everyThought(study, problem) {
+  const heads = ["corruption", ...study.thoughts.map(String)];
+  const rows = study.corruptions.map((name, i) => [
+    name,
+    ...study.thoughts.map((_, at) => {
+      const failed = problem.failed[at][i];
+      return element("span", { class: failed ? "broken" : "quiet", role: "img", "aria-label": failed ? "broken" : "held" }, failed ? "✕" : "·");
+    }),
+  ]);
+  return table("every", heads, rows);
 }
 
 /** @param {Study} study @param {Problem} problem @param {View} view @param {number} steps @returns {HTMLElement | null} where a lens finds the steps */

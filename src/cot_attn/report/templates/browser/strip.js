@@ -13,10 +13,16 @@ const SHORT = /** @type {Record<string, string>} */ ({ question: "question", bot
 export function strip(study, store, steps) {
   const columns = study.keys.map((key) => column(study, key, store));
   const recorded = columns.filter((each) => each.recorded).map((each) => each.root);
-  const says = element("p", { class: "says" });
+  const from = element("span");
+  const legend = element(
+    "p",
+    { class: "says" },
+    element("span", {}, element("i", { class: "key attention" }), from),
+    element("span", {}, element("i", { class: "key importance" }), `Broken by how many of the ${study.corruptions.length} corruptions of the thought: %`),
+  );
   const root = element(
     "div",
-    { class: "strip", role: "group", "aria-label": "Positions of the run", style: null },
+    { class: "strip", role: "group", "aria-label": "Positions of the run" },
     ...columns.map((each) => each.root),
   );
   root.style.setProperty("--columns", String(columns.length));
@@ -29,10 +35,10 @@ export function strip(study, store, steps) {
     const values = row(study, problem, view.layer, view.head, view.position, steps);
     columns.forEach((each, i) => each.update(values[i], problem, view, pinned));
     reach(recorded, columns.find((each) => each.key === keyAt(pinned.position))?.root ?? recorded[0]);
-    says.textContent = `Attention from ${named(view.position)} · layer ${view.layer} · ${view.head === null ? "mean over heads" : `head ${view.head}`} · % of the row`;
+    from.textContent = `Attention from ${named(view.position)}, layer ${view.layer}, ${view.head === null ? "mean over heads" : `head ${view.head}`}: % of the row`;
   }
 
-  return { root: element("div", { class: "run" }, says, element("div", { class: "overflow" }, root)), update };
+  return { root: element("div", { class: "run" }, legend, element("div", { class: "overflow" }, root)), update };
 }
 
 /** @param {string} position @returns {string} */
@@ -60,7 +66,7 @@ function column(study, key, store) {
     element("span", { class: "name" }, thought === null ? SHORT[key] ?? key : String(thought)),
     element("span", { class: "field" }, attended),
     attendedText,
-    element("span", { class: "field" }, thought === null ? "" : breaks),
+    element("span", { class: thought === null ? "" : "field" }, thought === null ? "" : breaks),
     breaksText,
   );
 
