@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,11 +27,23 @@ class Browser:
     """What a page holds of the problem browser."""
 
     studies: tuple[Study, ...]
+    in_report: bool = False
 
     @cached_property
-    def content(self) -> dict[str, object]:
+    def content(self) -> dict[str, Any]:
         """What its script reads."""
         return content(self.studies)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of its numbers: where they are from, and what is left out."""
+        return [
+            *filter(None, map(_chosen, self.content["studies"])),
+            "The record sums attention over all words of the question: they are one column. "
+            "PositionRecorder records single words.",
+            f"Attention is told in steps of {100 / self.content['steps']:g} %, ranks up to "
+            f"{self.content['steps']}; unrounded, both are in the study that Study.load reads.",
+        ]
 
     @property
     def json(self) -> Markup:
@@ -84,3 +97,17 @@ def problem_browser(study: Study | Sequence[Study]) -> str:
     return page.render(
         names=listed(each.name for each in studies), browser=Browser(studies)
     )
+
+
+def _chosen(study: dict[str, Any]) -> str | None:
+    """Say which problems of a study are shown, where not all are."""
+    of = {
+        "wrong": "answered wrong",
+        "broken": "that corruptions break most often",
+        "drawn": f"drawn from the rest (seed {study['seed']})",
+    }
+    chosen = [f"{study['chosen'][why]} {said}" for why, said in of.items() if why in study["chosen"]]
+    if not chosen:
+        return None
+    n = len(study["problems"])
+    return f"{study['name']}: {n} of {study['n']} problems, {listed(chosen)}."

@@ -143,7 +143,7 @@ def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Seque
     folders = folder_names(study.name for study in studies)
     problems = f"{folders[0]}/{PROBLEMS}"
     return PAGES.get_template("report.html").render(
-        browser=Browser(tuple(studies)),
+        browser=Browser(tuple(studies), in_report=True),
         tables_json=Markup(as_json(_csv(studies, topics))),
         names=listed(study.name for study in studies),
         studies=studies,

@@ -1,10 +1,11 @@
 // Elements are made, never parsed: what a data set says can only ever be text.
 
 /**
- * @param {string} tag
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
  * @param {Record<string, unknown>} [attributes] `on…` are listeners; null and false are left out
  * @param {...(Node | string | number | null)} children
- * @returns {HTMLElement}
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -14,6 +15,17 @@ export function element(tag, attributes = {}, ...children) {
   }
   made.append(...children.filter((child) => child !== null).map((child) => (child instanceof Node ? child : String(child))));
   return made;
+}
+
+/** @param {string} text @returns {HTMLElement} what is said and not shown */
+export function unseen(text) {
+  return element("span", { class: "unseen" }, text);
+}
+
+/** @param {string} text @returns {HTMLElement} one level below the heading of the browser */
+export function heading(text) {
+  const level = /** @type {"h2" | "h3"} */ (`h${document.getElementById("browser")?.dataset.level ?? 3}`);
+  return element(level, { class: "title" }, text);
 }
 
 /**

@@ -121,12 +121,12 @@ function written(svg) {
 async function painted(svg) {
   const { width, height } = svg.getBoundingClientRect();
   const image = new Image(3 * width, 3 * height);
-  const copy = /** @type {SVGSVGElement} */ (new DOMParser().parseFromString(written(svg), "image/svg+xml").documentElement);
+  const copy = new DOMParser().parseFromString(written(svg), "image/svg+xml").documentElement;
   copy.setAttribute("width", String(3 * width));
   copy.setAttribute("height", String(3 * height));
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`;
   await image.decode();
-  const canvas = /** @type {HTMLCanvasElement} */ (element("canvas", { width: Math.round(3 * width), height: Math.round(3 * height) }));
+  const canvas = element("canvas", { width: Math.round(3 * width), height: Math.round(3 * height) });
   canvas.getContext("2d")?.drawImage(image, 0, 0);
   return new Promise((done, failed) => canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("The picture is empty.")))));
 }

@@ -1,6 +1,6 @@
 // Layers and heads as a grid: where a position's attention on something is large.
 
-import { element, reach, rove } from "./dom.js";
+import { element, heading, reach, rove } from "./dom.js";
 import { percent } from "./numbers.js";
 import { attentionOn, row } from "./study.js";
 
@@ -14,13 +14,11 @@ export function headGrid(study, store, steps) {
   const heads = [null, ...study.heads];
   const top = [...study.layers].reverse(); // layer 0 is at the bottom, as in every figure
   const cells = top.flatMap((layer) => heads.map((head) => cell(layer, head, store)));
-  const key = /** @type {HTMLSelectElement} */ (
-    element(
-      "select",
-      { "aria-label": "The grid shows attention on", onchange: () => store.pin({ key: key.value }) },
-      new Option("all thoughts", "thoughts"),
-      ...study.keys.map((each) => new Option(each === "question" ? "the question" : each, each)),
-    )
+  const key = element(
+    "select",
+    { "aria-label": "The grid shows attention on", onchange: () => store.pin({ key: key.value }) },
+    new Option("all thoughts", "thoughts"),
+    ...study.keys.map((each) => new Option(each === "question" ? "the question" : each, each)),
   );
   const grid = element(
     "div",
@@ -48,7 +46,7 @@ export function headGrid(study, store, steps) {
     reach(items, cells.find((each) => each.layer === pinned.layer && each.head === pinned.head)?.root);
   }
 
-  return { root: element("div", { class: "part" }, element("h4", {}, "Layers and heads"), element("p", { class: "says" }, "Attention on ", key, ": % of the row"), element("div", { class: "overflow" }, grid)), update };
+  return { root: element("div", { class: "part" }, heading("Layers and heads"), element("p", { class: "says" }, "Attention on ", key, ": % of the row"), element("div", { class: "overflow" }, grid)), update };
 }
 
 /** @param {number} layer @param {number | null} head @param {Store} store */

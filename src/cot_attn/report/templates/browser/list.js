@@ -95,5 +95,5 @@ export function problemList(studies, store) {
 
 /** @param {string} label @param {string[][]} values @param {() => void} changed */
 function choice(label, values, changed) {
-  return /** @type {HTMLSelectElement} */ (element("select", { "aria-label": label, onchange: changed }, ...values.map(([value, text]) => new Option(text, value))));
+  return element("select", { "aria-label": label, onchange: changed }, ...values.map(([value, text]) => new Option(text, value)));
 }

@@ -12,6 +12,8 @@ import { broken, brokenOverall, keyAt, row, thoughtOf } from "./study.js";
 /** @typedef {import("./study.js").Content} Content @typedef {import("./study.js").Study} Study */
 /** @typedef {import("./state.js").View} View */
 
+const PAUSE = 250; // ms: what is only passed over is not spoken
+
 /** @param {HTMLElement} root */
 function start(root) {
   /** @type {Content} */
@@ -45,6 +47,7 @@ function start(root) {
     studies.length > 1,
   );
   const live = element("p", { class: "live", role: "status", "aria-live": "polite" });
+  let speaking = 0;
   const panes = element("div", { class: "panes" });
   const beside = element("button", { type: "button", onclick: () => {
     const { panes: [one, two] } = store.pinned();
@@ -70,7 +73,10 @@ function start(root) {
       beside.textContent = shown.length > 1 ? "Close the second" : "Set another beside it";
     }
     shown.forEach((each) => each.update(view, pinned));
-    live.textContent = spoken(view);
+    clearTimeout(speaking);
+    speaking = setTimeout(() => {
+      live.textContent = spoken(view);
+    }, PAUSE);
   });
 
   /** @param {View} view @returns {string} the numbers, for those who do not see them */
@@ -90,7 +96,17 @@ function start(root) {
   root.append(element("div", { class: "list" }, ...problemList(studies, store), beside), element("div", { class: "view" }, panes, live));
   root.hidden = false;
   linkFigures(store);
+  if (document.querySelector("rect.linked")) document.querySelector("nav ul")?.append(chosenNow(root, store));
   store.tell();
+}
+
+/** @param {HTMLElement} root @param {import("./state.js").Store} store @returns {HTMLElement} what is marked in all figures */
+function chosenNow(root, store) {
+  const button = element("button", { type: "button", onclick: () => root.scrollIntoView() });
+  store.subscribe((_, { position, layer, head }) => {
+    button.textContent = `Marked: ${keyAt(position)} · layer ${layer}${head === null ? "" : ` · head ${head}`}`;
+  });
+  return element("li", { class: "chosen-now" }, button);
 }
 
 const browser = document.getElementById("browser");

@@ -1,8 +1,10 @@
 // What is known of a position beside its attention: corruptions, readouts, exits.
 
-import { element } from "./dom.js";
+import { element, heading } from "./dom.js";
 import { plain, rankText } from "./numbers.js";
 import { fedRanks, ranks, thoughtOf } from "./study.js";
+
+const MOST_ON_A_LINE = 20;
 
 /** @typedef {import("./study.js").Problem} Problem @typedef {import("./study.js").Study} Study */
 /** @typedef {import("./state.js").View} View */
@@ -18,7 +20,7 @@ export function corruptions(study, problem, view) {
   const rows = study.corruptions.map((name, i) => {
     const failed = problem.failed[at][i];
     return [
-      name,
+      label(name),
       text(problem.given ? problem.texts[problem.given[at][i]] : "not kept"),
       element("span", { class: failed ? "broken" : "held" }, failed ? "✕ broken" : "✓ held"),
       ...(study.kl ? [plain(problem.kl?.[at][i])] : []),
@@ -31,7 +33,7 @@ export function corruptions(study, problem, view) {
 function everyThought(study, problem) {
   const heads = ["corruption", ...study.thoughts.map(String)];
   const rows = study.corruptions.map((name, i) => [
-    name,
+    label(name),
     ...study.thoughts.map((_, at) => {
       const failed = problem.failed[at][i];
       return element("span", { class: failed ? "broken" : "quiet", role: "img", "aria-label": failed ? "broken" : "held" }, failed ? "✕" : "·");
@@ -81,12 +83,18 @@ export function exits(study, problem, view) {
 
 /** @param {string} words @returns {HTMLElement} a text of the model or the data set */
 function text(words) {
-  return element("span", { class: "text", dir: "auto" }, words || "(empty)");
+  return element("span", { class: `text${words.length <= MOST_ON_A_LINE ? " short" : ""}`, dir: "auto" }, words || "(empty)");
 }
 
-/** @param {string} heading @param {...(Node | string | null)} contents */
-function part(heading, ...contents) {
-  return element("div", { class: "part" }, element("h4", {}, heading), ...contents.map((each) => (typeof each === "string" ? element("p", { class: "says" }, each) : each)));
+/** @param {string} name of a corruption @returns {HTMLElement} which may be broken before its parameters */
+function label(name) {
+  const [kind, ...parameters] = name.split(/(?=\()/);
+  return element("span", {}, kind, ...parameters.flatMap((each) => [element("wbr"), each]));
+}
+
+/** @param {string} title @param {...(Node | string | null)} contents */
+function part(title, ...contents) {
+  return element("div", { class: "part" }, heading(title), ...contents.map((each) => (typeof each === "string" ? element("p", { class: "says" }, each) : each)));
 }
 
 /** @param {string} kind @param {string[]} heads @param {(Node | string)[][]} rows */

@@ -1,13 +1,11 @@
 // The run as a strip of positions: what the shown one attends to, and what changing each breaks.
 
-import { element, reach, rove } from "./dom.js";
+import { element, reach, rove, unseen } from "./dom.js";
 import { percent } from "./numbers.js";
 import { broken, keyAt, queryAt, row, thoughtOf } from "./study.js";
 
 /** @typedef {import("./study.js").Problem} Problem @typedef {import("./study.js").Study} Study */
 /** @typedef {import("./state.js").Store} Store @typedef {import("./state.js").View} View */
-
-const SHORT = /** @type {Record<string, string>} */ ({ question: "question", bot: "bot", eot: "eot", answer: "answer" });
 
 /** @param {Study} study @param {Store} store @param {number} steps */
 export function strip(study, store, steps) {
@@ -58,16 +56,22 @@ function column(study, key, store) {
   const root = element(
     recorded ? "button" : "div",
     {
-      class: "position", "data-key": key, tabindex: recorded ? "-1" : null, type: recorded ? "button" : null,
-      onclick: recorded ? () => store.pin({ position: query }) : () => {},
-      onpointerenter: recorded ? () => store.point({ position: query }) : () => {},
-      onfocus: recorded ? () => store.point({ position: query }) : () => {},
+      class: "position",
+      "data-key": key,
+      ...(recorded && {
+        type: "button",
+        tabindex: "-1",
+        onclick: () => store.pin({ position: query }),
+        onpointerenter: () => store.point({ position: query }),
+        onfocus: () => store.point({ position: query }),
+      }),
     },
-    element("span", { class: "name" }, thought === null ? SHORT[key] ?? key : String(thought)),
+    element("span", { class: "name" }, thought === null ? key : unseen("thought "), thought),
+    unseen(key === "question" ? ", all words as one, gets " : " gets "),
     element("span", { class: "field" }, attended),
     attendedText,
-    element("span", { class: thought === null ? "" : "field" }, thought === null ? "" : breaks),
-    breaksText,
+    unseen(" %"),
+    ...(thought === null ? [] : [unseen(", broken: "), element("span", { class: "field" }, breaks), breaksText]),
   );
 
   /** @param {number} value @param {Problem} problem @param {View} view @param {View} pinned */
@@ -76,13 +80,9 @@ function column(study, key, store) {
     attended.style.setProperty("--part", String(value || 0));
     attendedText.textContent = percent(value);
     breaks.style.setProperty("--part", String(part || 0));
-    breaksText.textContent = Number.isNaN(part) ? "" : percent(part);
+    breaksText.textContent = percent(part);
     root.classList.toggle("shown", recorded && query === view.position);
     if (recorded) root.setAttribute("aria-pressed", String(query === pinned.position));
-    const says = [key === "question" ? `question, all ${problem.tokens} tokens as one` : key, `gets ${percent(value)} %`];
-    if (!Number.isNaN(part)) says.push(`${percent(part)} % broken when it is corrupted`);
-    root.setAttribute("aria-label", says.join(", "));
-    if (!recorded) root.setAttribute("role", "img");
   }
 
   return { root, key, recorded, update };
