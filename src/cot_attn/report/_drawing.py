@@ -43,9 +43,9 @@ class Picture:
     """One figure on the page: for a wide one, and where it has several panels, for a phone too."""
 
     caption: str
+    models: tuple[str, ...]
     wide: Markup
     narrow: Markup | None = None
-    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def topic(shown: Drawn) -> Topic:
         with _opened(shown.figure, shown.results, width=plots.COLUMN) as narrow:
             drawings.append(_on_page(narrow, "narrow"))
     pictures = [
-        Picture(shown.figure.below(results), *versions, models=_models(results))
+        Picture(shown.figure.below(results), _models(results), *versions)
         for results, *versions in zip(shown.results, *drawings, strict=True)
     ]
     wide = shown.figure.panels or shown.figure.wide

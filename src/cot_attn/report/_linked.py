@@ -138,9 +138,7 @@ def _labels(what: Chosen, of: Results) -> list[int] | list[str]:
     return [str(problem) for problem in in_drawn_order(study.failure)["problem"].values]
 
 
-def _places(
-    ax: Axes, along: str, first: float, step: float, height: float
-) -> tuple[float, float]:
+def _places(ax: Axes, along: str, first: float, step: float, height: float) -> tuple[float, float]:
     """Return where the first label's middle is along an axis, and how far it is to the next."""
     axis = 0 if along == "x" else 1
     ends = [(place, place) for place in (first, first + step)]

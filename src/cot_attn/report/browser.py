@@ -37,13 +37,16 @@ class Browser:
     @property
     def notes(self) -> list[str]:
         """What is to be known of its numbers: where they are from, and what is left out."""
-        return [
-            *filter(None, map(_chosen, self.content["studies"])),
-            "The record sums attention over all words of the question: they are one column. "
-            "PositionRecorder records single words.",
-            f"Attention is told in steps of {100 / self.content['steps']:g} %, ranks up to "
-            f"{self.content['steps']}; unrounded, both are in the study that Study.load reads.",
-        ]
+        steps = self.content["steps"]
+        words = (
+            "The record sums attention over all words of the question: they are one column, and "
+            "PositionRecorder records single words. The answer: its words before its value."
+        )
+        rounded = (
+            f"Attention is told in steps of {100 / steps:g} %, ranks up to {steps}; unrounded, "
+            "both are in the study that Study.load reads."
+        )
+        return [*filter(None, map(_chosen, self.content["studies"])), words, rounded]
 
     @property
     def json(self) -> Markup:
@@ -94,9 +97,7 @@ def problem_browser(study: Study | Sequence[Study]) -> str:
     """
     studies = (study,) if isinstance(study, Study) else tuple(study)
     page = PAGES.get_template("browser/alone.html")
-    return page.render(
-        names=listed(each.name for each in studies), browser=Browser(studies)
-    )
+    return page.render(names=listed(each.name for each in studies), browser=Browser(studies))
 
 
 def _chosen(study: dict[str, Any]) -> str | None:
@@ -106,7 +107,9 @@ def _chosen(study: dict[str, Any]) -> str | None:
         "broken": "that corruptions break most often",
         "drawn": f"drawn from the rest (seed {study['seed']})",
     }
-    chosen = [f"{study['chosen'][why]} {said}" for why, said in of.items() if why in study["chosen"]]
+    chosen = [
+        f"{study['chosen'][why]} {said}" for why, said in of.items() if why in study["chosen"]
+    ]
     if not chosen:
         return None
     n = len(study["problems"])

@@ -32,7 +32,7 @@ def content(studies: Sequence[Study], most_bytes: int = MOST_BYTES) -> dict[str,
         How large it may be, about; of a study that needs more some problems are chosen.
     """
     seen = [_seen(study.attention["attention"]) for study in studies]
-    of_one = sum(_bytes_of_a_problem(study, *each) for study, each in zip(studies, seen, strict=True))
+    of_one = sum(map(_bytes_of_a_problem, studies, seen))
     most = int(np.clip(most_bytes // of_one, 1, MOST_PROBLEMS))
     shown = same_for_all(studies, most)
     return {
@@ -42,12 +42,12 @@ def content(studies: Sequence[Study], most_bytes: int = MOST_BYTES) -> dict[str,
 
 
 def as_json(data: Mapping[str, Any]) -> str:
-    """Return data as JSON that may stand in a `<script>`, whatever its texts are.
+    r"""Return data as JSON that may stand in a `<script>`, whatever its texts are.
 
     Examples
     --------
     >>> as_json({"question": "</script>"})
-    '{"question":"\\\\u003c/script>"}'
+    '{"question":"\\u003c/script>"}'
     """
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
@@ -56,27 +56,27 @@ def as_json(data: Mapping[str, Any]) -> str:
 Seen = Bool[np.ndarray, "query key"]
 
 
-def _seen(attention: xr.DataArray) -> tuple[Seen, int]:
-    """Return which keys a query ever looks at, later ones being masked, and how many pairs."""
-    used = (attention > 0).any(["problem", "layer", "head"]).transpose("query", "key").values
-    return used, int(used.sum())
+def _seen(attention: xr.DataArray) -> Seen:
+    """Return which keys a query ever looks at; later ones are masked."""
+    seen: Seen = (attention > 0).any(["problem", "layer", "head"]).transpose("query", "key").values
+    return seen
 
 
-def _bytes_of_a_problem(study: Study, seen: Seen, n_seen: int) -> int:
+def _bytes_of_a_problem(study: Study, seen: Seen) -> int:
     """Return about how many bytes one problem takes."""
     sizes = study.attention["attention"].sizes
     effects = study.effects["failed"].sizes
     lens = study.readouts["rank"].sizes if study.readouts is not None else {}
     n_ranks = lens.get("layer", 0) * lens.get("place", 0) * min(lens.get("target", 0), 6)
     return (
-        2 * sizes["layer"] * sizes["head"] * n_seen
+        2 * sizes["layer"] * sizes["head"] * int(seen.sum())
         + 16 * effects["thought"] * effects["corruption"]
         + 4 * n_ranks
         + 1000
     )
 
 
-def _study(study: Study, seen: tuple[Seen, int], shown: Mapping[str, Why]) -> dict[str, Any]:
+def _study(study: Study, seen: Seen, shown: Mapping[str, Why]) -> dict[str, Any]:
     attention, effects = study.attention, study.effects
     spread = study.concentration["estimate"].sel(measure="effective_number")
     known = spread.dropna("layer")
@@ -90,11 +90,10 @@ def _study(study: Study, seen: tuple[Seen, int], shown: Mapping[str, Why]) -> di
         "heads": [int(head) for head in attention["head"].values],
         "queries": [str(query) for query in attention["query"].values],
         "keys": [str(key) for key in attention["key"].values],
-        "seen": [np.flatnonzero(row).tolist() for row in seen[0]],
+        "seen": [np.flatnonzero(row).tolist() for row in seen],
         "thoughts": [int(thought) for thought in effects["thought"].values],
         "corruptions": [str(each) for each in effects["corruption"].values],
-        "answers": "answer" in effects,
-        "kl": next((name for name in KL if name in effects), None),
+        "kl": _kl(study),
         "places": _labels(study.readouts, "place"),
         "exits": _labels(exits, "n_thoughts"),
         "n": len(study.problems),
@@ -102,11 +101,15 @@ def _study(study: Study, seen: tuple[Seen, int], shown: Mapping[str, Why]) -> di
         "chosen": {why: list(shown.values()).count(why) for why in sorted(set(shown.values()))},
         "seed": int(study.settings["seed"]),
         "problems": [
-            _problem(study, problem, seen[0], shown[problem.id])
+            _problem(study, problem, seen, shown[problem.id])
             for problem in study.problems
             if problem.id in shown
         ],
     }
+
+
+def _kl(study: Study) -> str | None:
+    return next((name for name in KL if name in study.effects), None)
 
 
 def _labels(result: xr.Dataset | None, dim: str) -> list[Any] | None:
@@ -137,11 +140,9 @@ def _problem(study: Study, problem: Problem, seen: Seen, why: Why) -> dict[str, 
     if "answer" in effects:
         given = effects["answer"].transpose("thought", "corruption").values
         found["given"] = [[texts.place(str(text)) for text in row] for row in given]
-    for name in KL:
-        if name in effects:
-            values = effects[name].transpose("thought", "corruption").values
-            found["kl"] = [[short_number(x) for x in row] for row in values]
-            break
+    if kl := _kl(study):
+        values = effects[kl].transpose("thought", "corruption").values
+        found["kl"] = [[short_number(x) for x in row] for row in values]
     if study.readouts is not None:
         found["reads"] = _reads(study.readouts.sel(problem=problem.id), texts)
     if "exits" in study.experiments:

@@ -35,9 +35,9 @@ export function rankText(value, steps) {
   return Number.isNaN(value) ? "–" : value === Infinity ? `> ${steps}` : String(value);
 }
 
-/** @param {number | null | undefined} value @param {number} [digits] @returns {string} with a true minus */
-export function plain(value, digits = 2) {
+/** @param {number | null | undefined} value @returns {string} three digits, with a true minus */
+export function plain(value) {
   if (value === null || value === undefined) return "n/a";
-  const text = value.toFixed(digits);
+  const text = value.toFixed(Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0);
   return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }

@@ -66,13 +66,16 @@ function asked(problem) {
     element(
       "dl",
       { class: "facts" },
-      element("dt", {}, "answer"),
-      element("dd", {}, element("span", { dir: "auto" }, answer), " ", element("span", { class: problem.right ? "held" : "broken" }, problem.right ? "✓ right" : "✕ wrong")),
-      element("dt", {}, "right answer"),
-      element("dd", { dir: "auto" }, problem.texts[problem.gold]),
-      ...(problem.steps === null ? [] : [element("dt", {}, "steps"), element("dd", {}, problem.steps)]),
-      element("dt", {}, "id"),
-      element("dd", { class: "id" }, problem.id),
+      fact("answer", element("span", { dir: "auto" }, answer), " ", element("span", { class: problem.right ? "held" : "broken" }, problem.right ? "✓ right" : "✕ wrong")),
+      fact("right answer", element("span", { dir: "auto" }, problem.texts[problem.gold])),
+      problem.steps === null ? null : fact("steps", String(problem.steps)),
+      fact("question", `${problem.tokens} tokens`),
+      fact("id", element("span", { class: "id" }, problem.id)),
     ),
   ];
+}
+
+/** @param {string} name @param {...(Node | string)} contents */
+function fact(name, ...contents) {
+  return element("div", {}, element("dt", {}, name), element("dd", {}, ...contents));
 }

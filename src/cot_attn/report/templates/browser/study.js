@@ -32,7 +32,6 @@ import { fraction, rank } from "./numbers.js";
  * @property {number[][]} seen which keys each query may look at
  * @property {number[]} thoughts
  * @property {string[]} corruptions
- * @property {boolean} answers
  * @property {string | null} kl
  * @property {string[] | null} places
  * @property {number[] | null} exits
