@@ -5,22 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cot_attn.report._browser.assets import policy, script, style
 from cot_attn.report._browser.content import as_json, content
 from cot_attn.report._numbers import listed
+from cot_attn.report._templates import template
 from cot_attn.study.results import Study
-
-PAGES = Environment(
-    loader=PackageLoader("cot_attn.report"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Browser:
@@ -66,7 +57,7 @@ class Browser:
     @cached_property
     def page_style(self) -> Markup:
         """The style of the page that it stands in."""
-        return Markup(PAGES.get_template("report.css").render())
+        return Markup(template("report.css").render())
 
     @property
     def policy(self) -> str:
@@ -96,7 +87,7 @@ def problem_browser(study: Study | Sequence[Study]) -> str:
     '<!doctype html>'
     """
     studies = (study,) if isinstance(study, Study) else tuple(study)
-    page = PAGES.get_template("browser/alone.html")
+    page = template("browser/alone.html")
     return page.render(names=listed(each.name for each in studies), browser=Browser(studies))
 
 

@@ -18,7 +18,8 @@ from cot_attn.report._drawing import Topic, drawn, save_beside_page, topic
 from cot_attn.report._finding import finding
 from cot_attn.report._numbers import listed
 from cot_attn.report._reading import meaning
-from cot_attn.report.browser import PAGES, Browser
+from cot_attn.report._templates import template
+from cot_attn.report.browser import Browser
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Target
 from cot_attn.study._export import write_tables
@@ -142,7 +143,7 @@ def _page_of(studies: Sequence[Study]) -> Target:
 def _page(studies: Sequence[Study], comparison: xr.Dataset | None, topics: Sequence[Topic]) -> str:
     folders = folder_names(study.name for study in studies)
     problems = f"{folders[0]}/{PROBLEMS}"
-    return PAGES.get_template("report.html").render(
+    return template("report.html").render(
         browser=Browser(tuple(studies), in_report=True),
         tables_json=Markup(as_json(_csv(studies, topics))),
         names=listed(study.name for study in studies),

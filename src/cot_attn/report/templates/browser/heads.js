@@ -16,7 +16,7 @@ export function headGrid(study, store, steps) {
   const cells = top.flatMap((layer) => heads.map((head) => cell(layer, head, store)));
   const key = element(
     "select",
-    { "aria-label": "The grid shows attention on", onchange: () => store.pin({ key: key.value }) },
+    { class: "heads-on", "aria-label": "The grid shows attention on", onchange: () => store.pin({ key: key.value }) },
     new Option("all thoughts", "thoughts"),
     ...study.keys.map((each) => new Option(each === "question" ? "the question" : each, each)),
   );
@@ -54,7 +54,7 @@ function cell(layer, head, store) {
   const root = element("div", {
     role: "gridcell", class: "head", tabindex: "-1",
     onclick: () => store.pin({ layer, head }),
-    onpointerenter: () => store.point({ layer, head }),
+    onpointermove: () => store.point({ layer, head }),
     onfocus: () => store.point({ layer, head }),
     onkeydown: (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Enter" || event.key === " ") {

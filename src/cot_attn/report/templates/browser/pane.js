@@ -16,7 +16,7 @@ export function pane(studies, study, index, store, steps) {
   const heading = element("div", { class: "asked-of" });
   const run = strip(study, store, steps);
   const heads = headGrid(study, store, steps);
-  const parts = element("div", { class: "parts" });
+  const parts = element("div", { class: "parts" }, heads.root);
   const model = element(
     "select",
     { "aria-label": "Model", onchange: () => store.pin({ panes: store.pinned().panes.map((each, i) => (i === index ? { ...each, model: model.value } : each)) }) },
@@ -49,7 +49,8 @@ export function pane(studies, study, index, store, steps) {
     const now = JSON.stringify([problem.id, view.position, view.layer]);
     if (now !== drawn) {
       const made = [corruptions(study, problem, view), readouts(study, problem, view, steps), exits(study, problem, view)];
-      parts.replaceChildren(heads.root, ...made.filter((each) => each !== null));
+      [...parts.children].slice(1).forEach((each) => each.remove()); // the grid stays: it may have the focus
+      parts.append(...made.filter((each) => each !== null));
       drawn = now;
     }
   }

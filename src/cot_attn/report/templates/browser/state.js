@@ -46,6 +46,15 @@ export function viewOf(hash, start) {
   };
 }
 
+/** @param {"pushState" | "replaceState"} how @param {string} view @param {string} url */
+function remember(how, view, url) {
+  try {
+    history[how](view, "", url);
+  } catch {
+    // A frame without an address of its own, as in some notebooks, has nothing to remember it in.
+  }
+}
+
 /**
  * @param {View} start
  * @param {(view: View) => View} possible makes a view one that the studies have
@@ -62,8 +71,9 @@ export function createStore(start, possible, several) {
     listeners.forEach((listener) => listener(shown, pinned));
   };
 
-  addEventListener("popstate", () => {
-    pinned = possible(viewOf(location.hash, start) ?? pinned);
+  remember("replaceState", address(pinned, several), location.href);
+  addEventListener("popstate", ({ state }) => {
+    pinned = possible(viewOf(state ?? location.hash, start) ?? pinned);
     pointed = {};
     tell();
   });
@@ -76,7 +86,7 @@ export function createStore(start, possible, several) {
       pinned = possible({ ...pinned, ...change });
       pointed = {};
       const next = address(pinned, several);
-      if (next !== location.hash) history.pushState(null, "", next);
+      if (next !== location.hash) remember("pushState", next, next);
       tell();
     },
     /** Say into which pane the list puts a problem. @param {number} active */
@@ -86,6 +96,7 @@ export function createStore(start, possible, several) {
     },
     /** Show as long as it is pointed at. @param {Partial<View>} change */
     point(change) {
+      if (JSON.stringify(change) === JSON.stringify(pointed)) return;
       pointed = change;
       tell();
     },

@@ -62,7 +62,7 @@ function column(study, key, store) {
         type: "button",
         tabindex: "-1",
         onclick: () => store.pin({ position: query }),
-        onpointerenter: () => store.point({ position: query }),
+        onpointermove: () => store.point({ position: query }),
         onfocus: () => store.point({ position: query }),
       }),
     },

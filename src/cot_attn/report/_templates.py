@@ -1,0 +1,14 @@
+"""The templates of the pages; what is put into them is text unless it says otherwise."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+
+def template(name: str) -> Template:
+    """Return a template of this package, in which a name that nothing was given for is an error."""
+    return Environment(
+        loader=PackageLoader("cot_attn.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(name)
