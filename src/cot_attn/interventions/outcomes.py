@@ -22,6 +22,8 @@ DEFAULT: tuple[Outcome, ...] = (
     "logprob_gold",
     "logprob_baseline",
 )
+STUDIED: tuple[Outcome, ...] = ("failed", "answer", *DEFAULT[1:])
+"""What a study measures: its page shows what was answered, too."""
 DISRUPTIONS = ("disruption_l2", "disruption_tv")
 
 

@@ -35,7 +35,7 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
     (2, 3)
     """
     require_dims(failure, ("problem", "thought"), "failure")
-    failures = failure.transpose("problem", "thought").dropna("problem", how="all")
+    failures = in_drawn_order(failure)
     n_left_out = failure.sizes["problem"] - failures.sizes["problem"]
     if not failures.sizes["problem"]:
         raise ValueError(
@@ -45,8 +45,6 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
     difficulty = np.full(failures.sizes["problem"], np.nan)
     if "difficulty" in failures.coords:
         difficulty = failures["difficulty"].values.astype(float)
-    order = np.lexsort((*(-failures.values.T[::-1]), np.nan_to_num(difficulty, nan=np.inf)))
-    failures, difficulty = failures[order], difficulty[order]
     ax = axes_or_new(ax, height=1.9)
     n_problems, n_thoughts = failures.shape
     image = ax.imshow(
@@ -69,6 +67,16 @@ def importance_by_problem(failure: xr.DataArray, *, ax: Axes | None = None) -> A
     subtitle = [model_of(failure), f"{n_problems} problems", left_out]
     heading(ax, "Importance by problem and thought", subtitle)
     return ax
+
+
+def in_drawn_order(failure: xr.DataArray) -> xr.DataArray:
+    """Return the problems that could break, by difficulty and then by outcome."""
+    failures = failure.transpose("problem", "thought").dropna("problem", how="all")
+    difficulty = np.full(failures.sizes["problem"], np.nan)
+    if "difficulty" in failures.coords:
+        difficulty = failures["difficulty"].values.astype(float)
+    outcomes = -failures.values.T[::-1]
+    return failures[np.lexsort((*outcomes, np.nan_to_num(difficulty, nan=np.inf)))]
 
 
 def _label_difficulties(ax: Axes, difficulty: np.ndarray) -> None:

@@ -7,6 +7,7 @@ anything else is drawn.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from markupsafe import Markup
 
 from cot_attn import plots
 from cot_attn._writing import saying_what_failed
+from cot_attn.report._linked import LINKED, Linked, link
 from cot_attn.report._svg import figure_of, inline_svg
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Figure, Results
@@ -41,6 +43,7 @@ class Picture:
     """One figure on the page: for a wide one, and where it has several panels, for a phone too."""
 
     caption: str
+    models: tuple[str, ...]
     wide: Markup
     narrow: Markup | None = None
 
@@ -54,6 +57,8 @@ class Topic:
     name: str = ""
     wide: bool = False
     """Whether the pictures need the width of the page."""
+    tables: tuple[str, ...] = ()
+    """Which tables of a study have the numbers."""
 
 
 def drawn(studies: Sequence[Study], kinds: Iterable[Figure]) -> Iterator[Drawn]:
@@ -75,11 +80,16 @@ def topic(shown: Drawn) -> Topic:
         with _opened(shown.figure, shown.results, width=plots.COLUMN) as narrow:
             drawings.append(_on_page(narrow, "narrow"))
     pictures = [
-        Picture(shown.figure.below(results), *versions)
+        Picture(shown.figure.below(results), _models(results), *versions)
         for results, *versions in zip(shown.results, *drawings, strict=True)
     ]
     wide = shown.figure.panels or shown.figure.wide
-    return Topic(shown.figure.title, tuple(pictures), shown.figure.name, wide)
+    tables = LINKED.get(shown.figure.name, Linked()).tables
+    return Topic(shown.figure.title, tuple(pictures), shown.figure.name, wide, tables)
+
+
+def _models(results: Results) -> tuple[str, ...]:
+    return tuple(study.name for study in results.studies)
 
 
 def save_beside_page(shown: Drawn, folder: Path, formats: Sequence[str]) -> None:
@@ -152,8 +162,14 @@ def _save(name: str, axes: Any, folder: Path, formats: Sequence[str]) -> list[Pa
 def _on_page(shown: Drawn, width: str) -> list[Markup]:
     """Return drawings for a page, on one scale where there are several."""
     _share_scale(shown)
+    linked = LINKED.get(shown.figure.name, Linked())
     return [
-        inline_svg(axes, f"m{i}-{shown.figure.name}-{width}", shown.figure.alternative(results))
+        inline_svg(
+            axes,
+            f"m{i}-{shown.figure.name}-{width}",
+            shown.figure.alternative(results),
+            partial(link, axes=axes, linked=linked, of=results),
+        )
         for i, (results, axes) in enumerate(zip(shown.results, shown.axes, strict=True))
     ]
 

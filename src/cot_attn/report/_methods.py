@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cot_attn.interventions.corruption import label
-from cot_attn.interventions.outcomes import DEFAULT, OUTCOMES
+from cot_attn.interventions.outcomes import OUTCOMES, STUDIED
 from cot_attn.report._numbers import listed
 from cot_attn.study.results import Study
 from cot_attn.study.running import CORRUPTION_SETS
@@ -130,7 +130,7 @@ def command(studies: Sequence[Study], problems: str) -> str | None:
     devices = {source.get("device", "cpu") for source in sources}
     layers, outcomes = ({str(of(study)) for study in studies} for of in (_layers, _outcomes))
     chosen = _corruption_set(made["corruptions"])
-    told = loadable and len(devices) == len(layers) == 1 and outcomes == {str(list(DEFAULT))}
+    told = loadable and len(devices) == len(layers) == 1 and outcomes == {str(list(STUDIED))}
     if not told or chosen is None or made["site"] != "input":
         return None
     words: list[object] = ["cot-attn", "study"]
@@ -185,7 +185,7 @@ def python_lines(study: Study, problems: str) -> str:
         f"    query={study.query!r},",
         f"    downstream={made['downstream']!r},",
     ]
-    if (outcomes := _outcomes(study)) != list(DEFAULT):
+    if (outcomes := _outcomes(study)) != list(STUDIED):
         lines += [f"    outcomes={outcomes},"]
     lines += [
         f"    max_new_tokens={made['max_new_tokens']},",

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,12 @@ FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
-def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative: str) -> Markup:
+def inline_svg(
+    axes: Axes | Shaped[np.ndarray, "..."],
+    prefix: str,
+    alternative: str,
+    over: Callable[[ElementTree.Element], None] | None = None,
+) -> Markup:
     """Return the figure that axes belong to as an `<svg>` element.
 
     Parameters
@@ -30,6 +36,8 @@ def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative:
         What every id begins with, so that ids of two figures in one page differ.
     alternative
         What a screen reader says in the figure's place.
+    over
+        Adds to the drawing what is not in the figure.
     """
     fig = figure_of(axes)
     _flatten_many_points(fig)
@@ -40,9 +48,13 @@ def inline_svg(axes: Axes | Shaped[np.ndarray, "..."], prefix: str, alternative:
     root = ElementTree.fromstring(drawn.getvalue())
     _localise(root, prefix)
     # On a page, letters are a little larger than on paper.
-    root.set("style", f"max-width:{width * 1.55:.2f}in;stroke-linejoin:round;stroke-linecap:butt")
+    root.set("width", f"{width * 1.55:.2f}in")
+    root.set("stroke-linejoin", "round")
+    root.set("stroke-linecap", "butt")
     root.set("role", "img")
     root.set("aria-label", alternative)
+    if over is not None:
+        over(root)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
@@ -61,7 +73,11 @@ def _flatten_many_points(fig: Figure) -> None:
 
 
 def _localise(root: ElementTree.Element, prefix: str) -> None:
-    """Drop what HTML does not need (namespaces, metadata, page-wide styles); rename every id."""
+    """Drop what HTML does not need (namespaces, metadata, page-wide styles); rename every id.
+
+    What `style=` says becomes attributes of their own: a page with a strict policy about its
+    content refuses styles that it has not named beforehand.
+    """
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag.rpartition("}")[2] in ("metadata", "style"):
@@ -71,9 +87,17 @@ def _localise(root: ElementTree.Element, prefix: str) -> None:
         for name, value in list(element.attrib.items()):
             plain = name.rpartition("}")[2]
             del element.attrib[name]
-            element.set(plain, _renamed(plain, value, prefix))
+            pairs = _declared(value) if plain == "style" else [(plain, value)]
+            for one, means in pairs:
+                element.set(one, _renamed(one, means, prefix))
     for size in ("width", "height", "version"):
         root.attrib.pop(size, None)
+
+
+def _declared(style: str) -> list[tuple[str, str]]:
+    """Return the properties in a `style=`; each that matplotlib writes is an attribute too."""
+    halves = (each.partition(":") for each in style.split(";") if each.strip())
+    return [(name.strip(), value.strip()) for name, _, value in halves]
 
 
 def _renamed(name: str, value: str, prefix: str) -> str:

@@ -6,17 +6,20 @@ from itertools import chain
 from pathlib import Path
 
 import xarray as xr
+from markupsafe import Markup
 
 from cot_attn._writing import saying_what_failed, taking_the_place_of
 from cot_attn.data.saving import save_problems
 from cot_attn.report import _methods as methods
 from cot_attn.report import _questions as questions
 from cot_attn.report import _tables as tables
+from cot_attn.report._browser.content import as_json
 from cot_attn.report._drawing import Topic, drawn, save_beside_page, topic
 from cot_attn.report._finding import finding
 from cot_attn.report._numbers import listed
 from cot_attn.report._reading import meaning
 from cot_attn.report._templates import template
+from cot_attn.report.browser import Browser
 from cot_attn.report.catalogue import figures
 from cot_attn.report.figure import Target
 from cot_attn.study._export import write_tables
@@ -120,6 +123,19 @@ def _check_beside(study: Study, target: Path) -> None:
         )
 
 
+def _csv(studies: Sequence[Study], topics: Sequence[Topic]) -> dict[str, dict[str, str]]:
+    """Return the tables behind the figures of a page as CSV, by model and name."""
+    needed = {table for topic in topics for table in topic.tables}
+    return {
+        study.name: {
+            name: table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            for name, table in study.tables()
+            if name in needed
+        }
+        for study in studies
+    }
+
+
 def _page_of(studies: Sequence[Study]) -> Target:
     return "page of several" if len(studies) > 1 else "page of one"
 
@@ -134,6 +150,8 @@ def _page(
     folders = folder_names(study.name for study in studies)
     problems = f"{folders[0]}/{PROBLEMS}"
     return template("report.html").render(
+        browser=Browser(tuple(studies), in_report=True),
+        tables_json=Markup(as_json(_csv(studies, topics))),
         names=listed(study.name for study in studies),
         studies=studies,
         made=studies[0].settings,

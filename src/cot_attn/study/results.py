@@ -223,6 +223,8 @@ class Study:
             yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
         by_corruption = stats.importance(self.effects, by="corruption")
         yield "importance_by_corruption", by_corruption.to_dataframe().reset_index()
+        by_problem = self.failure.rename("failed").to_dataframe().reset_index()
+        yield "importance_by_problem", by_problem[["problem", "difficulty", "thought", "failed"]]
         for name, values in (("share", self.shares), ("attention", self.sequence_attention)):
             table = stats.mean_over_problems(values).to_dataframe().reset_index()
             yield f"{name}_by_layer", table

@@ -15,7 +15,7 @@ from cot_attn.interventions.ablator import TokenAblator
 from cot_attn.interventions.corruption import CCTA, Corruption, Zero
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream, check_interventions
-from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
+from cot_attn.interventions.outcomes import STUDIED, check_outcomes
 from cot_attn.interventions.resume import Lasting
 from cot_attn.models.batching import Batches
 from cot_attn.models.continuous import ContinuousThoughtModel
@@ -43,7 +43,7 @@ def run_study(
     layers: Iterable[int] | None = None,
     query: str = VALUE,
     downstream: Downstream = "recompute",
-    outcomes: Sequence[str] = DEFAULT,
+    outcomes: Sequence[str] = STUDIED,
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,
@@ -187,7 +187,7 @@ def check_study(
     layers: Iterable[int] | None = None,
     query: str = VALUE,
     downstream: Downstream = "recompute",
-    outcomes: Sequence[str] = DEFAULT,
+    outcomes: Sequence[str] = STUDIED,
     max_new_tokens: int = 64,
     batch_size: int | None = None,
     seed: int = 0,

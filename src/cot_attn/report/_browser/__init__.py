@@ -1,0 +1,1 @@
+"""What the problem browser of a page shows, and its script and style."""
