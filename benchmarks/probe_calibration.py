@@ -4,7 +4,7 @@ In made-up worlds without any relation between states and labels this counts how
 the settings of `readouts.probe` rejects at 5 %. Beside it stands the naive recipe on the same
 data: a random split, a logistic regression, and a binomial test against the commonest class.
 
-    python benchmarks/probe_calibration.py --runs 1000
+    python benchmarks/probe_calibration.py --runs 1000 [--only "templates of (1, 2, 6)"]
 
 Twins are problems of one template: nearly one state, and one label. All is seeded.
 """
@@ -123,12 +123,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=1000, help="runs a world")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", default="", help="worlds whose name has this in it")
     asked = parser.parse_args()
     start = time.perf_counter()
     RESULTS.parent.mkdir(exist_ok=True)
     results = []
+    worlds = [world for world in WORLDS if asked.only in str(world)]
     with ProcessPoolExecutor(asked.processes) as pool:
-        for result in pool.map(partial(one_world, n_runs=asked.runs), WORLDS):
+        for result in pool.map(partial(one_world, n_runs=asked.runs), worlds):
             results.append(result)
             RESULTS.write_text(json.dumps({"runs": asked.runs, "worlds": results}, indent=1))
     limit = scipy_stats.binom.ppf(0.999, asked.runs, LEVEL) / asked.runs

@@ -10,7 +10,7 @@ from conftest import tiny_gpt2, wrap
 from cot_attn import ContinuousThoughtModel, load_problems, stats
 from cot_attn.data import Problem
 from cot_attn.experiments import usage
-from cot_attn.experiments.replacements import MatchedNoise, random_like
+from cot_attn.experiments.replacements import MatchedNoise, normal_weights, weighted_deviations
 from cot_attn.experiments.usage import pause_token, strangers
 from cot_attn.interventions import Context, collect
 from cot_attn.models import Projection
@@ -107,9 +107,10 @@ def test_neither_batches_nor_order_change_a_condition(tiny_gpt2_model, questions
 def test_noise_has_the_covariance_of_thoughts_and_the_norm_of_the_one_it_replaces() -> None:
     generator = torch.Generator().manual_seed(0)
     thoughts = torch.randn(200, 5, generator=generator).double() @ torch.randn(5, 5).double()
-    drawn = torch.stack([random_like(thoughts, generator) for _ in range(20_000)])
+    weights = torch.stack([normal_weights(200, generator) for _ in range(20_000)])
+    drawn = weighted_deviations(weights, thoughts, thoughts.mean(0).expand(20_000, -1))
     torch.testing.assert_close(torch.cov(drawn.T), torch.cov(thoughts.T), rtol=0.1, atol=0.3)
-    torch.testing.assert_close(drawn.mean(0), thoughts.mean(0), rtol=0.1, atol=0.1)
+    torch.testing.assert_close(drawn.mean(0), torch.zeros(5).double(), rtol=0.1, atol=0.1)
 
     model, problems = handmade_model(), handmade_problems(8)
     known = collect(model, problems, ["input"])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._one_number import require_one_number
-from cot_attn.experiments.replacements import random_like
+from cot_attn.experiments.replacements import normal_weights, weighted_deviations
 from cot_attn.interventions import Context, Hook, Intervention, Site, Unchanged, collect
 from cot_attn.models import ContinuousThoughtModel
 
@@ -202,7 +202,9 @@ class AddRandom:
         generator = torch.Generator().manual_seed(stream.getrandbits(63))
         donors = first.clean.rows(sorted(first.clean.donors))
         others = first.clean[first.hook][donors, first.thought].double()
-        drawn = random_like(others, generator, centred=True)
+        weights = normal_weights(len(others), generator).to(others.device)
+        mean = others.mean(dim=0, keepdim=True)
+        drawn = weighted_deviations(weights[None], others, mean)[0]
         drawn /= drawn.norm().clamp_min(torch.finfo(torch.float64).tiny)
         like = self.like.at(contexts).double()
         norms = like.flatten(start_dim=1).norm(dim=1).view(-1, *[1] * drawn.ndim)

@@ -79,24 +79,25 @@ class MatchedNoise:
     def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
         """Return draws that seed, problem, thought and hook decide."""
         clean, hook, thought = contexts[0].clean, contexts[0].hook, contexts[0].thought
-        donors = sorted(clean.donors)
+        problems, donors = [context.problem for context in contexts], sorted(clean.donors)
         known = clean[hook][clean.rows(donors), thought].double()
         like = activations
         if self.sources is not None:
-            sources = [self.sources[context.problem] for context in contexts]
-            like = clean[hook][clean.rows(sources), thought]
-        drawn = []
-        for context, vector in zip(contexts, like.double(), strict=True):
-            rows = [row for row, donor in enumerate(donors) if donor != context.problem]
-            if len(rows) < 2:
+            like = clean[hook][clean.rows([self.sources[each] for each in problems]), thought]
+        weights = torch.zeros(len(contexts), len(donors), dtype=torch.float64)
+        for row, context in zip(weights, contexts, strict=True):
+            others = torch.tensor([donor != context.problem for donor in donors])
+            if others.sum() < 2:
                 raise ValueError(
-                    f"{self.label!r} has {len(rows)} other problems to take a covariance from. "
-                    "Give at least three problems, or donors."
+                    f"{self.label!r} has {int(others.sum())} other problems to take a covariance "
+                    "from. Give at least three problems, or donors."
                 )
-            noise = random_like(known[rows], context.generator(self.label))
-            length = noise.norm().clamp_min(torch.finfo(torch.float64).tiny)
-            drawn.append(vector.norm() / length * noise)
-        return torch.stack(drawn).to(activations)
+            row[others] = normal_weights(int(others.sum()), context.generator(self.label))
+        means = clean.means(hook, problems, thought)
+        noise = means + weighted_deviations(weights.to(known.device), known, means)
+        lengths = [each.flatten(start_dim=1).norm(dim=1) for each in (like.double(), noise)]
+        scale = lengths[0] / lengths[1].clamp_min(torch.finfo(torch.float64).tiny)
+        return (scale.view(-1, *[1] * (noise.ndim - 1)) * noise).to(activations)
 
     def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return a draw that seed, problem, thought and hook decide."""
@@ -130,18 +131,21 @@ class ByThought:
         return self.corruptions[context.thought](activation, context)
 
 
-def random_like(
-    others: Float[Tensor, "sample *site"],
-    generator: torch.Generator,
-    *,
-    centred: bool = False,
-) -> Float[Tensor, "*site"]:
-    """Draw a vector with the mean and covariance of a sample; with none of its mean if `centred`.
+def normal_weights(n: int, generator: torch.Generator) -> Float[Tensor, " n"]:
+    """Draw weights with which the deviations of a sample of n sum to noise of its covariance."""
+    drawn: Tensor = torch.randn(n, generator=generator, dtype=torch.float64) / max(n - 1, 1) ** 0.5
+    return drawn
 
-    A sum of the sample's deviations with independent normal weights has exactly their covariance.
+
+def weighted_deviations(
+    weights: Float[Tensor, "draw sample"],
+    sample: Float[Tensor, "sample *site"],
+    means: Float[Tensor, "draw *site"],
+) -> Float[Tensor, "draw *site"]:
+    """Return, for each draw, the weighted sum of a sample's deviations from a mean.
+
+    With independent normal weights it has exactly the covariance of the sample.
     """
-    mean = others.mean(dim=0)
-    weights = torch.randn(len(others), generator=generator, dtype=torch.float64)
-    weights = weights.to(others.device) / max(len(others) - 1, 1) ** 0.5
-    drawn: Tensor = torch.tensordot(weights, others - mean, dims=1)
-    return drawn if centred else mean + drawn
+    totals = weights.sum(dim=1).view(-1, *[1] * (means.ndim - 1))
+    summed: Tensor = torch.tensordot(weights, sample, dims=1) - totals * means
+    return summed

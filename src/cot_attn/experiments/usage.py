@@ -5,17 +5,28 @@ from collections.abc import Sequence
 from os import PathLike
 
 import numpy as np
+import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, right
+from cot_attn.experiments._batches import Arrays, batch_by_batch
+from cot_attn.experiments._forced import TeacherForced, divergence, forced_answers
 from cot_attn.experiments._one_number import require_one_number
-from cot_attn.experiments.exits import exit_curve
+from cot_attn.experiments.exits import leaving
 from cot_attn.experiments.replacements import FirstRepeated, MatchedNoise, Transplant
-from cot_attn.interventions import Corruption, Intervention, Replace, ShuffleAll, run_variants
-from cot_attn.models import ContinuousThoughtModel
+from cot_attn.interventions import (
+    CleanActivations,
+    Corruption,
+    Hook,
+    Intervention,
+    Replace,
+    ShuffleAll,
+    run_variants,
+)
+from cot_attn.models import ContinuousThoughtModel, greedy
 from cot_attn.stats.usage import NONE, OTHERS, TRAINED, usage_summary
 
 
@@ -82,8 +93,13 @@ def usage(
             "least two thoughts and at least three problems, to replace one's by another's."
         )
     token = pause_token(model, pause)
+    # The shorter part first: it is what an interruption of the other would lose.
+    bare = _without_thoughts(
+        model, problems, max_new_tokens=max_new_tokens, batch_size=batch_size, resume=resume
+    )
+    thoughts = _by_id(problems, torch.from_numpy(bare["thoughts"]).to(model.device, model.dtype))
     constants = {
-        "mean thought": _mean_thought(model, problems, batch_size),
+        "mean thought": thoughts["input"].double().mean(dim=(0, 1)).to(model.dtype),
         "pause": _vocabulary(model)[token].detach(),
     }
     corruptions: dict[str, Corruption] = {
@@ -95,15 +111,6 @@ def usage(
     }
     every = range(n_thoughts)
     changes = {name: Intervention(every, change) for name, change in corruptions.items()}
-    # The shorter part first: it is what an interruption of the other would lose.
-    bare = exit_curve(
-        model,
-        problems,
-        exits=[0],
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        resume=resume,
-    )
     variants = run_variants(
         model,
         problems,
@@ -112,6 +119,7 @@ def usage(
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         seed=seed,
+        donors=thoughts,
         only_correct=False,
         resume=resume,
     )
@@ -152,15 +160,54 @@ def _vocabulary(model: ContinuousThoughtModel) -> Float[Tensor, "d_vocab d_model
     return weight
 
 
-def _mean_thought(
-    model: ContinuousThoughtModel, problems: list[Problem], batch_size: int | None
-) -> Float[Tensor, " d_model"]:
-    with model.isolated():
-        thoughts = model.think(problems, batch_size=batch_size).thoughts
-    # In the order of ids, so that the order of the problems does not show in the last digit.
-    order = sorted(range(len(problems)), key=lambda i: problems[i].id)
-    mean: Tensor = thoughts[order].double().mean(dim=(0, 1)).to(thoughts)
-    return mean
+def _without_thoughts(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    *,
+    max_new_tokens: int,
+    batch_size: int | None,
+    resume: str | PathLike[str] | None,
+) -> Arrays:
+    """Run problems as they are, keep what is fed as thoughts, and answer without one beside."""
+
+    def job(batch: list[Problem], questions: list[list[int]]) -> Arrays:
+        rollout = model.rollout(batch, questions, model.n_thoughts)
+        rollout.read()
+        fed = torch.stack([rollout.think(index) for index in range(model.n_thoughts)], dim=1)
+        trained, bare = leaving(rollout, model.n_thoughts), leaving(rollout, 0)
+        tokens = greedy(trained, trained.close(), max_new_tokens)
+        answers = greedy(bare, bare.close(), max_new_tokens)
+        forced = forced_answers(model, batch, tokens, max_new_tokens)
+        known, without = (
+            TeacherForced(leaving(rollout, n_thoughts), forced).at_value()
+            for n_thoughts in (model.n_thoughts, 0)
+        )
+        return {
+            "thoughts": fed.double().cpu().numpy(),
+            "answer": np.array([model.decode(each) for each in answers], dtype=object),
+            "kl_value": divergence(known, without).cpu().numpy(),
+        }
+
+    return batch_by_batch(
+        model,
+        problems,
+        job,
+        question="runs without thoughts",
+        n_thoughts=model.n_thoughts,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        resume=resume,
+    )
+
+
+def _by_id(
+    problems: Sequence[Problem], thoughts: Float[Tensor, "problem n_thoughts d_model"]
+) -> CleanActivations:
+    """Return what was fed as what corruptions draw on, whatever the order of the problems."""
+    ids = [problem.id for problem in problems]
+    order = sorted(range(len(ids)), key=lambda i: ids[i])
+    known = {Hook("input"): thoughts[order]}
+    return CleanActivations(tuple(sorted(ids)), known, frozenset(ids))
 
 
 def strangers(problems: Sequence[Problem], seed: int) -> dict[str, str]:
@@ -184,19 +231,18 @@ def _together(
     problems: Sequence[Problem],
     changes: dict[str, Intervention],
     variants: xr.Dataset,
-    bare: xr.Dataset,
+    bare: Arrays,
 ) -> xr.Dataset:
     """Lay the conditions side by side: as trained, without thoughts, and the replacements."""
     labels = [change.label for change in changes.values()]
     replaced = variants.sel(variant=labels)
     trained = variants["baseline_answer"].values
-    exits = bare.sel(problem=variants["problem"]).isel(n_thoughts=0)
     answers = np.concatenate(
-        [trained[:, None], exits["answer"].values[:, None], replaced["answer"].values], axis=1
+        [trained[:, None], bare["answer"][:, None], replaced["answer"].values], axis=1
     )
     still = np.where(replaced["kl_value"].isel(variant=0).isnull(), np.nan, 0.0)
     divergences = np.concatenate(
-        [still[:, None], exits["kl_value"].values[:, None], replaced["kl_value"].values], axis=1
+        [still[:, None], bare["kl_value"][:, None], replaced["kl_value"].values], axis=1
     )
     correct = [
         [float(right(text, problem)) for text in row]
