@@ -6,7 +6,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test quick lint types format bench ladder real mutants calibrate gallery docs clean
+.PHONY: demo test quick lint types format bench ladder real mutants calibrate gallery notebooks docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
@@ -56,6 +56,9 @@ calibrate: $(READY)
 
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py
+
+notebooks: $(READY)
+	$(BIN)/python examples/notebooks/execute.py
 
 docs: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'

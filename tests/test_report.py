@@ -270,6 +270,29 @@ def test_tables_and_problems_lie_beside_the_page(study: Study, tmp_path: Path) -
     assert load_problems(page.parent / "handmade" / "problems.jsonl") == list(study.problems)
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_every_table_that_is_written_is_linked(study: Study, tmp_path: Path) -> None:
+    page = study.report(tmp_path)
+    links = {a["href"] for a in Page(page.read_text("utf-8")).of("a")}
+    written = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.csv")}
+    assert len(written) >= 8
+    assert written <= links
+
+
+def test_every_figure_of_a_page_is_a_file_too() -> None:
+    on_pages = [*page.figures("page of one"), *page.figures("page of several")]
+    assert len(on_pages) >= 20
+    assert [figure.name for figure in on_pages if "files" not in figure.targets] == []
+
+
+def test_a_text_in_the_place_of_a_figure_begins_with_a_number_of_what_is_seen(text: str) -> None:
+    for drawing in Page(text).of("svg"):
+        title, told = (drawing["aria-label"] or "").split(". ", 1)
+        gist = re.split(r"\. (?=[A-Z])", told)[0]
+        assert re.search(r"\d", gist), f"{title}: {gist}"
+        assert not gist.endswith(("ercent", "layer 0")), f"{title}: {gist}"
+
+
 def test_a_report_leaves_another_study_and_other_problems_alone(
     study: Study, tmp_path: Path
 ) -> None:

@@ -338,7 +338,7 @@ class Rescaled(Feedback):
     """Feeds the hidden state with the norm of a typical token embedding.
 
     Hidden states are often far longer than embeddings, which models that were never trained to be
-    fed them take badly: h * norm / |h|.
+    fed them take badly: `h * norm / |h|`.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def js_divergence(p: xr.DataArray, q: xr.DataArray, along: str) -> xr.DataArray:
 
 
 def total_variation(p: xr.DataArray, q: xr.DataArray, along: str) -> xr.DataArray:
-    """Give the total variation distance ½ Σ |p - q|: how much of one must move to make the other.
+    """Give the total variation distance `½ Σ |p - q|`: what must move from one to the other.
 
     Between 0 and 1. The outcome `disruption_tv` is this distance of attention rows.
 
@@ -110,7 +110,7 @@ def l2_distance(x: xr.DataArray, y: xr.DataArray, along: str) -> xr.DataArray:
 
 
 def cosine_similarity(x: xr.DataArray, y: xr.DataArray, along: str) -> xr.DataArray:
-    """Give the cosine of the angle between two vectors, x · y / (|x| |y|).
+    """Give the cosine of the angle between two vectors, `x · y / (|x| |y|)`.
 
     Between -1 and 1; NaN where a vector is 0. The outcome `thought_change` is 1 minus it.
 
