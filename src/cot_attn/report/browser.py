@@ -13,6 +13,7 @@ from cot_attn.report._numbers import listed
 from cot_attn.report._templates import template
 from cot_attn.study.results import Study
 
+
 @dataclass(frozen=True, eq=False)
 class Browser:
     """What a page holds of the problem browser."""
