@@ -18,6 +18,9 @@ MOST_POINTS = 1000  # more points than this are an image inside the drawing
 # Verdana is as wide as DejaVu Sans, and others are narrower: what fits in one fits in all.
 FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
+FAMILY = ", ".join(f"'{name}'" for name in FONTS[:-1]) + f", {FONTS[-1]}"
+LONG = re.compile(r"-?\d+\.\d{3,}")  # a hundredth of a point cannot be seen
+USE = re.compile(r'(?:url\(|href=")#([^)"]+)')
 
 
 def inline_svg(
@@ -47,6 +50,7 @@ def inline_svg(
     width = fig.get_figwidth()
     root = ElementTree.fromstring(drawn.getvalue())
     _localise(root, prefix)
+    _slim(root)
     # On a page, letters are a little larger than on paper.
     root.set("width", f"{width * 1.55:.2f}in")
     root.set("stroke-linejoin", "round")
@@ -92,6 +96,25 @@ def _localise(root: ElementTree.Element, prefix: str) -> None:
                 element.set(one, _renamed(one, means, prefix))
     for size in ("width", "height", "version"):
         root.attrib.pop(size, None)
+
+
+def _slim(root: ElementTree.Element) -> None:
+    """Drop what makes a drawing larger and nothing else: unused ids, indents, hidden digits."""
+    root.set("font-family", FAMILY)
+    used = set(USE.findall(ElementTree.tostring(root, encoding="unicode")))
+    for element in root.iter():
+        if element.get("id") not in used:
+            element.attrib.pop("id", None)
+        if element is not root and element.get("font-family") == FAMILY:
+            del element.attrib["font-family"]
+        for name in set(element.attrib).intersection(("d", "x", "y")):
+            element.set(
+                name, LONG.sub(lambda found: f"{float(found[0]):.2f}", element.get(name, ""))
+            )
+        if not (element.text or "").strip():
+            element.text = None
+        if not (element.tail or "").strip() and element.tag != "tspan":
+            element.tail = None
 
 
 def _declared(style: str) -> list[tuple[str, str]]:

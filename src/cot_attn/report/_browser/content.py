@@ -1,21 +1,20 @@
 """What the browser shows of studies, as plain data: every number is one of the study's."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool
 
-from cot_attn.data.problem import Problem
 from cot_attn.report._browser.packing import STEPS, fractions, ranks, short_number
 from cot_attn.report._browser.sampling import Why, same_for_all
 from cot_attn.study._lens import FED
 from cot_attn.study.results import Study
 
 MOST_PROBLEMS = 200
-MOST_BYTES = 3_500_000
+MOST_BYTES = 4_000_000
 """Of the numbers of all studies on a page; the figures need the rest of its 5 MB."""
 LONGEST_QUESTION, LONGEST_ANSWER = 2000, 160
 KL = ("kl_value", "kl_first")
@@ -100,11 +99,7 @@ def _study(study: Study, seen: Seen, shown: Mapping[str, Why]) -> dict[str, Any]
         "right": study.n_correct,
         "chosen": {why: list(shown.values()).count(why) for why in sorted(set(shown.values()))},
         "seed": int(study.settings["seed"]),
-        "problems": [
-            _problem(study, problem, seen, shown[problem.id])
-            for problem in study.problems
-            if problem.id in shown
-        ],
+        "problems": list(_problems(study, seen, shown)),
     }
 
 
@@ -116,39 +111,49 @@ def _labels(result: xr.Dataset | None, dim: str) -> list[Any] | None:
     return None if result is None else result[dim].values.tolist()
 
 
-def _problem(study: Study, problem: Problem, seen: Seen, why: Why) -> dict[str, Any]:
-    effects = study.effects.sel(problem=problem.id)
-    rows = study.attention["attention"].sel(problem=problem.id)
-    rows = rows.transpose("layer", "head", "query", "key")
-    texts = Texts()
-    steps = float(effects["difficulty"])
-    failed = effects["failed"].transpose("thought", "corruption")
-    found: dict[str, Any] = {
-        "id": problem.id,
-        "question": problem.question[:LONGEST_QUESTION],
-        "cut": max(len(problem.question) - LONGEST_QUESTION, 0),
-        "gold": texts.place(problem.answer or ""),
-        "steps": None if np.isnan(steps) else int(steps),
-        "tokens": int(study.attention["question_length"].sel(problem=problem.id)),
-        "right": bool(effects["baseline_correct"]),
-        "why": why,
-        "rows": fractions(rows.values[..., seen]),
-        "failed": [[None if np.isnan(x) else int(x) for x in row] for row in failed.values],
+def _problems(study: Study, seen: Seen, shown: Mapping[str, Why]) -> Iterator[dict[str, Any]]:
+    """Yield what is known of each problem that is shown, joined by its id."""
+    here = [problem for problem in study.problems if problem.id in shown]
+    ids = [problem.id for problem in here]
+    effects, attention = study.effects.sel(problem=ids), study.attention.sel(problem=ids)
+    rows = attention["attention"].transpose("problem", "layer", "head", "query", "key").values
+    tokens = attention["question_length"].values
+    steps, right = effects["difficulty"].values, effects["baseline_correct"].values
+    outcomes = {
+        name: effects[name].transpose("problem", "thought", "corruption").values
+        for name in ("failed", "answer", _kl(study))
+        if name in effects
     }
-    if "baseline_answer" in effects:
-        found["answer"] = texts.place(str(effects["baseline_answer"].values))
-    if "answer" in effects:
-        given = effects["answer"].transpose("thought", "corruption").values
-        found["given"] = [[texts.place(str(text)) for text in row] for row in given]
-    if kl := _kl(study):
-        values = effects[kl].transpose("thought", "corruption").values
-        found["kl"] = [[short_number(x) for x in row] for row in values]
-    if study.readouts is not None:
-        found["reads"] = _reads(study.readouts.sel(problem=problem.id), texts)
-    if "exits" in study.experiments:
-        found["exits"] = _exits(study.experiments["exits"].sel(problem=problem.id), texts)
-    found["texts"] = texts.all
-    return found
+    texts = [Texts() for _ in here]
+    told = [_reads(study, ids, texts), _exits(study, ids, texts)]
+    for i, problem in enumerate(here):
+        found: dict[str, Any] = {
+            "id": problem.id,
+            "question": problem.question[:LONGEST_QUESTION],
+            "cut": max(len(problem.question) - LONGEST_QUESTION, 0),
+            "gold": texts[i].place(problem.answer or ""),
+            "steps": None if np.isnan(steps[i]) else int(steps[i]),
+            "tokens": int(tokens[i]),
+            "right": bool(right[i]),
+            "why": shown[problem.id],
+            "rows": fractions(rows[i][..., seen]),
+            "failed": [[_whole(x) for x in row] for row in outcomes["failed"][i]],
+        }
+        if "baseline_answer" in effects:
+            found["answer"] = texts[i].place(str(effects["baseline_answer"].values[i]))
+        if "answer" in outcomes:
+            found["given"] = [
+                [texts[i].place(str(x)) for x in row] for row in outcomes["answer"][i]
+            ]
+        if kl := _kl(study):
+            found["kl"] = [[short_number(x) for x in row] for row in outcomes[kl][i]]
+        for each in told:
+            found |= each[i]
+        yield found | {"texts": texts[i].all}
+
+
+def _whole(value: float) -> int | None:
+    return None if np.isnan(value) else int(value)
 
 
 class Texts:
@@ -165,27 +170,50 @@ class Texts:
         return self.all.index(text)
 
 
-def _reads(readouts: xr.Dataset, texts: Texts) -> dict[str, Any]:
-    """Return where a lens finds each text that the problem has, and in others' states."""
-    words = [str(text) for text in readouts["text"].values]
-    there = [place for place, word in enumerate(words) if word]
-    of = readouts.isel(target=there)
-    found: dict[str, Any] = {
-        "targets": [str(label) for label in of["target"].values],
-        "texts": [texts.place(words[place]) for place in there],
-    }
+def _reads(study: Study, ids: Sequence[str], texts: Sequence[Texts]) -> list[dict[str, Any]]:
+    """Return where a lens finds each text that a problem has, and in others' states."""
+    if study.readouts is None:
+        return [{} for _ in ids]
+    of = study.readouts.sel(problem=list(ids))
+    labels = of["target"].values.astype(str)
+    words = of["text"].transpose("problem", "target").values
+    tables = {}
     for prefix, dims in (("", ("layer", "place", "target")), (FED, ("thought", "target"))):
-        own = of[f"{prefix}rank"].transpose(*dims)
-        others = of[f"{prefix}baseline_rank"].median("other").transpose(*dims)
-        found[f"{prefix}rank"] = ranks(own.values)
-        found[f"{prefix}others"] = ranks(others.values)
-    return found
+        others = of[f"{prefix}baseline_rank"].transpose("problem", *dims, "other").values
+        known = np.isfinite(others).any(axis=-1)
+        middle = np.full(known.shape, np.nan)
+        middle[known] = np.nanmedian(others[known], axis=-1)
+        tables[f"{prefix}rank"] = of[f"{prefix}rank"].transpose("problem", *dims).values
+        tables[f"{prefix}others"] = middle
+    there = [np.flatnonzero(row != "") for row in words]
+    return [
+        {
+            "reads": {
+                "targets": labels[there[i]].tolist(),
+                "texts": [texts[i].place(str(word)) for word in words[i][there[i]]],
+                **{name: ranks(table[i][..., there[i]]) for name, table in tables.items()},
+            }
+        }
+        for i in range(len(ids))
+    ]
 
 
-def _exits(exits: xr.Dataset, texts: Texts) -> dict[str, Any]:
-    answers = exits["answer"].values
-    return {
-        "answers": [texts.place(str(text)) for text in answers],
-        "right": [None if np.isnan(x) else int(x) for x in exits["correct"].values],
-        "logprob": [short_number(x) for x in exits["logprob_gold"].values],
-    }
+def _exits(study: Study, ids: Sequence[str], texts: Sequence[Texts]) -> list[dict[str, Any]]:
+    """Return what is answered after each number of thoughts."""
+    if "exits" not in study.experiments:
+        return [{} for _ in ids]
+    of = study.experiments["exits"].sel(problem=list(ids))
+    answers, right, logprob = (
+        of[name].transpose("problem", "n_thoughts").values
+        for name in ("answer", "correct", "logprob_gold")
+    )
+    return [
+        {
+            "exits": {
+                "answers": [texts[i].place(str(text)) for text in answers[i]],
+                "right": [_whole(x) for x in right[i]],
+                "logprob": [short_number(x) for x in logprob[i]],
+            }
+        }
+        for i in range(len(ids))
+    ]

@@ -1,0 +1,223 @@
+"""The page in a browser: its size, how soon it is there, and how soon it answers a pointer.
+
+A made-up study in the shape of GPT-2 (12 layers of 12 heads, 6 thoughts, 7 corruptions, a lens),
+drawn whole; times are the browser's own, of one headless Chromium.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cot_attn.data import Problem
+from cot_attn.report import write_report
+from cot_attn.study import Study
+
+LAYERS, HEADS, THOUGHTS, STEPS = 12, 12, 6, 6
+CORRUPTIONS = ("zero", "gaussian(sigma=0.1)", "gaussian(sigma=0.5)", "gaussian(sigma=1)")
+CORRUPTIONS += ("gaussian(sigma=2)", "resample", "shuffle")
+PLACES = ("bot", *(f"thought {i}" for i in range(THOUGHTS)), "eot", "answer_value")
+HOVER = """
+    const done = arguments[0], times = [];
+    const targets = [...document.querySelectorAll('button.position, .head')];
+    const next = i => {
+        if (i === targets.length) return done(times);
+        const start = performance.now();
+        targets[i].dispatchEvent(new PointerEvent('pointermove', {bubbles: true}));
+        document.body.getBoundingClientRect(); // laid out
+        times.push(performance.now() - start);
+        setTimeout(next, 0, i + 1);
+    };
+    next(0);
+"""
+READY = """
+    const [page] = performance.getEntriesByType('navigation');
+    return [page.domContentLoadedEventEnd, page.loadEventEnd];
+"""
+
+
+def pages(sizes: tuple[int, ...] = (200, 1000), repeats: int = 5) -> dict[str, dict[str, Any]]:
+    """Measure the page of studies with so many problems."""
+    return {f"{n} problems": page(n, repeats) for n in sizes}
+
+
+def page(n_problems: int, repeats: int) -> dict[str, Any]:
+    """Write the page of a study, open it a few times, and point at everything once."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = write_report([made_up(n_problems)], folder)
+        found = {"megabytes": file.stat().st_size / 1e6, "shown": None}
+        if not shutil.which("chromedriver"):
+            return found
+        browser = _browser(Path(folder) / "profile")
+        try:
+            opened, hovers = [], []
+            for _ in range(repeats):
+                browser.get("about:blank")
+                browser.get(file.as_uri())
+                opened.append(browser.execute_script(READY)[0] / 1000)
+                hovers += browser.execute_async_script(HOVER)
+            count = "return document.querySelectorAll('.options > *').length"
+            found["shown"] = browser.execute_script(count)
+        finally:
+            browser.quit()
+    return found | {
+        "seconds until it can be used": median(opened),
+        "milliseconds to answer a pointer": median(hovers),
+        "milliseconds, slowest of 100": float(np.percentile(hovers, 99)),
+    }
+
+
+def made_up(n_problems: int, seed: int = 0) -> Study:
+    """Return a study in which a k-step problem mostly breaks with one of its first k thoughts."""
+    rng = np.random.default_rng(seed)
+    ids = [f"made-up-{i:04d}" for i in range(n_problems)]
+    steps = 1.0 + np.arange(n_problems) % STEPS
+    right = np.arange(n_problems) % 12 != 11
+    of_problem = {
+        "problem": ids,
+        "difficulty": ("problem", steps),
+        "question_length": ("problem", 60 + np.arange(n_problems) % 40),
+    }
+    return Study(
+        _attention(rng, of_problem),
+        _effects(rng, of_problem, steps, right),
+        tuple(
+            Problem(
+                name,
+                f"Question {i}: " + "how many apples are there, " * 6,
+                str(i),
+                difficulty=int(k),
+            )
+            for i, (name, k) in enumerate(zip(ids, steps, strict=True))
+        ),
+        _settings(n_problems),
+        _readouts(rng, of_problem, steps),
+    )
+
+
+def _attention(rng: np.random.Generator, of_problem: dict[str, Any]) -> xr.Dataset:
+    keys = ("question", *PLACES[:-1], "answer")
+    logits = rng.normal(0, 2, (len(of_problem["problem"]), LAYERS, HEADS, len(PLACES), len(keys)))
+    seen = np.arange(len(keys)) <= 1 + np.arange(len(PLACES))[:, None]
+    rows = np.where(seen, np.exp(logits), 0)
+    rows /= rows.sum(axis=-1, keepdims=True)
+    dims = ("problem", "layer", "head", "query", "key")
+    labels = {
+        "layer": range(LAYERS),
+        "head": range(HEADS),
+        "query": list(PLACES),
+        "key": list(keys),
+    }
+    values = {"attention": (dims, rows.astype(np.float32))}
+    return xr.Dataset(values, {**of_problem, **labels}, {"model": "made-up"})
+
+
+def _effects(
+    rng: np.random.Generator, of_problem: dict[str, Any], steps: Any, right: Any
+) -> xr.Dataset:
+    dims = ("problem", "thought", "corruption")
+    needed = np.arange(THOUGHTS)[:, None] < steps[:, None, None]
+    shape = (len(steps), THOUGHTS, len(CORRUPTIONS))
+    failed = (rng.random(shape) < 0.05 + 0.7 * needed).astype(float)
+    failed[~right] = np.nan
+    kl = np.where(np.isnan(failed), np.nan, rng.gamma(1, 0.5, shape) + 5 * failed)
+    answers = np.array([f"The answer is: {n}" for n in range(1000)], dtype=object)
+    given = answers[rng.integers(0, len(answers), shape)]
+    given[~right] = ""
+    return xr.Dataset(
+        {"failed": (dims, failed), "kl_value": (dims, kl), "answer": (dims, given)},
+        {
+            **of_problem,
+            "thought": range(THOUGHTS),
+            "corruption": list(CORRUPTIONS),
+            "baseline_correct": ("problem", right),
+            "baseline_answer": ("problem", answers[np.arange(len(steps)) % len(answers)]),
+        },
+        {
+            "model": "made-up",
+            "site": "input",
+            "downstream": "recompute",
+            "thought_rms": 1.0,
+            "noise_floor": {"kl_value": 0.0},
+            "n_donors": len(steps),
+        },
+    )
+
+
+def _readouts(rng: np.random.Generator, of_problem: dict[str, Any], steps: Any) -> xr.Dataset:
+    targets = [f"step {i}" for i in range(1, STEPS + 1)]
+    there = np.arange(STEPS) < steps[:, None]
+    n, others = len(steps), 8
+
+    def ranks(*shape: int) -> Any:
+        found = np.floor(np.exp(rng.uniform(0, np.log(50257), shape)))
+        known = there.reshape(n, *[1] * (len(shape) - 2 - (shape[-1] == others)), STEPS)
+        known = known[..., None] if shape[-1] == others else known
+        return np.where(known, found, np.nan).astype(np.float32)
+
+    place, fed = ("problem", "layer", "place", "target"), ("problem", "thought", "target")
+    texts = np.where(there, rng.integers(0, 1000, there.shape).astype(str), "").astype(object)
+    return xr.Dataset(
+        {
+            "text": (("problem", "target"), texts),
+            "rank": (place, ranks(n, LAYERS, len(PLACES), STEPS)),
+            "baseline_rank": ((*place, "other"), ranks(n, LAYERS, len(PLACES), STEPS, others)),
+            "fed_rank": (fed, ranks(n, THOUGHTS, STEPS)),
+            "fed_baseline_rank": ((*fed, "other"), ranks(n, THOUGHTS, STEPS, others)),
+        },
+        {
+            **of_problem,
+            "correct": ("problem", np.ones(n)),
+            "layer": range(LAYERS),
+            "place": list(PLACES),
+            "thought": range(THOUGHTS),
+            "target": targets,
+        },
+        {"model": "made-up", "space": "hidden", "lens": "logit"},
+    )
+
+
+def _settings(n_problems: int) -> dict[str, Any]:
+    versions = dict.fromkeys(("cot-attn", "torch", "transformers", "transformer-lens"), "0")
+    return {
+        "model": "made-up",
+        "checkpoint": "made-up",
+        "dtype": "torch.float32",
+        "n_thoughts": THOUGHTS,
+        "n_layers": LAYERS,
+        "n_problems": n_problems,
+        "dataset": ["made-up"],
+        "source": None,
+        "corruptions": list(CORRUPTIONS),
+        "corruptions_in_python": [None] * len(CORRUPTIONS),
+        "site": "input",
+        "downstream": "recompute",
+        "query": "answer_value",
+        "seed": 0,
+        "max_new_tokens": 64,
+        "readouts": True,
+        "experiments": [],
+        "started": "2026-01-01T00:00:00+00:00",
+        "seconds": 0.0,
+        "device": "cpu",
+        "python": "3",
+        "versions": versions,
+    }
+
+
+def _browser(profile: Path) -> Any:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser")
+    for flag in ("headless", "no-sandbox", "disable-gpu", f"user-data-dir={profile}"):
+        options.add_argument(f"--{flag}")
+    options.add_argument("--window-size=1280,1000")
+    os.environ.setdefault("SE_AVOID_STATS", "true")
+    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
