@@ -15,7 +15,7 @@ from cot_attn.checkpoints.codi import Codi
 from cot_attn.checkpoints.formats import Format
 from cot_attn.checkpoints.latent_tts import LatentTts
 from cot_attn.checkpoints.parts import ModelParts
-from cot_attn.checkpoints.registry import KNOWN_UNUSED, CheckpointInfo, Family
+from cot_attn.checkpoints.registry import KNOWN_UNUSED, NOT_READ, CheckpointInfo, Family
 from cot_attn.checkpoints.report import LoadReport
 
 FORMATS: dict[Family, Format] = {
@@ -172,6 +172,9 @@ def _format(family: Family | None, weights: Weights) -> Format:
     keys = list(weights.tensors)[:5]
     if alike:
         cause = f"these keys are of the family {alike[0]!r}, not {family!r}"
+    elif any(key.startswith(("lt_head.", "latent_policy.")) for key in weights.tensors):
+        needs = NOT_READ["ModalityDance/latent-tts-colar"]
+        cause = f"CoLaR's latent head, which is not read. {needs}"
     elif any(".lora_" in key for key in weights.tensors):
         cause = "a LoRA file without its base; save the whole state dict"
     else:
@@ -181,5 +184,5 @@ def _format(family: Family | None, weights: Weights) -> Format:
         f"first keys are {keys}. CODI's begin with 'codi.', Coconut's with 'base_causallm.', those "
         "of adaptive latent reasoning with '_base_model.', and LatentTTS has some with "
         "'projector.'. A plain language model is read by from_language_model. The likely cause: "
-        f"{cause}."
+        f"{cause.removesuffix('.')}."
     )
