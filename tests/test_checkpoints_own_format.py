@@ -108,11 +108,17 @@ def test_what_the_folder_says_itself_cannot_be_said_otherwise(saved):
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"), [(2, "Update cot-attn"), (0, "Save the model again"), (None, "again")]
+    ("version", "advice"), [(3, "Update cot-attn"), (0, "Save the model again"), (None, "again")]
 )
 def test_another_format_version(folder, version, advice):
     edit(folder, format_version=version)
     with pytest.raises(ValueError, match=f"format version {version}.*{advice}"):
+        ContinuousThoughtModel.from_pretrained(folder)
+
+
+def test_a_version_with_a_stop_rule_has_one(folder):
+    edit(folder, format_version=2)
+    with pytest.raises(ValueError, match=r"lacks an entry.*'stop'"):
         ContinuousThoughtModel.from_pretrained(folder)
 
 

@@ -7,12 +7,15 @@ import pytest
 import torch
 import xarray as xr
 
+from conftest import BUILDERS, wrap
 from cot_attn import ContinuousThoughtModel, stats
 from cot_attn.data import Problem
 from cot_attn.experiments import rank_heads
 from cot_attn.experiments._attribution import head_views
 from cot_attn.experiments._trials import Trials
 from cot_attn.interventions import Attention, Intervention, KnockOut, run_variants
+from cot_attn.models import Sampled
+from cot_attn.recording import PositionRecorder
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
@@ -187,3 +190,35 @@ def test_heads_that_were_not_knocked_out_do_not_count() -> None:
     made_up["kl_value"] = made_up["kl_value"].where(made_up["head"] < 2)
     found = stats.rank_agreement(made_up, n_resamples=50)
     assert found["n_heads"].values.tolist() == [24, 12, 12]
+
+
+def test_heads_are_attributed_in_the_runs_that_a_drawing_loop_makes(questions: list[str]) -> None:
+    """The draws are those of the problems, alone and in a batch, and not those of the rows."""
+    torch.manual_seed(7)
+    model = wrap(BUILDERS["gpt2"](), Sampled(temperature=3.0, seed=4), N_THOUGHTS)
+    problems = [
+        Problem(f"p{i}", text, "w0", answer_type="text") for i, text in enumerate(questions)
+    ]
+    tokens = model.encode(problems)[1]
+    ids = [problem.id for problem in problems]
+    with torch.no_grad():
+        forced = Trials(model, problems, tokens, N_NEW).forced
+    thought = 1
+    views = head_views(model, tokens, forced, thought, ids)
+
+    with PositionRecorder(model) as recorder:
+        model.run(problems, max_new_tokens=N_NEW)
+    for row, name in enumerate(ids):
+        pattern = recorder.dataset(name)["attention"].values
+        key = len(tokens[row]) + 1 + thought
+        last = len(tokens[row]) + 1 + N_THOUGHTS + int(forced.real[row].sum())
+        seen = pattern[:, :, key + 1 : last, key].mean(-1)
+        np.testing.assert_allclose(views.attention[row].numpy(), seen, atol=1e-4)
+
+    alone = [
+        head_views(model, [tokens[row]], forced.rows([row]), thought, [ids[row]]).attribution
+        for row in range(len(ids))
+    ]
+    np.testing.assert_allclose(views.attribution, torch.cat(alone), rtol=1e-2, atol=1e-4)
+    others = head_views(model, tokens, forced, thought, [f"q{i}" for i in range(len(ids))])
+    assert not torch.allclose(others.attention, views.attention, atol=1e-3)

@@ -1,5 +1,7 @@
 """Problems that stop at different thoughts: against a plain loop, one problem at a time."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from conftest import BUILDERS, EOS, wrap
 from cot_attn.models import (
     BinaryHead,
+    ContinuousThoughtModel,
     EntropyBelow,
     Identity,
     Moment,
@@ -235,3 +238,46 @@ def test_hooks_may_change_thoughts_of_a_batch_that_has_stopped_in_part(stopping)
     with model.hooks([("feedback.hook_out", spoil)], stages=[Thought(i) for i in range(N_MOST)]):
         found = model.run(problems, max_new_tokens=N_NEW)
     assert torch.equal(found.first_logits, plain.first_logits)
+
+
+@dataclass(frozen=True)
+class Own(StopRule):
+    """Somebody's own rule."""
+
+    n_thoughts: int
+
+    def stops(self, hidden, moment):
+        return torch.full((len(hidden),), moment.thought >= self.n_thoughts)
+
+
+@pytest.mark.parametrize("rule", [EntropyBelow(0.3, 2), Separator(5), BinaryHead(3, 4), Own(2)])
+def test_a_rule_is_saved_with_its_model(rule, tmp_path):
+    torch.manual_seed(7)
+    model = wrap(BUILDERS["gpt2"](), Identity(), 3)
+    model.stop = rule
+    model.save_pretrained(tmp_path / "saved")
+    again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")
+    assert again.stop == rule
+    assert again.source is not None
+    again.stop = None
+    assert again.source is None  # from files it would be one with a rule
+
+
+def test_a_rule_whose_code_is_missing_is_named(tmp_path):
+    torch.manual_seed(7)
+    model = wrap(BUILDERS["gpt2"](), Identity(), 3)
+    model.stop = Own(2)
+    model.save_pretrained(tmp_path / "saved")
+    file = tmp_path / "saved" / "cot_attn.json"
+    file.write_text(file.read_text().replace(f"{__name__}.Own", "elsewhere.Own"))
+    with pytest.raises(ValueError, match=r"stop rule elsewhere.Own\(.*module 'elsewhere'"):
+        ContinuousThoughtModel.from_pretrained(tmp_path / "saved")
+
+
+def test_a_rule_that_does_not_say_its_settings_is_not_saved(tmp_path):
+    torch.manual_seed(7)
+    model = wrap(BUILDERS["gpt2"](), Identity(), 3)
+    model.stop = Strange(torch.tensor([True, False]))
+    with pytest.raises(TypeError, match="Make it a dataclass"):
+        model.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()

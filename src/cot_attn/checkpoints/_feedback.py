@@ -20,6 +20,7 @@ _KINDS: dict[str, type[Feedback]] = {
     "noisy": loops.Noisy,
     "constant": loops.Constant,
     "linear": loops.Linear,
+    "linear rms": loops.LinearRms,
     "rescaled": loops.Rescaled,
 }
 

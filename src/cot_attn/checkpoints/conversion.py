@@ -9,15 +9,18 @@ from cot_attn.checkpoints._base import Base, read_base
 from cot_attn.checkpoints._language_model import read_language_model
 from cot_attn.checkpoints._weights import Weights, read_weights
 from cot_attn.checkpoints._wrappers import without_wrappers
+from cot_attn.checkpoints.adaptive import Adaptive
 from cot_attn.checkpoints.coconut import Coconut
 from cot_attn.checkpoints.codi import Codi
 from cot_attn.checkpoints.formats import Format
 from cot_attn.checkpoints.latent_tts import LatentTts
 from cot_attn.checkpoints.parts import ModelParts
-from cot_attn.checkpoints.registry import KNOWN_UNUSED, CheckpointInfo, Family
+from cot_attn.checkpoints.registry import KNOWN_UNUSED, NOT_READ, CheckpointInfo, Family
 from cot_attn.checkpoints.report import LoadReport
 
-FORMATS: dict[Family, Format] = {form.family: form for form in (Codi(), Coconut(), LatentTts())}
+FORMATS: dict[Family, Format] = {
+    form.family: form for form in (Codi(), Coconut(), LatentTts(), Adaptive())
+}
 """The formats that are read, by family."""
 
 
@@ -104,8 +107,11 @@ def _converted(
 ) -> ModelParts:
     """Turn a state dict into parts and say in the report what was read."""
     inner = read_language_model(weights, base, info, form)
+    form.check(inner.vocabulary, weights.tensors)
     feedback = form.feedback(weights.tensors)
     settings = {"n_thoughts": info.n_thoughts, **form.settings(info, feedback), **inner.settings}
+    if (stop := form.stop(inner.vocabulary)) is not None:
+        settings["stop"] = repr(stop)
     return ModelParts(
         language_model=inner.language_model,
         tokenizer=inner.vocabulary.base.tokenizer,
@@ -125,6 +131,7 @@ def _converted(
             notes=notes + inner.notes,
             verified=info.verified,
         ),
+        stop=stop,
     )
 
 
@@ -165,14 +172,17 @@ def _format(family: Family | None, weights: Weights) -> Format:
     keys = list(weights.tensors)[:5]
     if alike:
         cause = f"these keys are of the family {alike[0]!r}, not {family!r}"
+    elif any(key.startswith(("lt_head.", "latent_policy.")) for key in weights.tensors):
+        needs = NOT_READ["ModalityDance/latent-tts-colar"]
+        cause = f"CoLaR's latent head, which is not read. {needs}"
     elif any(".lora_" in key for key in weights.tensors):
         cause = "a LoRA file without its base; save the whole state dict"
     else:
         cause = "a plain language model, or another method's checkpoint"
     raise ValueError(
-        f"{weights.where} is not a checkpoint of the family "
-        f"{family or 'codi or coconut or latent-tts'}: its "
-        f"first keys are {keys}. CODI's begin with 'codi.', Coconut's with 'base_causallm.', and "
-        "LatentTTS has some with 'projector.'. A plain language model is read by "
-        f"from_language_model. The likely cause: {cause}."
+        f"{weights.where} is not a checkpoint of the family {family or ' or '.join(FORMATS)}: its "
+        f"first keys are {keys}. CODI's begin with 'codi.', Coconut's with 'base_causallm.', those "
+        "of adaptive latent reasoning with '_base_model.', and LatentTTS has some with "
+        "'projector.'. A plain language model is read by from_language_model. The likely cause: "
+        f"{cause.removesuffix('.')}."
     )

@@ -11,6 +11,7 @@ from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
 from cot_attn.checkpoints.registry import CheckpointInfo, Family
 from cot_attn.checkpoints.report import Setting
 from cot_attn.models.feedback import Feedback
+from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 
 
@@ -64,6 +65,13 @@ class Format(ABC):
     @abstractmethod
     def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
         """Return the feedback that the tensors hold."""
+
+    def stop(self, vocabulary: Vocabulary) -> StopRule | None:
+        """Return when a problem has thought enough; by default all think the same number."""
+        return None
+
+    def check(self, vocabulary: Vocabulary, tensors: Iterable[str]) -> None:  # noqa: B027
+        """Raise where a checkpoint of the family asks for what is not read."""
 
     def settings(self, info: CheckpointInfo, feedback: Feedback) -> dict[str, Setting]:
         """Return what the load report says of such a checkpoint beside what it says of all."""

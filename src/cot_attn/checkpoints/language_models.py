@@ -16,6 +16,7 @@ from transformers import (
 from cot_attn.checkpoints.loading import chosen_device, chosen_dtype
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.models.feedback import Feedback, Identity
+from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 
 
@@ -24,6 +25,7 @@ class LanguageModelOptions(TypedDict, total=False):
 
     feedback: Feedback | None
     n_thoughts: int
+    stop: StopRule | None
     tokenizer: PreTrainedTokenizerBase | str | PathLike[str] | None
     chat_template: bool | str | None
     system: str | None
@@ -45,6 +47,7 @@ def load_language_model(
     *,
     feedback: Feedback | None = None,
     n_thoughts: int = 6,
+    stop: StopRule | None = None,
     tokenizer: PreTrainedTokenizerBase | str | PathLike[str] | None = None,
     chat_template: bool | str | None = None,
     system: str | None = None,
@@ -68,7 +71,10 @@ def load_language_model(
     feedback
         How a thought is made, such as `SoftThinking()`; by default the hidden state itself.
     n_thoughts
-        How many thoughts a run has unless it is told otherwise.
+        How many thoughts a run has unless it is told otherwise; with `stop`, at most.
+    stop
+        When a problem has thought enough, such as `EntropyBelow(0.1)`; by default all think the
+        same number of thoughts.
     tokenizer
         A tokenizer, or the folder or hub id of one; by default the model's own.
     chat_template
@@ -118,7 +124,7 @@ def load_language_model(
     language_model.requires_grad_(False).eval()
     loop = Identity() if feedback is None else feedback
     loop.requires_grad_(False)
-    return ModelParts(language_model, words, loop, template, n_thoughts, called)
+    return ModelParts(language_model, words, loop, template, n_thoughts, called, stop=stop)
 
 
 def _model(source: str, revision: str | None) -> PreTrainedModel:

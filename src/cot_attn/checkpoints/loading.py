@@ -13,7 +13,7 @@ from cot_attn.checkpoints._hub import download
 from cot_attn.checkpoints.conversion import UserOptions, read_checkpoint
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.checkpoints.pretrained import SETTINGS, read
-from cot_attn.checkpoints.registry import CheckpointInfo, Family, known_checkpoints
+from cot_attn.checkpoints.registry import NOT_READ, CheckpointInfo, Family, known_checkpoints
 from cot_attn.checkpoints.report import options_of
 
 
@@ -58,7 +58,7 @@ def load(
     name_or_path
         A bundled name (`toy-gpt2`), a hub id, a local folder, or a weight file.
     family
-        `codi` or `coconut`; by default what the keys look like.
+        `codi`, `coconut`, `latent-tts` or `adaptive`; by default what the keys look like.
     base
         The hub id or folder of the model that the checkpoint was trained from; by default the
         checkpoint's own folder. Only its configuration and tokenizer are read.
@@ -116,6 +116,8 @@ def load(
         bot,
         eot,
     )
+    if name in NOT_READ:
+        raise ValueError(f"{name} is known and cannot be loaded. {NOT_READ[name]}")
     if n_thoughts is not None and n_thoughts < 0:
         raise ValueError(f"n_thoughts is {n_thoughts}; give 0 or more.")
     if path.exists():

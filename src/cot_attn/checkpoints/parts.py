@@ -6,6 +6,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cot_attn.checkpoints.report import LoadReport
 from cot_attn.models.feedback import Feedback
+from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 
 
@@ -34,6 +35,8 @@ class ModelParts:
         What was read from where, where it was read from files.
     checkpoint
         First twelve hex digits of the SHA-256 of the weights, where a file says it.
+    stop
+        When a problem has thought enough; None where all think `n_thoughts` thoughts.
 
     Examples
     --------
@@ -51,3 +54,4 @@ class ModelParts:
     name: str
     report: LoadReport | None = None
     checkpoint: str | None = None
+    stop: StopRule | None = None

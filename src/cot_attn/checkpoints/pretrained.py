@@ -21,6 +21,7 @@ from cot_attn.checkpoints._base import read_tokenizer
 from cot_attn.checkpoints._build import blank_model, language_model, untied_names
 from cot_attn.checkpoints._feedback import describe, rebuilt
 from cot_attn.checkpoints._state_dict import check_finite, state_dict_diff
+from cot_attn.checkpoints._stop import describe_stop, rebuilt_stop
 from cot_attn.checkpoints._weight_file import read_weight_file, sha256
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.checkpoints.report import LoadReport
@@ -28,6 +29,8 @@ from cot_attn.models.feedback import Feedback
 from cot_attn.models.template import Template
 
 FORMAT_VERSION = 1
+WITH_STOP_RULE = 2
+"""The format version of a model with a stop rule, which a reader of version 1 would not obey."""
 SETTINGS = "cot_attn.json"
 WEIGHTS = "model.safetensors"
 
@@ -69,12 +72,13 @@ def save(
     weights = named_tensors(parts.language_model, parts.feedback)
     tensors = {name: _stored(tensor, dtype) for name, tensor in weights.items()}
     settings = {
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if parts.stop is None else WITH_STOP_RULE,
         "name": parts.name,
         "n_thoughts": parts.n_thoughts,
         "sha256": "",  # known once the tensors are written
         "template": parts.template.to_dict(),
         "feedback": describe(parts.feedback),
+        **({} if parts.stop is None else {"stop": describe_stop(parts.stop)}),
         "model": parts.language_model.config.to_diff_dict(),
     }
     with taking_the_place_of(target) as new:
@@ -99,6 +103,7 @@ def read(folder: Path) -> ModelParts:
         Where the weights or the tokenizer are missing.
     """
     settings = _read_settings(folder / SETTINGS)
+    version = settings["format_version"]
     weights = folder / WEIGHTS
     tensors = read_weight_file(weights)
     digest = sha256(weights)
@@ -113,6 +118,7 @@ def read(folder: Path) -> ModelParts:
             feedback = rebuilt(settings["feedback"])
         template, n_thoughts = Template.from_dict(settings["template"]), settings["n_thoughts"]
         name = settings["name"]
+        stop = rebuilt_stop(settings["stop"]) if version == WITH_STOP_RULE else None
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"{folder / SETTINGS} lacks an entry or has one that is not known: {error}. Copy the "
@@ -137,10 +143,11 @@ def read(folder: Path) -> ModelParts:
             source=str(folder),
             family="cot_attn",
             files={weights: digest},
-            settings={"n_thoughts": n_thoughts},
+            settings={"n_thoughts": n_thoughts} | ({} if stop is None else {"stop": repr(stop)}),
             n_tensors=len(wanted),
         ),
         checkpoint=digest[:12],
+        stop=stop,
     )
 
 
@@ -201,11 +208,11 @@ def _read_settings(file: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"{file} holds no settings. Copy the folder again.")
     version = settings.get("format_version")
-    if version != FORMAT_VERSION:
-        newer = isinstance(version, int) and version > FORMAT_VERSION
+    if version not in (FORMAT_VERSION, WITH_STOP_RULE):
+        newer = isinstance(version, int) and version > WITH_STOP_RULE
         advice = "Update cot-attn." if newer else "Save the model again with this version."
         raise ValueError(
-            f"{file} has format version {version}; this cot-attn reads version {FORMAT_VERSION}. "
-            + advice
+            f"{file} has format version {version}; this cot-attn reads versions {FORMAT_VERSION} "
+            f"and {WITH_STOP_RULE}. " + advice
         )
     return settings

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["codi", "coconut", "latent-tts"]
+Family = Literal["codi", "coconut", "latent-tts", "adaptive"]
 
 _CODI_GOLDEN = (
     "the official CODI code (commit 4fd88d4b76f7), on a small GPT-2 of the same format with random "
@@ -17,6 +17,10 @@ _COCONUT_GOLDEN = (
 _LATENT_TTS = (
     "a plain Hugging Face loop, on made-up files of the layout that its code writes; none of its "
     "own files was seen"
+)
+_ADAPTIVE = (
+    "the official code (commit 4e7d7dd), on small Llamas of the same format with random weights; "
+    "none of its own files was seen"
 )
 _SIM_COT_CODI = ("decoder.", "pj_in.", "pj_out.")
 _SIM_COT_COCONUT = ("expainable_llm.",)
@@ -193,11 +197,57 @@ _KNOWN: dict[str, CheckpointInfo] = {
     ),
 }
 
+_KNOWN |= {
+    f"Lapisbird/Llama-adaLR-{name}": CheckpointInfo(
+        "adaptive",
+        base=f"Lapisbird/Llama-adaLR-{name}",
+        n_thoughts=16,  # at most: it stops by itself
+        answer_marker="The answer is:",
+        verified=_ADAPTIVE,
+        measured_on="GSM8K-Aug",
+    )
+    for name in (
+        "model-latent-6",
+        "model-latent-6_rl",
+        "model-latent-6-by-1",
+        "model-latent-6-by-1_rl",
+        "appendix-model-codi",
+        "appendix-model-codi_intermediate",
+        "appendix-model-meaned",
+        "appendix-model-meaned_intermediate",
+        "appendix-model-meaned_codi",
+    )
+}
+
+NOT_READ: dict[str, str] = {
+    "Shibo-UCSD/coconut-theory": (
+        "No token opens its thoughts: thought 0 is made from the question's last word, and a "
+        "template needs a BOT. Its tokenizer (40 symbols) is Python code of its authors, of which "
+        "there are no files."
+    ),
+    "AlbertTan/CoLaR": (
+        "Its files are pickled training states that hold the LoRA and the Gaussian head alone. It "
+        "would need the base's own weights, a feedback that samples from that head, and a stop "
+        "rule that samples '###'."
+    ),
+    "ModalityDance/latent-tts-colar": (
+        "It would need a feedback of its latent head (`lt_head.*`) scaled by the embeddings' "
+        "standard deviation, and a compression factor in the prompt."
+    ),
+    "whynlp/pccot-gpt2": (
+        "It makes all thoughts at once, in several Jacobi passes, each from the last pass's hidden "
+        "states shifted by one. A run here makes one thought after the other: stages would need "
+        "an iteration."
+    ),
+}
+"""Latent-reasoning checkpoints that are known and cannot be loaded, and what they would need."""
+
 # Keys that an unregistered checkpoint may have: those of SIM-CoT's helpers.
 KNOWN_UNUSED: dict[Family, tuple[str, ...]] = {
     "codi": _SIM_COT_CODI,
     "coconut": _SIM_COT_COCONUT,
     "latent-tts": (),
+    "adaptive": (),
 }
 
 

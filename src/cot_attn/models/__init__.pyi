@@ -9,6 +9,7 @@ from .feedback import Projection as Projection
 from .hooks import HookedModel as HookedModel
 from .loops import Constant as Constant
 from .loops import Linear as Linear
+from .loops import LinearRms as LinearRms
 from .loops import MixtureOfInputs as MixtureOfInputs
 from .loops import Noisy as Noisy
 from .loops import ReadingFeedback as ReadingFeedback
@@ -52,6 +53,7 @@ __all__ = [
     "Identity",
     "Layout",
     "Linear",
+    "LinearRms",
     "MixtureOfInputs",
     "Moment",
     "Noisy",

@@ -153,10 +153,11 @@ class ContinuousThoughtModel(HookedModel):
     def source(self) -> dict[str, Any] | None:
         """What `from_pretrained` makes this model from again, or None where it was made in memory.
 
-        `name_or_path`, and every other argument that is not its default.
+        `name_or_path`, and every other argument that is not its default. A model with another stop
+        rule than it was loaded with cannot be made from files.
         """
         read = self.load_report
-        if read is None:
+        if read is None or read.settings.get("stop") != (self.stop and repr(self.stop)):
             return None
         made = {"name_or_path": read.source, **read.options}
         same = read.settings.get("n_thoughts") == self.n_thoughts
@@ -411,6 +412,7 @@ class ContinuousThoughtModel(HookedModel):
             self.n_thoughts,
             self.name,
             self.load_report,
+            stop=self.stop,
         )
 
     @classmethod
@@ -516,6 +518,7 @@ class ContinuousThoughtModel(HookedModel):
             tokenizer=parts.tokenizer,
             name=parts.name,
             checkpoint=parts.checkpoint,
+            stop=parts.stop,
         )
 
     def save_pretrained(self, folder: str | PathLike[str], *, dtype: Any = None) -> None:

@@ -334,6 +334,34 @@ class Linear(Feedback):
         }
 
 
+class LinearRms(Feedback):
+    """A linear map, an RMSNorm and a bias behind it.
+
+    As adaptive latent reasoning (arXiv:2511.21581) has it: w * x / sqrt(mean(x^2)) + c of
+    x = W h + b.
+
+    Parameters
+    ----------
+    d_model
+        Width of the model's residual stream.
+    """
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(d_model, d_model)
+        self.norm = nn.RMSNorm(d_model)
+        self.bias = nn.Parameter(torch.zeros(d_model))
+
+    def transform(self, hidden: Hidden) -> Hidden:
+        """Map the hidden states."""
+        mapped: Tensor = self.norm(self.map(hidden)) + self.bias
+        return mapped
+
+    def settings(self) -> dict[str, Any]:
+        """Return the width."""
+        return {"d_model": self.map.in_features}
+
+
 class Rescaled(Feedback):
     """Feeds the hidden state with the norm of a typical token embedding.
 

@@ -68,8 +68,9 @@ class StopRule(ABC):
             Where that is not one truth value for each row.
         """
         said: object = self.stops(hidden, moment)
-        one_each = isinstance(said, Tensor) and said.shape == hidden.shape[:1]
-        if not one_each or said.dtype != torch.bool:
+        if not (
+            isinstance(said, Tensor) and said.shape == hidden.shape[:1] and said.dtype == torch.bool
+        ):
             what = (
                 f"a tensor of shape {tuple(said.shape)} and {said.dtype}"
                 if isinstance(said, Tensor)

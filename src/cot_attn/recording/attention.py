@@ -92,13 +92,14 @@ class AttentionRecorder(PlaceRecorder):
         table: Float[Tensor, "problem layer head query key"],
         coordinates: dict[str, Any],
     ) -> None:
+        keys = [*run.layout.keys(), "answer"]
         labels = {
             "head": self.heads,
             "query": self.queries(run.layout.n_thoughts),
-            "key": [*run.layout.keys(), "answer"],
+            "key": keys,
         }
         for row, n in enumerate(run.n_thoughts):  # a thought that is not there is no key
-            first = labels["key"].index("bot") + 1
+            first = keys.index("bot") + 1
             table[row, ..., first + n : first + run.layout.n_thoughts] = torch.nan
         batch = xr.Dataset(
             {"attention": (DIMS, table.cpu().numpy())}, coords={**coordinates, **labels}
