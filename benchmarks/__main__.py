@@ -13,11 +13,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import growth, recording, speed
+from benchmarks import experiments, growth, recording, speed
 from benchmarks.agreement import agreement
 from benchmarks.correlation_speed import correlating
-from benchmarks.models import SHAPES, subject
-from cot_attn import bundled_models
+from benchmarks.models import N_ANSWER, SHAPES, problems, subject
+from cot_attn import ContinuousThoughtModel, bundled_models
 
 CONSOLE = Console()
 
@@ -50,12 +50,17 @@ def main() -> None:
             results["recording"] = recording.overhead(one, 16, 2 * asked.repeats + 1)
             results["stored record"] = recording.stored(one)
             results["lens"] = recording.lens(one, 8, asked.repeats)
+            works = experiments.used_and_carried(one.model, problems(6), N_ANSWER)
+            results["experiments, gpt2-124m"] = experiments.compared(works, asked.repeats)
         del one
     results["agreement"] = {
         f"{name}, {dtype}": agreement(name, getattr(torch, dtype), 6)
         for name in bundled_models()
         for dtype in ("float32", "bfloat16")
     }
+    save(results, asked.out)
+    toy = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    results["experiments, toy-gpt2"] = experiments.all_ratios(toy, 120, asked.repeats)
     save(results, asked.out)
     results["correlating"] = correlating()
     results["growth of time"] = growth.exponents(subject("small"), asked.repeats)
@@ -103,6 +108,11 @@ def table(results: dict[str, Any]) -> Table:
         )
         value = results["lens"]["ratio"]
         shown.add_row("lens / unembedding alone", f"{value['wall']:.2f}", f"{value['cpu']:.2f}", "")
+    for name in ("gpt2-124m", "toy-gpt2"):
+        for ratio, value in results.get(f"experiments, {name}", {}).items():
+            shown.add_row(
+                f"{name}: {ratio}", f"{value['wall']:.2f}", f"{value['cpu']:.2f}", "<= 1.2"
+            )
     shown.add_row(
         "peak memory, 1000 / 100 problems", f"{results['peak memory']['ratio']:.2f}", "", "<= 1.1"
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from scipy.stats import spearmanr
 
 from conftest import BUILDERS, wrap
 from cot_attn import ContinuousThoughtModel, stats
@@ -183,6 +184,26 @@ def test_rankings_that_have_nothing_to_do_with_each_other_agree_in_5_percent_at_
     assert (same["estimate"] > 0.9).all()
     assert ((same["low"] <= same["estimate"]) & (same["estimate"] <= same["high"] + 1e-9)).all()
     assert (same["p_holm"] < 1e-6).all()
+
+
+def test_an_interval_of_agreement_holds_what_there_would_be_without_noise() -> None:
+    """Calibration: means of 20 problems are noisy, and noise hides agreement."""
+    rng = np.random.default_rng(3)
+    n_heads, covered, too_small = 36, [], []
+    for _ in range(100):
+        level = rng.normal(size=(3, n_heads)) + 8
+        level[2] = level[1] + rng.normal(size=n_heads)
+        values = level[:, None] + 2 * rng.normal(size=(3, 20, n_heads))
+        dims, names = ("problem", "layer", "head"), ("attention", "attribution", "kl_value")
+        shaped = {
+            name: (dims, each.reshape(20, 6, 6)) for name, each in zip(names, values, strict=True)
+        }
+        found = stats.rank_agreement(xr.Dataset(shaped), n_resamples=99).isel(pair=2)
+        truth = spearmanr(level[1], level[2]).statistic
+        covered.append(found["low"] <= truth <= found["high"])
+        too_small.append(found["measured"] - truth)
+    assert np.mean(covered) >= 0.85
+    assert np.mean(too_small) < -0.05
 
 
 def test_heads_that_were_not_knocked_out_do_not_count() -> None:

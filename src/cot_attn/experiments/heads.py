@@ -19,12 +19,14 @@ from cot_attn.experiments._hiding import node_columns
 from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments._trials import Trial, Trials
 from cot_attn.interventions import Attention
+from cot_attn.interventions.resume import outlasting_its_parts
 from cot_attn.models import ContinuousThoughtModel
 
 TOP = "top"
 Head = tuple[int, int]
 
 
+@outlasting_its_parts
 def rank_heads(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],

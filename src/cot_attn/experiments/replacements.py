@@ -97,7 +97,8 @@ class MatchedNoise:
         noise = means + weighted_deviations(weights.to(known.device), known, means)
         lengths = [each.flatten(start_dim=1).norm(dim=1) for each in (like.double(), noise)]
         scale = lengths[0] / lengths[1].clamp_min(torch.finfo(torch.float64).tiny)
-        return (scale.view(-1, *[1] * (noise.ndim - 1)) * noise).to(activations)
+        scaled: Tensor = (scale.view(-1, *[1] * (noise.ndim - 1)) * noise).to(activations)
+        return scaled
 
     def __call__(self, activation: Activation, context: Context) -> Activation:
         """Return a draw that seed, problem, thought and hook decide."""

@@ -26,12 +26,14 @@ from cot_attn.interventions import (
     collect,
     run_variants,
 )
+from cot_attn.interventions.resume import outlasting_its_parts
 from cot_attn.models import ContinuousThoughtModel, Prompt, Thought, greedy
 
 GIVEN = "given"
 Target = str | Callable[[Problem], str | None]
 
 
+@outlasting_its_parts
 def steer(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],

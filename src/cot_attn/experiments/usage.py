@@ -26,10 +26,12 @@ from cot_attn.interventions import (
     ShuffleAll,
     run_variants,
 )
+from cot_attn.interventions.resume import outlasting_its_parts
 from cot_attn.models import ContinuousThoughtModel, greedy
 from cot_attn.stats.usage import NONE, OTHERS, TRAINED, usage_summary
 
 
+@outlasting_its_parts
 def usage(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
@@ -93,7 +95,6 @@ def usage(
             "least two thoughts and at least three problems, to replace one's by another's."
         )
     token = pause_token(model, pause)
-    # The shorter part first: it is what an interruption of the other would lose.
     bare = _without_thoughts(
         model, problems, max_new_tokens=max_new_tokens, batch_size=batch_size, resume=resume
     )

@@ -4,9 +4,11 @@ import contextlib
 import hashlib
 import io
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
 from os import PathLike
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 
 Arrays = Mapping[str, np.ndarray]
 LOCK = ".lock"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Lasting(PathLike[str]):
@@ -39,6 +43,22 @@ class Lasting(PathLike[str]):
         """Remove what the complete runs have kept there."""
         while self.complete:
             self.complete.pop().clear()
+
+
+def outlasting_its_parts(function: Callable[P, R]) -> Callable[P, R]:
+    """Let what runs in several parts keep them all in `resume` until the last one is complete."""
+
+    @wraps(function)
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
+        folder: Any = options.get("resume")
+        if folder is None or isinstance(folder, Lasting):
+            return function(*arguments, **options)
+        options["resume"] = lasting = Lasting(folder)
+        result = function(*arguments, **options)
+        lasting.clear()
+        return result
+
+    return call
 
 
 class FinishedProblems:
