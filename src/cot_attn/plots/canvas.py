@@ -142,7 +142,7 @@ def width_of(fig: Figure | SubFigure) -> float:
 
 
 @contextmanager
-def laid_out(fig: Figure, dpi: float) -> Iterator[None]:
+def laid_out(fig: Figure, dpi: int) -> Iterator[None]:
     """Lay a figure out once, for all that is saved meanwhile; each saving would do it anew.
 
     Parameters
