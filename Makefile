@@ -4,6 +4,8 @@
 PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
+# Else all that tests import is compiled anew by each worker of each run.
+export PYTHONDONTWRITEBYTECODE :=
 READY := .venv/.ready
 
 .PHONY: demo test quick lint types format bench ladder real mutants calibrate gallery notebooks docs clean

@@ -61,6 +61,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def fonts_without_what_a_pdf_has_no_use_for() -> None:
+    """Leave tables out that lay text out: to find what they need takes most of a PDF's time."""
+    from fontTools.subset import Options
+
+    Options._drop_tables_default = [*Options._drop_tables_default, "GDEF", "GPOS", "GSUB"]
+
+
 VOCABULARY = 60
 EOS, BOT, EOT = VOCABULARY - 3, VOCABULARY - 2, VOCABULARY - 1
 

@@ -5,8 +5,10 @@ import inspect
 import re
 import runpy
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -46,7 +48,6 @@ def takes_a_place(function: object) -> bool:
 
 def second_axes(fig: Figure) -> list[Axes]:
     """Find axes that lie over other ones, and those hidden inside other axes."""
-    fig.draw_without_rendering()  # `plt.close` takes the canvas away
     found = [child for ax in fig.axes for child in ax.child_axes]
     for one, other in combinations(fig.axes, 2):
         here, there = (ax.get_window_extent().padded(-1) for ax in (one, other))
@@ -57,7 +58,6 @@ def second_axes(fig: Figure) -> list[Axes]:
 
 def texts(fig: Figure) -> list[Text]:
     """List the texts that a reader sees."""
-    fig.draw_without_rendering()  # `plt.close` takes the canvas away
     hidden: set[Text] = set()
     for ax in fig.axes:
         for axis in (ax.xaxis, ax.yaxis):
@@ -91,6 +91,24 @@ def misplaced(fig: Figure) -> tuple[list[tuple[str, str]], list[str]]:
     return collisions, cut_off
 
 
+class Seen(NamedTuple):
+    """What is found on a figure when it is drawn."""
+
+    second_axes: list[Axes]
+    misplaced: tuple[list[tuple[str, str]], list[str]]
+    sizes: set[float]
+
+
+def seen(fig: Figure) -> Seen:
+    fig.draw_without_rendering()  # `plt.close` takes the canvas away
+    return Seen(second_axes(fig), misplaced(fig), {text.get_fontsize() for text in texts(fig)})
+
+
+@cache
+def seen_at(name: str, width: float) -> Seen:
+    return seen(figure_of(drawn(name, width)))
+
+
 SIZED_OTHERWISE = {"one_problem", "flow_between_thoughts", "causal_graph", "top_words"}
 
 
@@ -120,6 +138,7 @@ def test_the_gallery_shows_the_code_that_draws_each_figure():
     assert pictures == set(order)
 
 
+@cache
 def halved() -> dict[str, xr.Dataset | xr.DataArray]:
     """All results, half as large; how sure they are and of how many problems stays."""
     sizes = {"estimate", "low", "high", "attention", "accuracy", "control", "question_only"}
@@ -180,27 +199,26 @@ def test_colours_run_over_all_that_a_percentage_or_a_correlation_can_be(name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_figure_has_a_second_axis(name):
-    assert second_axes(figure_of(drawn(name, plots.PAGE))) == []
+    assert seen_at(name, plots.PAGE).second_axes == []
 
 
 @pytest.mark.parametrize("add", [Axes.twinx, Axes.twiny, lambda ax: ax.secondary_yaxis("right")])
 def test_a_second_axis_would_be_noticed(add):
     fig, ax = plots.subplots()
     add(ax)
-    assert len(second_axes(fig)) == 1
+    assert len(seen(fig).second_axes) == 1
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_covers_another_or_leaves_the_figure(name, width):
-    fig = figure_of(drawn(name, width))
-    assert misplaced(fig) == ([], [])
+    assert seen_at(name, width).misplaced == ([], [])
 
 
 @pytest.mark.parametrize("name", [*SINGLE, *SEVERAL])
 def test_on_a_figure_of_its_own_too_no_text_covers_another(name):
     fig = figure_of({**SINGLE, **SEVERAL}[name](None))
-    assert misplaced(fig) == ([], [])
+    assert seen(fig).misplaced == ([], [])
 
 
 LONG = "meta-llama/Llama-3.2-{}B-Instruct-CODI-continued-under-a-long-name"
@@ -255,7 +273,7 @@ def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
         plots.correlation_by_thought(one.sel(layer=4), ax=ax()),
     ):
         fig = figure_of(drawn_on)
-        assert misplaced(fig) == ([], [])
+        assert seen(fig).misplaced == ([], [])
 
 
 def test_text_that_covers_another_would_be_noticed():
@@ -263,37 +281,24 @@ def test_text_that_covers_another_would_be_noticed():
     ax.text(0.5, 0.5, "over")
     ax.text(0.5, 0.52, "under")
     fig.text(0.9, 0.2, "running out of the figure")
-    assert misplaced(fig) == ([("over", "under")], ["running out of the figure"])
+    assert seen(fig).misplaced == ([("over", "under")], ["running out of the figure"])
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_no_figure_changes_the_global_style_or_the_current_axes(name):
+def test_a_figure_draws_in_the_place_it_is_given_and_changes_nothing_else(name):
     _, bystander = plt.subplots()
-    draw = {**SINGLE, **SEVERAL}[name]
-    place = plots.subplots(height=3.0)[1] if name in SINGLE else plots.figure(height=6.0)
+    place = plots.subplots(height=3.0)[1] if name in SINGLE else plots.figure(plots.PAGE, 6.0)
     plt.sca(bystander)
-    before = dict(mpl.rcParams)
-    draw(place)
-    assert dict(mpl.rcParams) == before
+    style, figures_open = dict(mpl.rcParams), plt.get_fignums()
+    axes = {**SINGLE, **SEVERAL}[name](place)
+    if name in SINGLE:
+        assert axes is place
+    else:
+        assert all(ax.get_figure() is place for ax in axes.flat)
+    assert plt.get_fignums() == figures_open
+    assert dict(mpl.rcParams) == style
     assert plt.gca() is bystander
     assert not bystander.has_data()
-
-
-@pytest.mark.parametrize("name", SINGLE)
-def test_a_figure_draws_on_the_axes_it_is_given(name):
-    _, ax = plots.subplots(height=3.0)
-    before = plt.get_fignums()
-    assert SINGLE[name](ax) is ax
-    assert plt.get_fignums() == before
-
-
-@pytest.mark.parametrize("name", SEVERAL)
-def test_a_figure_of_several_panels_draws_on_the_figure_it_is_given(name):
-    fig = plots.figure(plots.PAGE, 3.0)
-    before = plt.get_fignums()
-    panels = SEVERAL[name](fig)
-    assert all(ax.get_figure() is fig for ax in panels.flat)
-    assert plt.get_fignums() == before
 
 
 @pytest.mark.parametrize("name", SEVERAL)
@@ -304,8 +309,7 @@ def test_several_panels_fit_into_a_part_of_a_figure(name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_label_is_in_the_style_even_when_drawn_later(name):
-    fig = figure_of(drawn(name, plots.PAGE))
-    sizes = {text.get_fontsize() for text in texts(fig)}
+    sizes = seen_at(name, plots.PAGE).sizes
     assert min(sizes) >= 6
     assert max(sizes) <= 9
 

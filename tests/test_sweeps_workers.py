@@ -3,11 +3,10 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from cot_attn.sweeps import (
     run_sweep,
     sweep_status,
 )
-from cot_attn.sweeps.executors import Job
+from cot_attn.sweeps.executors import Job, beginning
 from cot_attn.sweeps.shard_file import finished
 from cot_attn.toy import handmade_model, handmade_problems
 
@@ -123,17 +122,25 @@ class Meanwhile:
         self._thread.join()
 
 
-def children(name: str, parent: int) -> list[int]:
-    """Return processes below one whose command line has a text."""
-    found, below = [], {parent}
-    for place in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def children(name: str) -> list[int]:
+    """Return processes below this one whose command line has a text."""
+    found, below = [], {os.getpid()}
+    for process in sorted(int(place.name) for place in Path("/proc").glob("[0-9]*")):
         with contextlib.suppress(OSError, IndexError):
-            above = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-            if above in below:
-                below.add(int(place.name))
-                if name in (place / "cmdline").read_text():
-                    found.append(int(place.name))
+            if parent(process) in below:
+                below.add(process)
+                if name in Path(f"/proc/{process}/cmdline").read_text():
+                    found.append(process)
     return found
+
+
+def begun() -> set[int]:
+    """Return processes that were begun as copies of one that this one has started."""
+    return {each for each in children("forkserver") if parent(each) != os.getpid()}
 
 
 def gone(process: int) -> bool:
@@ -156,7 +163,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_shard_done_again(
     sweep: Path, expected: dict[str, bytes]
 ) -> None:
     def kill() -> str:
-        os.kill(children("spawn_main", os.getpid())[-1], signal.SIGKILL)
+        os.kill(max(begun()), signal.SIGKILL)
         return "killed"
 
     with Meanwhile(sweep, kill) as meanwhile:
@@ -199,42 +206,38 @@ class Killing(Processes):
 
 
 @contextlib.contextmanager
-def driver(folder: Path, executor: str) -> Iterator[subprocess.Popen[bytes]]:
+def driver(folder: Path, executor: Executor) -> Iterator[BaseProcess]:
     """Another process that drives a sweep."""
-    code = (
-        "from cot_attn.sweeps import *\n"
-        f"if __name__ == '__main__': run_sweep({str(folder)!r}, {executor})\n"
-    )
-    script = folder.parent / "driver.py"
-    script.write_text(code)
-    process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, **LOCAL_RAY})
+    process = beginning().Process(target=run_sweep, args=(folder, executor))  # type: ignore[attr-defined]
+    process.start()
     try:
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.join()
 
 
-@pytest.mark.parametrize("executor", ["InProcess()", "Processes(2)"])
+@pytest.mark.parametrize("executor", [InProcess(), Processes(2)])
 def test_a_driver_that_is_killed_leaves_whole_results_and_no_workers(
-    sweep: Path, expected: dict[str, bytes], executor: str
+    sweep: Path, expected: dict[str, bytes], executor: Executor
 ) -> None:
+    before = begun()
     with driver(sweep, executor) as process:
         waited(lambda: len(finished(sweep)) >= 2 and at_work(sweep))
-        workers = children("spawn_main", process.pid)
-        assert len(workers) == (2 if "Processes" in executor else 0)
+        workers = begun() - before - {process.pid}  # two, and the one that they are copies of
+        assert len(workers) == (3 if isinstance(executor, Processes) else 0)
         with pytest.raises(BlockingIOError, match="Another process runs the sweep"):
             run_sweep(sweep)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     for worker in workers:
         waited(lambda worker=worker: gone(worker))
-    before = times(sweep)
-    assert 0 < len(before) < N_SHARDS
+    whole = times(sweep)
+    assert 0 < len(whole) < N_SHARDS
     assert results(sweep).items() <= expected.items()
     assert run_sweep(sweep, Processes(2)).complete
     assert results(sweep) == expected
-    assert times(sweep).items() >= before.items()
+    assert times(sweep).items() >= whole.items()
 
 
 def test_a_shard_that_an_orphan_is_at_is_waited_for_and_not_done_twice(sweep: Path) -> None:
@@ -264,7 +267,7 @@ def test_a_shard_that_an_orphan_is_at_is_waited_for_and_not_done_twice(sweep: Pa
 
 def test_submitit_gives_what_one_process_gives(sweep: Path, expected: dict[str, bytes]) -> None:
     pytest.importorskip("submitit")
-    status = run_sweep(sweep, Submitit(2, shards_at_once=4, cluster="local", timeout_min=5))
+    status = run_sweep(sweep, Submitit(1, shards_at_once=N_SHARDS, cluster="local", timeout_min=5))
     assert status.complete, status.given_up
     assert results(sweep) == expected
 
@@ -275,13 +278,15 @@ def test_a_submitit_job_that_is_killed_charges_the_shard_that_it_was_at(
     pytest.importorskip("submitit")
 
     def kill() -> int:
-        jobs = children("submitit.core._submit", os.getpid())
+        jobs = children("submitit.core._submit")
         for job in jobs:
             os.kill(job, signal.SIGKILL)
         return len(jobs)
 
     with Meanwhile(sweep, kill) as meanwhile:
-        status = run_sweep(sweep, Submitit(1, shards_at_once=6, cluster="local", timeout_min=5))
+        status = run_sweep(
+            sweep, Submitit(1, shards_at_once=N_SHARDS, cluster="local", timeout_min=5)
+        )
     assert meanwhile.gave
     assert status.complete
     assert len(status.failures) <= 1
@@ -343,7 +348,7 @@ def test_an_actor_that_is_killed_and_a_node_that_is_removed_cost_a_worker_each_a
     node = next(each for each in cluster.worker_nodes)
 
     def kill() -> int:
-        actors = children("ray::_Bench", 1) or named("ray::_Bench")
+        actors = named("ray::_Bench")
         os.kill(actors[0], signal.SIGKILL)
         return len(actors)
 
@@ -365,14 +370,14 @@ def test_an_actor_that_is_killed_and_a_node_that_is_removed_cost_a_worker_each_a
 def test_a_driver_of_a_ray_cluster_that_is_killed_is_resumed(
     cluster: Any, sweep: Path, expected: dict[str, bytes]
 ) -> None:
-    with driver(sweep, f"RayActors(2, address={cluster.address!r})") as process:
+    with driver(sweep, RayActors(1, address=cluster.address)) as process:
         waited(lambda: len(finished(sweep)) >= 2 and at_work(sweep))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     waited(lambda: not named("ray::_Bench"))
     before = times(sweep)
     assert 0 < len(before) < N_SHARDS
-    assert run_sweep(sweep, RayActors(2)).complete
+    assert run_sweep(sweep, RayActors(1)).complete
     assert results(sweep) == expected
     assert times(sweep).items() >= before.items()
 
@@ -391,8 +396,9 @@ def test_ray_starts_on_this_machine_alone_where_no_address_is_given(
     sweep: Path, expected: dict[str, bytes]
 ) -> None:
     pytest.importorskip("ray")
-    with driver(sweep, "RayActors(1)") as process:
-        assert process.wait(timeout=200) == 0
+    with driver(sweep, RayActors(1)) as process:
+        process.join(timeout=200)
+        assert process.exitcode == 0
     assert sweep_status(sweep).complete
     assert results(sweep) == expected
 

@@ -141,6 +141,32 @@ def width_of(fig: Figure | SubFigure) -> float:
     return float(fig.bbox.width / root.dpi)
 
 
+@contextmanager
+def laid_out(fig: Figure, dpi: int) -> Iterator[None]:
+    """Lay a figure out once, for all that is saved meanwhile; each saving would do it anew.
+
+    Parameters
+    ----------
+    fig
+        The figure. Afterwards it is laid out as before whenever it is drawn.
+    dpi
+        Dots an inch, in which letters are measured.
+    """
+    layout, screen = fig.get_layout_engine(), fig.dpi
+    if layout is None:
+        yield
+        return
+    fig.dpi = dpi
+    layout.execute(fig)
+    fig.dpi = screen
+    with plt.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+        fig.set_layout_engine(None)  # "none" leaves a placeholder, for which saving draws twice
+    try:
+        yield
+    finally:
+        fig.set_layout_engine(layout)
+
+
 def save(
     axes: Axes | Shaped[np.ndarray, "..."],
     path: str | Path,
@@ -168,7 +194,7 @@ def save(
     """
     fig = np.asarray(axes).flat[0].get_figure(root=True)
     files = [Path(f"{path}.{suffix}") for suffix in formats]
-    with style(), plt.rc_context({"svg.hashsalt": "cot_attn"}):
+    with style(), plt.rc_context({"svg.hashsalt": "cot_attn"}), laid_out(fig, dpi):
         for file in files:
             undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
             fig.savefig(file, dpi=dpi, metadata=undated.get(file.suffix[1:]))

@@ -12,9 +12,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cot_attn.plots.canvas import style
+from cot_attn.plots.canvas import laid_out, style
 
 MOST_POINTS = 1000  # more points than this are an image inside the drawing
+DPI = 220  # of such an image
 # Verdana is as wide as DejaVu Sans, and others are narrower: what fits in one fits in all.
 FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -45,8 +46,12 @@ def inline_svg(
     fig = figure_of(axes)
     _flatten_many_points(fig)
     drawn = io.StringIO()
-    with style(), plt.rc_context({"svg.hashsalt": prefix, "font.sans-serif": FONTS}):
-        fig.savefig(drawn, format="svg", dpi=220, metadata={"Date": None})
+    with (
+        style(),
+        plt.rc_context({"svg.hashsalt": prefix, "font.sans-serif": FONTS}),
+        laid_out(fig, DPI),
+    ):
+        fig.savefig(drawn, format="svg", dpi=DPI, metadata={"Date": None})
     width = fig.get_figwidth()
     root = ElementTree.fromstring(drawn.getvalue())
     _localise(root, prefix)

@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar, runtime_checkable
@@ -20,6 +21,8 @@ import torch
 from cot_attn.sweeps.work import Outcome, Workbench
 
 Known = TypeVar("Known")
+IMPORTED = ["transformer_lens.model_bridge", "cot_attn.checkpoints", "cot_attn.toy"]
+"""What else a worker imports, when it loads its first model."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +162,7 @@ class _Process:
     """One process, in a pool of its own: a pool breaks as a whole when a process of it dies."""
 
     def __init__(self, job: Job, threads: int) -> None:
-        self._pool = ProcessPoolExecutor(
-            1, multiprocessing.get_context("spawn"), _begin, (job, threads)
-        )
+        self._pool = ProcessPoolExecutor(1, beginning(), _begin, (job, threads))
 
     def ready(self) -> "Future[None]":
         return self._pool.submit(_nothing)
@@ -173,6 +174,19 @@ class _Process:
         for process in list((self._pool._processes or {}).values()):
             process.kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def beginning() -> BaseContext:
+    """Return how processes begin: as copies of one that has imported what they need.
+
+    So only the first of them takes the seconds that imports take. It has done nothing else, and so
+    holds no lock, thread or GPU. Windows, which copies no process, begins each anew.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *IMPORTED])
+    return context
 
 
 _bench: Workbench | None = None
