@@ -278,6 +278,24 @@ def test_tables_and_problems_lie_beside_the_page(study: Study, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_of_many_models_each_is_a_row_and_pairs_are_folded(study: Study) -> None:
+    names = [f"ladder {size}" for size in (1, 3, 10, 30, 100)]
+    many = [
+        Study(study.attention, study.effects, study.problems, {**study.settings, "model": name})
+        for name in names
+    ]
+    text = report.render(many)
+    finding = text[text.index('id="finding"') : text.index('id="figures"')]
+    rows = re.findall(r'<th scope="row">(ladder \d+)</th>(.*?)</tr>', finding, re.DOTALL)
+    assert [name for name, _ in rows] == names
+    cells = re.findall(r"<td[^>]*>([^<]+)</td>", rows[0][1])
+    assert float(cells[0]) == pytest.approx(100 * study.accuracy, abs=0.51)
+    importance = [float(cell) for cell in cells[1:7]]
+    assert importance == pytest.approx(100 * study.importance["estimate"].values, abs=0.51)
+    assert "The 10 pairs of models, one by one" in finding
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_every_table_that_is_written_is_linked(study: Study, tmp_path: Path) -> None:
     page = study.report(tmp_path)
     links = {a["href"] for a in Page(page.read_text("utf-8")).of("a")}

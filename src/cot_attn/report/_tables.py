@@ -20,6 +20,7 @@ from cot_attn.report._numbers import (
 from cot_attn.study.results import Study
 
 MOST_PROBLEMS = 12
+MOST_BESIDE = 4  # models that have columns of one table
 LISTED_UP_TO = 7  # thoughts: all their orders are tried, so that p is exact
 
 
@@ -34,6 +35,41 @@ class Table:
     csv: str | None = None
     words: bool = False  # cells are words, not numbers
     shades: tuple[tuple[int | None, ...], ...] = ()  # how dark each cell is, from 0 to 4
+
+
+def overview(studies: Sequence[Study]) -> Table:
+    """Show importance beside share: thoughts down, or where models are many, models down."""
+    return by_thought(studies) if len(studies) <= MOST_BESIDE else by_model(studies)
+
+
+def by_model(studies: Sequence[Study]) -> Table:
+    """Show a row of each model, in the order in which they were given."""
+    thoughts = studies[0].importance["thought"].values
+    rows = []
+    for study in studies:
+        spread = study.concentration["estimate"].sel(measure="effective_number")
+        densest = spread.isel(layer=int(spread.fillna(np.inf).argmin("layer")))
+        within = study.correlations["estimate"].sel(estimand="within_problem")
+        furthest = within.isel(layer=int(abs(within).fillna(-1).argmax("layer")))
+        rows.append(
+            (
+                study.name,
+                percent(study.accuracy),
+                *map(percent, study.importance["estimate"]),
+                f"{float(densest):.1f} (L{int(densest['layer'])})",
+                f"{correlation(furthest)} (L{int(furthest['layer'])})",
+            )
+        )
+    return Table(
+        "Models in the order in which they were given. Right: problems answered right, percent. "
+        "Under a thought: how often the answer breaks when it is corrupted, mean over "
+        f"{studies[0].effects.sizes['corruption']} corruptions, percent. Spread: among how many "
+        "thoughts attention is spread in effect, at the layer where they are fewest. r: of share "
+        "and failure within problems, at the layer where it is furthest from 0; both were picked, "
+        "and the tables below have every layer with its interval.",
+        ("model", "right", *(f"thought {i}" for i in thoughts), "spread", "r"),
+        tuple(rows),
+    )
 
 
 def by_thought(studies: Sequence[Study]) -> Table:

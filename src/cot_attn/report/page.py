@@ -163,7 +163,7 @@ def _page(
             (study.name, [f"{folder}/tables/{name}.csv" for name, _ in study.tables()])
             for study, folder in zip(studies, folders, strict=True)
         ],
-        by_thought=tables.by_thought(studies),
+        by_thought=tables.overview(studies),
         by_thought_files=[f"{folder}/tables/importance.csv" for folder in folders],
         differences=[] if comparison is None else list(tables.differences(comparison)),
         details=list(chain.from_iterable(map(tables.details, studies, folders))),
