@@ -4,10 +4,9 @@ These calls run in a Python of their own: inside the tests every annotation is c
 and that check would speak first.
 """
 
-import subprocess
-import sys
-
 import pytest
+
+from plain_python import printed
 
 pytestmark = pytest.mark.slow
 
@@ -57,12 +56,7 @@ def said() -> dict[str, str]:
         f"try:\n    {call}\n    print('nothing')\nexcept Exception as error:\n    {told}\n"
         for call in REFUSED
     )
-    done = subprocess.run(
-        [sys.executable, "-c", PREPARE + calls], capture_output=True, text=True, check=False
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == len(REFUSED), done.stderr
-    return dict(zip(REFUSED, lines, strict=True))
+    return dict(zip(REFUSED, printed(PREPARE + calls).splitlines(), strict=True))
 
 
 @pytest.mark.parametrize("call", REFUSED)

@@ -4,8 +4,6 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +31,7 @@ from cot_attn.report import page
 from cot_attn.report._drawing import Topic
 from cot_attn.study import Study, _display, _export, _lineup, running
 from cot_attn.study._output import UNFINISHED
+from cot_attn.sweeps.executors import beginning
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
 pytestmark = pytest.mark.slow
@@ -177,15 +176,16 @@ def test_a_process_that_was_really_killed_leaves_no_lock(
     inputs: list[str], whole: dict[str, bytes | None], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code = "from cot_attn.cli import main; main()"
-    process = subprocess.Popen([sys.executable, "-c", code, *inputs, "--out", str(out)])
+    process = beginning().Process(target=run, args=(*inputs, "--out", str(out)))  # type: ignore[attr-defined]
+    process.start()
     parts: list[Path] = []
-    while process.poll() is None and not parts:
+    while process.is_alive() and not parts:
         time.sleep(0.01)
         with suppress(OSError):  # a folder that goes while it is looked at
             parts = list(out.rglob("*.npz"))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (out / "report.html").exists()
     code, shown = run(*inputs, "--out", str(out))
     assert code == 0, shown

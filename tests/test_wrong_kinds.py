@@ -4,9 +4,6 @@ These calls run in a Python of their own: inside the tests every annotation is c
 and that check would speak first.
 """
 
-import subprocess
-import sys
-
 import pytest
 
 from cot_attn import (
@@ -14,6 +11,7 @@ from cot_attn import (
     load_problems,
     run_study,
 )
+from plain_python import printed
 
 pytestmark = pytest.mark.slow
 
@@ -67,10 +65,7 @@ def said() -> dict[str, str]:
         "except (TypeError, ValueError) as error:\n    print(error)\n"
         for call in REFUSED
     )
-    done = subprocess.run(
-        [sys.executable, "-c", PREPARE + calls], capture_output=True, text=True, check=True
-    )
-    return dict(zip(REFUSED, done.stdout.splitlines(), strict=True))
+    return dict(zip(REFUSED, printed(PREPARE + calls).splitlines(), strict=True))
 
 
 @pytest.mark.parametrize("call", REFUSED)
