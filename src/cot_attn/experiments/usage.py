@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, right
-from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.exits import exit_curve
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.replacements import FirstRepeated, MatchedNoise, Transplant
 from cot_attn.interventions import Corruption, Intervention, Replace, ShuffleAll, run_variants
 from cot_attn.models import ContinuousThoughtModel
