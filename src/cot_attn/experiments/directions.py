@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
-from cot_attn.experiments._one_number import require_one_number
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.replacements import normal_weights, weighted_deviations
 from cot_attn.interventions import Context, Hook, Intervention, Site, Unchanged, collect
 from cot_attn.models import ContinuousThoughtModel

@@ -12,7 +12,7 @@ from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, right
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._forced import TeacherForced, divergence, forced_answers, forced_values
-from cot_attn.experiments._one_number import require_one_number
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.models import ContinuousThoughtModel, Prompt, Rollout, Thought, greedy
 
 BEYOND = 2

@@ -17,8 +17,8 @@ from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import right
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._hiding import Holes, node_columns
-from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments._trials import Trial, Trials
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.usage import strangers
 from cot_attn.interventions import Attention, Downstream, collect
 from cot_attn.models import ContinuousThoughtModel, Layout

@@ -16,8 +16,8 @@ from cot_attn.experiments._answers import right
 from cot_attn.experiments._attribution import head_views
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._hiding import node_columns
-from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments._trials import Trial, Trials
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.interventions import Attention
 from cot_attn.interventions.resume import outlasting_its_parts
 from cot_attn.models import ContinuousThoughtModel

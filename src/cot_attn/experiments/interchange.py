@@ -10,7 +10,7 @@ import xarray as xr
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import says, value_of
-from cot_attn.experiments._one_number import require_one_number
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.replacements import MatchedNoise, Transplant
 from cot_attn.interventions import Downstream, Intervention, Site, run_variants
 from cot_attn.models import ContinuousThoughtModel

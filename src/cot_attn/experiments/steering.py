@@ -12,8 +12,8 @@ from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, says
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._forced import TeacherForced, forced_values
-from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.directions import Add, AddRandom, Steering
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.replacements import ByThought
 from cot_attn.interventions import (
     CleanActivations,

@@ -14,8 +14,8 @@ from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, right
 from cot_attn.experiments._batches import Arrays, batch_by_batch
 from cot_attn.experiments._forced import TeacherForced, divergence, forced_answers
-from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.exits import leaving
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.replacements import FirstRepeated, MatchedNoise, Transplant
 from cot_attn.interventions import (
     CleanActivations,

@@ -8,8 +8,8 @@ import xarray as xr
 from cot_attn import stats
 from cot_attn.data.problem import Problem
 from cot_attn.experiments import causal_graph, draw_pairs, exit_curve, interchange, usage
-from cot_attn.experiments._one_number import require_one_number
 from cot_attn.experiments.exits import BEYOND
+from cot_attn.experiments.one_number import require_one_number
 from cot_attn.interventions import Attention
 from cot_attn.models.continuous import ContinuousThoughtModel
 
