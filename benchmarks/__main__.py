@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import experiments, growth, recording, speed
+from benchmarks import browsing, experiments, growth, recording, speed
 from benchmarks.agreement import agreement
 from benchmarks.correlation_speed import correlating
 from benchmarks.models import N_ANSWER, SHAPES, problems, subject
@@ -64,6 +64,8 @@ def main() -> None:
     save(results, asked.out)
     results["correlating"] = correlating()
     results["growth of time"] = growth.exponents(subject("small"), asked.repeats)
+    results["page"] = browsing.pages()
+    save(results, asked.out)
     results["peak memory"] = growth.peak_memory((100, 1000))
     save(results, asked.out)
     CONSOLE.print(table(results))
@@ -122,6 +124,11 @@ def table(results: dict[str, Any]) -> Table:
         )
     for name, value in results["correlating"]["seconds"].items():
         shown.add_row(f"correlating 512 heads, {name}, seconds", f"{value:.1f}", "", "seconds")
+    for name, page in results["page"].items():
+        wanted = iter(("<= 5", "", "<= 2", "<= 50", "<= 50"))
+        for what, value in page.items():
+            figure = "n/a: no browser" if value is None else f"{value:.4g}"
+            shown.add_row(f"page of {name}: {what}", figure, "", next(wanted))
     for name, value in results["growth of time"].items():
         shown.add_row(
             f"growth with {name}, exponent (of tokens fed)",

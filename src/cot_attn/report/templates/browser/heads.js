@@ -32,14 +32,23 @@ export function headGrid(study, store, steps) {
   grid.addEventListener("pointerleave", () => store.point({}));
   grid.addEventListener("focusout", () => store.point({}));
 
+  let drawn = "";
+
+  /** @param {ReturnType<typeof cell>} one @param {View} view @param {Problem} problem */
+  function write({ root, layer, head }, view, problem) {
+    const value = attentionOn(study, row(study, problem, layer, head, view.position, steps), view.key);
+    root.style.setProperty("--part", String(Math.sqrt(value || 0)));
+    root.textContent = study.heads.length <= MOST_NUMBERS ? percent(value) : "";
+    root.setAttribute("aria-label", `layer ${layer}, ${head === null ? "mean over heads" : `head ${head}`}: ${percent(value)} %`);
+  }
+
   /** @param {View} view @param {Problem} problem @param {View} pinned */
   function update(view, problem, pinned) {
     key.value = view.key;
+    const now = JSON.stringify([problem.id, view.position, view.key]);
+    if (now !== drawn) cells.forEach((each) => write(each, view, problem));
+    drawn = now;
     for (const each of cells) {
-      const value = attentionOn(study, row(study, problem, each.layer, each.head, view.position, steps), view.key);
-      each.root.style.setProperty("--part", String(Math.sqrt(value || 0)));
-      each.root.textContent = study.heads.length <= MOST_NUMBERS ? percent(value) : "";
-      each.root.setAttribute("aria-label", `layer ${each.layer}, ${each.head === null ? "mean over heads" : `head ${each.head}`}: ${percent(value)} %`);
       each.root.classList.toggle("shown", each.layer === view.layer && each.head === view.head);
       each.root.setAttribute("aria-selected", String(each.layer === pinned.layer && each.head === pinned.head));
     }

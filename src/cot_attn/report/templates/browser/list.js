@@ -43,7 +43,8 @@ export function problemList(studies, store) {
   function fill() {
     const problems = found(study, { text: search.value, right: right.value, steps: steps.value, order: order.value });
     options.replaceChildren(...problems.map(option));
-    count.textContent = `${problems.length} of ${study.problems.length} problems`;
+    const more = study.n > study.problems.length ? `, of ${study.n} in the study` : "";
+    count.textContent = `${problems.length} of ${study.problems.length} problems${more}`;
     mark(store.pinned());
   }
 

@@ -32,7 +32,7 @@ export function percent(value) {
 
 /** @param {number} value @param {number} steps @returns {string} */
 export function rankText(value, steps) {
-  return Number.isNaN(value) ? "–" : value === Infinity ? `> ${steps}` : String(value);
+  return Number.isNaN(value) ? "–" : value === Infinity ? `>${steps}` : String(value);
 }
 
 /** @param {number | null | undefined} value @returns {string} three digits, with a true minus */

@@ -4,7 +4,8 @@ import { element, heading } from "./dom.js";
 import { plain, rankText } from "./numbers.js";
 import { fedRanks, ranks, thoughtOf } from "./study.js";
 
-const MOST_ON_A_LINE = 20;
+const MOST_ON_A_LINE = 20; // letters
+const MOST_BESIDE = 6; // layers
 
 /** @typedef {import("./study.js").Problem} Problem @typedef {import("./study.js").Study} Study */
 /** @typedef {import("./state.js").View} View */
@@ -56,7 +57,9 @@ export function readouts(study, problem, view, steps) {
     text(problem.texts[texts[i]]),
     ...[...(fed ? [fed] : []), ...byLayer].map((of, at) => rankCell(of[i], steps, at - (fed ? 1 : 0) === study.layers.indexOf(view.layer))),
   ]);
-  return part("What it reads as", table("reads", heads, rows), "Rank of the text's first token in the logit lens, by layer; small: the median rank in other problems' states. Fed: among the embeddings.");
+  const made = part("What it reads as", table("reads", heads, rows), "Rank of the text's first token in the logit lens, by layer; small: the median rank in other problems' states. Fed: among the embeddings.");
+  made.classList.toggle("wide", study.layers.length > MOST_BESIDE);
+  return made;
 }
 
 /** @param {{own: number, others: number}} found @param {number} steps @param {boolean} here */
