@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cot_attn._former import former_arguments, former_method, warn
 from cot_attn.data.problem import Problem
+from cot_attn.interventions._engine.baseline import Thinking
 from cot_attn.interventions.sites import INPUT, Attention, Hook, KeysValues, Site, as_site
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
@@ -273,7 +274,7 @@ def collect(
     >>> tuple(clean["input"].shape)
     (6, 6, 96)
     """
-    return collect_encoded(model, problems, None, hooks, donors=donors, batch_size=batch_size)
+    return collect_encoded(model, problems, None, hooks, donors=donors, batch_size=batch_size)[0]
 
 
 @torch.no_grad()
@@ -286,8 +287,14 @@ def collect_encoded(
     *,
     donors: Sequence[Problem] | None,
     batch_size: int,
-) -> CleanActivations:
-    """Do what `collect` does, with the problems' questions as token ids where they are known."""
+) -> tuple[CleanActivations, Thinking | None]:
+    """Do what `collect` does, with the problems' questions as token ids where they are known.
+
+    Returns
+    -------
+    tuple
+        What `collect` returns, and the run that it is from, where all ran in one batch.
+    """
     donors = problems if donors is None else donors
     by_id = {problem.id: problem for problem in [*donors, *problems]}
     ids = tuple(sorted(by_id))
@@ -306,6 +313,7 @@ def collect_encoded(
         kept[target].append(rows.clone())
 
     n_thoughts = model.n_thoughts
+    thinking: Thinking | None = None
     if kept:
         if not n_thoughts:
             raise ValueError(f"{model.name} thinks 0 thoughts, so there is nothing to collect.")
@@ -317,14 +325,10 @@ def collect_encoded(
         with model.hooks(watching, stages=[Thought(index) for index in range(n_thoughts)]):
             for start in range(0, len(ids), batch_size):
                 batch = ids[start : start + batch_size]
-                rollout = model.rollout(
-                    [by_id[name] for name in batch],
-                    [tokens[name] for name in batch],
-                    n_thoughts,
+                thinking = None  # before the next takes its memory
+                thinking = Thinking.of(
+                    model, [by_id[name] for name in batch], [tokens[name] for name in batch]
                 )
-                rollout.read()
-                for index in range(n_thoughts):
-                    rollout.think(index)
     activations = {}
     for hook, steps in kept.items():
         if not steps:
@@ -336,7 +340,8 @@ def collect_encoded(
         starts = range(0, len(steps), n_thoughts)
         batches = [torch.stack(steps[start : start + n_thoughts], dim=1) for start in starts]
         activations[hook] = torch.cat(batches)
-    return CleanActivations(ids, activations, frozenset(problem.id for problem in donors))
+    clean = CleanActivations(ids, activations, frozenset(problem.id for problem in donors))
+    return clean, thinking if len(ids) <= batch_size else None
 
 
 def _hooks_of(model: ContinuousThoughtModel, sites: Iterable[Site | str]) -> list[Hook]:
