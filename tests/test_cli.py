@@ -257,10 +257,15 @@ def test_a_closed_pipe_and_a_plain_locale_end_well() -> None:
 
 def test_importing_the_package_and_asking_for_help_imports_no_torch() -> None:
     code = (
-        "import sys, cot_attn; import cot_attn.cli; dir(cot_attn);"
-        "assert not {'torch', 'transformers', 'xarray', 'matplotlib'} & set(sys.modules)"
+        "import sys, cot_attn; from cot_attn.cli import main; dir(cot_attn)\n"
+        "sys.argv = ['cot-attn', '--help']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'transformers', 'transformer_lens', 'xarray', 'scipy', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert b"study" in shown.stdout
 
 
 def test_every_public_name_exists_and_no_other() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
-from cot_attn.interventions import Intervention, Scale, Zero, run_variants
+from cot_attn.interventions import Intervention, Scale, Shuffle, Zero, run_variants
 from cot_attn.interventions._engine import measuring
 from cot_attn.interventions._engine.batches import fitting
 from cot_attn.models import ContinuousThoughtModel, Identity
@@ -132,3 +132,20 @@ def test_logits_exist_for_a_few_positions_at_a_time(
     run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, ["thought_change"], **options)
     # Only the baselines' own answers need logits where no outcome reads a variant's.
     assert max(widest) <= len(PROBLEMS)
+
+
+def test_a_problem_that_others_are_compared_with_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Baselines are collected, variants branch off them, and the noise floor is measured."""
+    model, read = wrap(BUILDERS["gpt2"](), Identity()), []
+    plain = Rollout.read
+
+    def noted(rollout: Rollout) -> None:
+        read.extend(problem.id for problem in rollout.problems)
+        plain(rollout)
+
+    monkeypatch.setattr(Rollout, "read", noted)
+    run_variants(model, PROBLEMS, [Intervention(1, Shuffle())], max_new_tokens=3)
+    ids = {problem.id for problem in PROBLEMS}
+    assert sorted(each for each in read if each in ids) == sorted(ids)

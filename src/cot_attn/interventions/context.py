@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cot_attn._former import former_arguments, former_method, warn
 from cot_attn.data.problem import Problem
+from cot_attn.interventions._engine.baseline import Thinking
 from cot_attn.interventions.sites import INPUT, Attention, Hook, KeysValues, Site, as_site
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
@@ -297,7 +298,7 @@ def collect(
     >>> tuple(clean["input"].shape)
     (6, 6, 96)
     """
-    return collect_encoded(model, problems, None, hooks, donors=donors, batch_size=batch_size)
+    return collect_encoded(model, problems, None, hooks, donors=donors, batch_size=batch_size)[0]
 
 
 @torch.no_grad()
@@ -310,8 +311,14 @@ def collect_encoded(
     *,
     donors: Sequence[Problem] | None,
     batch_size: int,
-) -> CleanActivations:
-    """Do what `collect` does, with the problems' questions as token ids where they are known."""
+) -> tuple[CleanActivations, Thinking | None]:
+    """Do what `collect` does, with the problems' questions as token ids where they are known.
+
+    Returns
+    -------
+    tuple
+        What `collect` returns, and the run that it is from, where all ran in one batch.
+    """
     donors = problems if donors is None else donors
     by_id = {problem.id: problem for problem in [*donors, *problems]}
     ids = tuple(sorted(by_id))
@@ -331,6 +338,7 @@ def collect_encoded(
 
     n_thoughts, counts = model.n_thoughts, list[int]()
     batches: dict[Hook, list[Tensor]] = {hook: [] for hook in kept}
+    thinking: Thinking | None = None
     if kept:
         if not n_thoughts:
             raise ValueError(f"{model.name} thinks 0 thoughts, so there is nothing to collect.")
@@ -342,15 +350,11 @@ def collect_encoded(
         with model.hooks(watching, stages=[Thought(index) for index in range(n_thoughts)]):
             for start in range(0, len(ids), batch_size):
                 batch = ids[start : start + batch_size]
-                rollout = model.rollout(
-                    [by_id[name] for name in batch],
-                    [tokens[name] for name in batch],
-                    n_thoughts,
+                thinking = None  # before the next takes its memory
+                thinking = Thinking.of(
+                    model, [by_id[name] for name in batch], [tokens[name] for name in batch]
                 )
-                rollout.read()
-                for index in range(n_thoughts):
-                    rollout.think(index)
-                lengths = rollout.layout.n_thoughts_each
+                lengths = thinking.rollout.layout.n_thoughts_each
                 counts += lengths
                 for hook, steps in kept.items():
                     if steps:
@@ -361,13 +365,13 @@ def collect_encoded(
                             f"{hook.name!r} never fires on a thought. Use 'input', 'hidden', 'kv' "
                             "or a hook such as 'blocks.0.hook_out'."
                         )
-    activations = {hook: torch.cat(each) for hook, each in batches.items()}
-    return CleanActivations(
+    clean = CleanActivations(
         ids,
-        activations,
+        {hook: torch.cat(each) for hook, each in batches.items()},
         frozenset(problem.id for problem in donors),
         tuple(counts) if kept and model.stop is not None else None,
     )
+    return clean, thinking if len(ids) <= batch_size else None
 
 
 def _where_there(

@@ -1,6 +1,6 @@
 """The one way to intervene: run variants of problems and measure what each did, and the noise."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import product
 from os import PathLike
@@ -12,6 +12,7 @@ import xarray as xr
 from cot_attn._former import former_arguments
 from cot_attn._progress import progress
 from cot_attn.data.problem import Problem, check_problems
+from cot_attn.interventions._engine.baseline import Thinking
 from cot_attn.interventions._engine.batches import fitting
 from cot_attn.interventions._engine.engine import Engine
 from cot_attn.interventions._probe import memory
@@ -155,13 +156,17 @@ def run_variants(
         only_correct=only_correct,
         **({} if collected is None else {"collected": collected}),
     )
-    clean = collected or collect_encoded(
-        model,
-        problems,
-        questions,
-        {hook for change in interventions for hook in change.baselines(model)},
-        donors=chosen,
-        batch_size=size,
+    clean, thinking = (
+        (collected, None)
+        if collected
+        else collect_encoded(
+            model,
+            problems,
+            questions,
+            {hook for change in interventions for hook in change.baselines(model)},
+            donors=chosen,
+            batch_size=size,
+        )
     )
     engine = Engine(
         model,
@@ -173,24 +178,29 @@ def run_variants(
         seed=seed,
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
+        thinking=thinking,
     )
+    del thinking  # the engine lets go of it as soon as it can
     n_rows = len(problems) * len(interventions)
     with finished or nullcontext(), progress(f"{model.name} variants", n_rows) as advance:
         results = engine.run(Batches(size), advance, finished)
     rows = range(len(problems))
     usable = [row for row in rows if results.correct[row]] or rows
     few = sorted(usable, key=lambda row: problems[row].id)[: -(-len(usable) // FLOOR_SHARE)]
+    provenance = model.provenance()
     floor = _floor(
         model,
+        provenance,
         [problems[row] for row in few],
         [questions[row] for row in few],
         _unchanged(model, [(change.site, change.downstream) for change in interventions]),
         outcomes,
         clean=clean,
+        thinking=engine.thinking,
         max_new_tokens=max_new_tokens,
         size=size,
     )
-    dataset = results.dataset().assign_attrs(
+    dataset = results.dataset(provenance).assign_attrs(
         max_new_tokens=max_new_tokens, seed=seed, n_donors=len(clean.donors), noise_floor=floor
     )
     if finished:
@@ -248,7 +258,7 @@ def noise_floor(
     unchanged = _unchanged(model, conditions)
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
     size = batch_size or _most_rows(model, questions, max_new_tokens)
-    clean = collect_encoded(
+    clean, thinking = collect_encoded(
         model,
         problems,
         questions,
@@ -258,11 +268,13 @@ def noise_floor(
     )
     return _floor(
         model,
+        model.provenance(),
         problems,
         questions,
         unchanged,
         outcomes,
         clean=clean,
+        thinking=thinking,
         max_new_tokens=max_new_tokens,
         size=size,
     )
@@ -291,12 +303,14 @@ def _unchanged(
 
 def _floor(
     model: ContinuousThoughtModel,
+    provenance: Mapping[str, str],
     problems: Sequence[Problem],
     questions: Sequence[Sequence[int]],
     unchanged: Sequence[Intervention],
     outcomes: Sequence[str],
     *,
     clean: CleanActivations,
+    thinking: Thinking | None,
     max_new_tokens: int,
     size: int,
 ) -> dict[str, float]:
@@ -309,7 +323,7 @@ def _floor(
     asked = tuple(
         (p.id, p.answer, p.answer_type, *q) for p, q in zip(problems, questions, strict=True)
     )
-    weights = tuple(model.provenance().values())
+    weights = tuple(provenance.values())
     floors, key = memory(model), (weights, asked, *unchanged, *numeric, max_new_tokens, n_rows)
     if key not in floors:
         engine = Engine(
@@ -322,6 +336,7 @@ def _floor(
             seed=0,
             max_new_tokens=max_new_tokens,
             only_correct=True,
+            thinking=thinking,
         )
         one, other = engine.run_in_sizes([n_rows, max(1, n_rows // 3)])
         floors[key] = {name: _deviation(name, one[name], other[name]) for name in numeric}

@@ -7,7 +7,7 @@ from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -106,8 +106,7 @@ class HookedModel:
     ) -> Rollout:
         """Return one batch at its start, to be driven step by step."""
         check_unprocessed(self.bridge)
-        self.bridge.eval()
-        self.feedback.eval()
+        _stop_training(self.bridge, self.bridge.original_model, self.feedback)
         return Rollout(self, problems, questions, n_thoughts, self._stop)
 
     # Hooks ------------------------------------------------------------------------------------
@@ -221,6 +220,13 @@ class HookedModel:
     def feedback_points(self) -> tuple[HookPoint, HookPoint]:
         """The hook points of the feedback; all others are the bridge's."""
         return (self.feedback.hook_in, self.feedback.hook_out)
+
+
+def _stop_training(*modules: nn.Module) -> None:
+    """Switch modules to evaluation; to look at all of them is quicker than to switch them again."""
+    for module in modules:
+        if any(each.training for each in module.modules()):
+            module.eval()
 
 
 def on_its_own_account(function: Function) -> Function:

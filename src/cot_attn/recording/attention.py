@@ -57,6 +57,7 @@ class AttentionRecorder(PlaceRecorder):
     ) -> None:
         super().__init__(model, PATTERN, layers, queries)
         self.heads = selected("head", heads, model.n_heads)
+        self._roles: _Roles | None = None
 
     def dataset(self) -> xr.Dataset:
         """Return what was recorded.
@@ -84,7 +85,16 @@ class AttentionRecorder(PlaceRecorder):
     def _kept(
         self, activation: Float[Tensor, "batch head query key"], rollout: Rollout
     ) -> Float[Tensor, "batch chosen role"]:
-        return _by_role(activation[:, self.heads, -1], rollout.layout)
+        last = activation[:, :, -1]
+        row = last if len(self.heads) == last.shape[1] else last[:, self.heads]
+        layout, n_positions = rollout.layout, row.shape[-1]
+        if (
+            self._roles is None
+            or self._roles.layout is not layout
+            or len(self._roles) != n_positions
+        ):
+            self._roles = _Roles(layout, n_positions, row.device)
+        return self._roles.summed(row)
 
     def _take(
         self,
@@ -107,13 +117,30 @@ class AttentionRecorder(PlaceRecorder):
         self._batches.append(batch.drop_vars("value_token"))
 
 
-def _by_role(
-    row: Float[Tensor, "batch head position"], layout: Layout
-) -> Float[Tensor, "batch head key"]:
-    """Sum a row over the columns of each role; padding has no attention to add."""
-    keys = list(layout.keys().values())
-    groups = torch.full((row.shape[-1],), len(keys), device=row.device)
-    for index, columns in enumerate(keys):
-        groups[columns.start : columns.stop] = index
-    sums = row.new_zeros((*row.shape[:2], len(keys) + 1), dtype=torch.float32)
-    return sums.index_add_(-1, groups, row.float())
+class _Roles:
+    """The roles of the columns in one forward pass, which all layers have in common.
+
+    Parameters
+    ----------
+    layout
+        Where everything stands.
+    n_positions
+        How many columns there are by now.
+    device
+        Where attention is.
+    """
+
+    def __init__(self, layout: Layout, n_positions: int, device: torch.device) -> None:
+        keys = list(layout.keys().values())
+        self.layout, self._n_roles = layout, len(keys) + 1
+        self._columns = torch.full((n_positions,), len(keys), device=device)
+        for index, columns in enumerate(keys):
+            self._columns[columns.start : columns.stop] = index
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def summed(self, row: Float[Tensor, "batch head position"]) -> Float[Tensor, "batch head key"]:
+        """Sum a row over the columns of each role; padding has no attention to add."""
+        sums = row.new_zeros((*row.shape[:2], self._n_roles), dtype=torch.float32)
+        return sums.index_add_(-1, self._columns, row.float())

@@ -1,6 +1,7 @@
 """The clean run of a batch of problems: variants branch off it, and are forced to its answers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -15,8 +16,58 @@ from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Prompt, Stage, Thought
 
 
+@dataclass(frozen=True, eq=False)
+class Thinking:
+    """The clean run of one batch, until all thoughts have been fed.
+
+    Attributes
+    ----------
+    rollout
+        The run.
+    thoughts
+        The vectors that were fed.
+    """
+
+    rollout: Rollout
+    thoughts: Float[Tensor, "batch n_thoughts d_model"]
+
+    @classmethod
+    def of(
+        cls,
+        model: ContinuousThoughtModel,
+        problems: Sequence[Problem],
+        questions: Sequence[Sequence[int]],
+        known: "Thinking | None" = None,
+    ) -> "Thinking":
+        """Let a model read problems and think, or take what it thought of them when it is known."""
+        ids = {} if known is None else {p.id: row for row, p in enumerate(known.rollout.problems)}
+        if known is not None and all(problem.id in ids for problem in problems):
+            return known._rows([ids[problem.id] for problem in problems])
+        rollout = model.rollout(problems, questions, model.n_thoughts)
+        rollout.read()
+        fed = [rollout.think(index) for index in range(model.n_thoughts)]
+        return cls(rollout, torch.stack(fed, dim=1))
+
+    def _rows(self, rows: list[int]) -> "Thinking":
+        if rows == list(range(len(self.thoughts))):
+            return self
+        chosen = torch.tensor(rows, device=self.thoughts.device)
+        return Thinking(self.rollout.branch(chosen), self.thoughts[chosen])
+
+
 class Baseline:
-    """The clean run of one batch.
+    """The clean run of one batch, and its answers.
+
+    Parameters
+    ----------
+    model
+        The model.
+    thinking
+        What it thought.
+    problems
+        The problems.
+    max_new_tokens
+        The greatest number of tokens in an answer.
 
     Attributes
     ----------
@@ -35,14 +86,11 @@ class Baseline:
     def __init__(
         self,
         model: ContinuousThoughtModel,
+        thinking: Thinking,
         problems: Sequence[Problem],
-        questions: Sequence[Sequence[int]],
         max_new_tokens: int,
     ) -> None:
-        self.rollout = model.rollout(problems, questions, model.n_thoughts)
-        self.rollout.read()
-        fed = [self.rollout.think(index) for index in range(model.n_thoughts)]
-        self.thoughts: Float[Tensor, "batch n_thoughts d_model"] = torch.stack(fed, dim=1)
+        self.rollout, self.thoughts = thinking.rollout, thinking.thoughts
         closed = self.after_thoughts()
         tokens = greedy(closed, closed.close(), max_new_tokens)
         self.answers = [model.decode(each) for each in tokens]

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cot_attn.data.problem import Problem
-from cot_attn.interventions._engine.baseline import Baseline
+from cot_attn.interventions._engine.baseline import Baseline, Thinking
 from cot_attn.interventions._engine.batches import (
     VariantRows,
     keep_freed_memory,
@@ -58,6 +58,13 @@ class Engine:
         The greatest number of tokens in an answer.
     only_correct
         Whether variants run only of problems whose baseline is right.
+    thinking
+        A clean run, perhaps of these problems, from which they need not be run again.
+
+    Attributes
+    ----------
+    thinking
+        The clean run of the last batch.
     """
 
     def __init__(
@@ -72,6 +79,7 @@ class Engine:
         seed: int,
         max_new_tokens: int,
         only_correct: bool,
+        thinking: Thinking | None = None,
     ) -> None:
         self.model, self.problems, self.questions = model, problems, questions
         self.interventions, self.outcomes = interventions, outcomes
@@ -79,6 +87,7 @@ class Engine:
         self.max_new_tokens, self.only_correct = max_new_tokens, only_correct
         self.reader = LogitReader(outcomes)
         self.results = Results(model, problems, interventions, outcomes)
+        self.thinking = thinking
         self._spare: Rollout | None = None
         keep_freed_memory()
 
@@ -144,7 +153,9 @@ class Engine:
         """Run a batch of problems as they are, and return what its variants are compared with."""
         problems = [self.problems[i] for i in chosen]
         questions = [self.questions[i] for i in chosen]
-        baseline = Baseline(self.model, problems, questions, self.max_new_tokens)
+        known, self.thinking = self.thinking, None
+        thinking = self.thinking = Thinking.of(self.model, problems, questions, known)
+        baseline = Baseline(self.model, thinking, problems, self.max_new_tokens)
         results = self.results
         results.keep_baseline(chosen, baseline)
         log_p: dict[str, Tensor] = {}

@@ -129,8 +129,8 @@ class Results:
             row[changed] = np.nan
         self.thought_change[problems, variants] = change
 
-    def dataset(self) -> xr.Dataset:
-        """Return everything as one labelled dataset."""
+    def dataset(self, provenance: Mapping[str, str]) -> xr.Dataset:
+        """Return everything as one labelled dataset, which says what model it came from."""
         dims = ("problem", "variant")
         for name in self.arrays.keys() & OF_RIGHT_BASELINES:
             self.arrays[name][~self.correct] = np.nan
@@ -166,7 +166,7 @@ class Results:
                 **coordinates,
             },
             attrs={
-                **self.model.provenance(),
+                **provenance,
                 "n_thoughts": n_thoughts,
                 "n_baseline_wrong": int((~self.correct).sum()),
                 "thought_rms": float(np.sqrt(np.nanmean(self.mean_square))),
