@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import timed
-from benchmarks.models import N_ANSWER, N_THOUGHTS, Subject, problems, subject
+from benchmarks.models import N_ANSWER, N_QUESTION, N_THOUGHTS, Subject, problems, subject
 from cot_attn.interventions import GaussianNoise, Intervention, run_variants
 
 
-def run(one: Subject, n_problems: int, n_thoughts: int, n_corruptions: int) -> None:
+def run(
+    one: Subject,
+    n_problems: int,
+    n_thoughts: int,
+    n_corruptions: int,
+    n_words: int = N_QUESTION,
+) -> None:
     """Corrupt every thought of every problem in a model that thinks that many thoughts."""
     one.model.n_thoughts = n_thoughts
     changes = [
@@ -24,7 +30,7 @@ def run(one: Subject, n_problems: int, n_thoughts: int, n_corruptions: int) -> N
     ]
     run_variants(
         one.model,
-        problems(n_problems),
+        problems(n_problems, n_words),
         changes,
         max_new_tokens=N_ANSWER,
         batch_size=128,
@@ -63,17 +69,48 @@ def exponents(one: Subject, repeats: int) -> dict[str, Any]:
     return found
 
 
+def size_exponents(repeats: int) -> dict[str, Any]:
+    """Fit time = a * count ** b where the model or the question is larger, with four problems.
+
+    A part of the work does not grow with each of them, so that an exponent below 1 is no surprise.
+    Above it is only attention: every token of a question looks at all before it.
+    """
+    base = {"n_problems": 4, "n_thoughts": 6, "n_corruptions": 2}
+    found: dict[str, Any] = {}
+    for name, counts in {
+        "n_layer": [2, 4, 8, 16],
+        "vocab_size": [2_000, 8_000, 32_000, 128_000],
+        "n_words": [125, 250, 500, 1000, 2000],
+    }.items():
+        seconds = []
+        for count in counts:
+            long = name == "n_words"
+            one = subject("small", shape={"n_positions": 2100} if long else {name: count})
+            asked = {**base, "n_words": count} if long else base
+            run(one, **asked)  # what is found out once about a model
+            times = [
+                timed(lambda one=one, asked=asked: run(one, **asked))[0].cpu for _ in range(repeats)
+            ]
+            seconds.append(min(times))
+        slope = np.polyfit(np.log(counts), np.log(seconds), 1)[0]
+        found[name] = {"counts": counts, "cpu seconds": seconds, "exponent": float(slope)}
+    return found
+
+
 def peak_memory(sizes: tuple[int, int]) -> dict[str, Any]:
     """Return the peak memory of fresh processes that run few and many problems."""
-    peaks = []
-    for n_problems in sizes:
-        command = [sys.executable, "-m", "benchmarks.growth", str(n_problems)]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        peaks.append(json.loads(output.splitlines()[-1]))
+    peaks = [peak_of("benchmarks.growth", n_problems) for n_problems in sizes]
     return {"problems": sizes, "megabytes": peaks, "ratio": peaks[1] / peaks[0]}
 
 
-def _peak() -> float:
+def peak_of(module: str, *arguments: object) -> float:
+    """Return the peak memory in MB that a module prints, which runs in a fresh process."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(json.loads(output.splitlines()[-1]))
+
+
+def peak() -> float:
     """Return this process's peak memory in MB.
 
     What getrusage says includes the peak of the process that started this one.
@@ -92,4 +129,4 @@ def _tokens(n_problems: int, n_thoughts: int, n_corruptions: int) -> float:
 
 if __name__ == "__main__":
     run(subject("small"), int(sys.argv[1]), N_THOUGHTS, 2)
-    print(_peak())
+    print(peak())

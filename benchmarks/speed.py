@@ -1,19 +1,24 @@
 """The engine beside the loops that people write, and beside the least that is possible."""
 
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks import plain, planted
+from benchmarks import batched, plain, planted
 from benchmarks.matmul import needed, rate
 from benchmarks.measuring import Seconds, middle, timed
 from benchmarks.models import N_ANSWER, Subject, problems
+from cot_attn.data import Problem
 from cot_attn.interventions import run_variants
 
 
 def compare(
     subject: Subject, part: float, *, n_problems: int, n_plain: int, repeats: int
 ) -> dict[str, Any]:
-    """Time the same answers three ways, in turns, and check that they are the same.
+    """Time the same answers five ways, in turns, and check that they are the same.
+
+    Beside the engine stand two loops of one variant at a time, and two that run all variants of a
+    problem as one batch: each from its prompt (`scratch`), or off one reading of it (`shared`).
 
     Parameters
     ----------
@@ -24,31 +29,43 @@ def compare(
     n_problems
         How many problems the engine runs.
     n_plain
-        How many of them the plain loops run; their time is scaled to all.
+        How many of them the loops of one variant at a time run; their time is scaled to all. The
+        batches run all problems.
     repeats
         How often everything is measured; medians count.
     """
     given, changes = problems(n_problems), planted.changes(part)
     few = given[:n_plain]
-    clean = plain.inputs(subject, few)
-    taken: dict[str, list[Seconds]] = {"plain": [], "bridge": [], "engine": []}
+    clean = plain.inputs(subject, given)
+    batches: dict[str, list[list[str]]] = {}
+    taken: dict[str, list[Seconds]] = {
+        name: [] for name in ("plain", "bridge", "scratch", "shared", "engine", "one problem")
+    }
     rates: list[tuple[float, float]] = []
 
-    def engine() -> Any:
+    def engine(problems: Sequence[Problem]) -> Any:
         return run_variants(
             subject.model,
-            given,
+            problems,
             changes,
             ["failed", "answer"],
             max_new_tokens=N_ANSWER,
             only_correct=False,
         )
 
-    run_variants(subject.model, few, changes, ["failed", "answer"], max_new_tokens=N_ANSWER)
+    engine(few)
     for _ in range(repeats):
         rates.append(rate(subject))
-        seconds, result = timed(engine)
+        seconds, result = timed(lambda: engine(given))
         taken["engine"].append(seconds)
+        taken["one problem"].append(timed(lambda: engine(given[:1]))[0])
+        for name in ("scratch", "shared"):
+            seconds, batches[name] = timed(
+                lambda name=name: batched.all_answers(
+                    subject, given, changes, clean, shared=name == "shared"
+                )
+            )
+            taken[name].append(seconds)
         rates.append(rate(subject))
         for name in ("plain", "bridge"):
             seconds, answers = timed(
@@ -60,22 +77,24 @@ def compare(
     times = {name: middle(each) for name, each in taken.items()}
     baseline = result["baseline_answer"].values
     found = result["answer"].values
-    same = [
-        text == expected
-        for own, row, (first, *others) in zip(baseline, found, answers, strict=False)
-        for text, expected in zip([own, *row], [first, *others], strict=True)
-    ]
+    ours = [[own, *row] for own, row in zip(baseline, found, strict=True)]
     operations = needed(subject, baseline, found)
     bound = Seconds(*(operations / median(each) for each in zip(*rates, strict=True)))
     ratios = {
         "plain / engine": times["plain"] / times["engine"],
         "bridge / engine": times["bridge"] / times["engine"],
+        "scratch / engine": times["scratch"] / times["engine"],
+        "shared / engine": times["shared"] / times["engine"],
         "engine / bound": times["engine"] / bound,
+        "one problem / a problem of many": times["one problem"].times(n_problems) / times["engine"],
     }
     return {
         "planted": part,
         "changed": float((found != baseline[:, None]).mean()),
-        "answers that agree": sum(same) / len(same),
+        "answers that agree": _agreement(ours, answers),
+        "answers that agree with the batches": {
+            name: _agreement(ours, theirs) for name, theirs in batches.items()
+        },
         "problems": n_problems,
         "problems of the loops": n_plain,
         "repeats": repeats,
@@ -87,3 +106,13 @@ def compare(
         "seconds": {name: vars(each) for name, each in {**times, "bound": bound}.items()},
         "ratios": {name: vars(each) for name, each in ratios.items()},
     }
+
+
+def _agreement(ours: Sequence[Sequence[str]], theirs: Sequence[Sequence[str]]) -> float:
+    """Return which share of answers is the same, over the problems that both have."""
+    same = [
+        text == other
+        for row, others in zip(ours, theirs, strict=False)
+        for text, other in zip(row, others, strict=True)
+    ]
+    return sum(same) / len(same)

@@ -138,8 +138,8 @@ def test_a_problem_that_others_are_compared_with_is_read_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Baselines are collected, variants branch off them, and the noise floor is measured."""
-    model, read = wrap(BUILDERS["gpt2"](), Identity()), []
-    plain = Rollout.read
+    model, plain = wrap(BUILDERS["gpt2"](), Identity()), Rollout.read
+    read: list[str] = []
 
     def noted(rollout: Rollout) -> None:
         read.extend(problem.id for problem in rollout.problems)
