@@ -173,8 +173,11 @@ def test_the_grid_shows_the_attention_of_every_layer_and_head_on_what_is_asked(
 
 
 def test_what_a_corruption_does_is_what_the_study_says(opened: Open, study: Study) -> None:
-    problem = first(study)
-    for thought in (0, 5):
+    apart = study.failure.std("thought")
+    problem = str(apart["problem"].values[np.nanargmax(apart.values)])
+    breaks = study.failure.sel(problem=problem)
+    assert breaks.max() > breaks.min()
+    for thought in (int(breaks.argmin("thought")), int(breaks.argmax("thought"))):
         browser = opened(f"#problem={problem}&position=thought+{thought}&layer=1")
         names = texts(browser, ".corruptions tbody th")
         answers = texts(browser, ".corruptions tbody td:nth-of-type(1)")
