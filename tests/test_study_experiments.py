@@ -14,6 +14,7 @@ from cot_attn import ContinuousThoughtModel, Study, load_problems, run_study
 from cot_attn.cli import app
 from cot_attn.experiments import usage
 from cot_attn.interventions.resume import FinishedProblems
+from cot_attn.report import page as page_of_report
 from cot_attn.report import write_figures, write_report
 from cot_attn.study import _experiments
 
@@ -159,7 +160,8 @@ def test_what_could_not_be_made_is_refused_before_anything_runs(model) -> None:
         run_study(model, problems[:2], **OPTIONS, experiments=["usage"])
 
 
-def test_the_command_line_asks_for_them(tmp_path) -> None:
+def test_the_command_line_asks_for_them(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(page_of_report, "figures", lambda *places: [])  # they take long
     words = ["study", "toy-gpt2", "--n", "6", "--corruptions", "zero", "--layers=-1"]
     words += ["--max-new-tokens", "8", "--out", str(tmp_path / "out")]
     refused = CliRunner().invoke(app, [*words, "--experiments", "telepathy"])

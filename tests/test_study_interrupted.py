@@ -102,6 +102,7 @@ def quick() -> Iterator[None]:
     side_by_side = [figure for figure in page.figures("files") if figure.scope == "models"]
     monkeypatch.setattr(page, "figures", lambda *places: side_by_side[-1:])
     monkeypatch.setattr(page, "topic", lambda drawn: Topic("", ()))
+    monkeypatch.setattr(page, "_page", lambda studies, *_: f"{[each.tables() for each in studies]}")
     monkeypatch.setattr(_display, "study_tables", lambda study: [])
     monkeypatch.setattr(Study, "tables", lambda study: [("table", study.table(study.layers[-1]))])
     monkeypatch.setattr(_export, "summary", lambda study: {"n_problems": len(study.problems)})

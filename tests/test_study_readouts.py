@@ -152,7 +152,9 @@ def test_readouts_that_were_taken_away_are_missed(study: Study, tmp_path: Path) 
         Study.load(folder)
 
 
-def test_the_command_line_asks_for_them(tmp_path: Path) -> None:
+def test_the_command_line_asks_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lens = [figure for figure in report_page.figures("page of one") if figure.title == TITLES[0]]
+    monkeypatch.setattr(report_page, "figures", lambda *places: lens)  # all of them take long
     handmade_model().save_pretrained(tmp_path / "handmade")
     save_problems(handmade_problems(12), tmp_path / "problems.jsonl")
     words = ["study", str(tmp_path / "handmade"), "--problems", str(tmp_path / "problems.jsonl")]

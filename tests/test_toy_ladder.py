@@ -1,6 +1,7 @@
 """Families of toy models: one recipe, one stream of problems, resumable, two rows."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from cot_attn.toy.training import Progress, Recipe, train
 TINY = Shape(32, 1)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
     """Measure few problems, and often."""
-    monkeypatch.setattr(ladder, "PROBLEMS", 2)
-    monkeypatch.setattr(ladder, "PROBLEMS_AT_THE_END", 2)
-    monkeypatch.setattr(ladder, "MEASURE_EVERY", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladder, "PROBLEMS", 2)
+        patch.setattr(ladder, "PROBLEMS_AT_THE_END", 2)
+        patch.setattr(ladder, "MEASURE_EVERY", 2)
+        yield
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -96,12 +99,18 @@ def test_a_rung_below_the_threshold_is_in_one_row_alone(tmp_path: Path) -> None:
     assert not list(models(tmp_path, "equal-accuracy"))
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    climb(Rung("toy-gpt2", TINY, seed=0, steps=4), folder, threshold=0.0)
+    return folder
+
+
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_an_interrupted_rung_ends_with_the_same_weights(
-    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rung = Rung("toy-gpt2", TINY, seed=0, steps=4)
-    climb(rung, tmp_path / "whole", threshold=0.0)
     done = 0
     loss = training._loss
 
@@ -123,7 +132,7 @@ def test_an_interrupted_rung_ends_with_the_same_weights(
     facts = climb(rung, tmp_path / "stopped", threshold=0.0)
     assert facts["reached"]["step"] == 2
     for row in ("equal-steps", "equal-accuracy"):
-        whole, stopped = (tmp_path / each / rung.name / row for each in ("whole", "stopped"))
+        whole, stopped = (each / rung.name / row for each in (uninterrupted, tmp_path / "stopped"))
         assert same(weights(whole), weights(stopped))
 
 
