@@ -167,3 +167,21 @@ def test_clean_activations_of_other_numbers_of_thoughts_are_refused(stopping):
     model.stop = rule
     with pytest.raises(ValueError, match="collected without a stop rule"):
         variants(stopping, [Intervention(0, Mean())], donors=clean)
+
+
+def test_problems_without_any_thought_have_a_row_whatever_the_batches(stopping):
+    lengths = {"p0": 2, "p1": 0}
+    rule, before = After(tuple(lengths.items()), otherwise=1), stopping.model.stop
+    try:
+        stopping.model.stop = rule
+        whole = collect(stopping.model, stopping.problems, ["input"])
+        alone = collect(stopping.model, stopping.problems, ["input"], batch_size=1)
+        stopping.model.stop = After(otherwise=0)
+        with pytest.raises(ValueError, match="before their first thought"):
+            collect(stopping.model, stopping.problems, ["input"])
+    finally:
+        stopping.model.stop = before
+    assert whole.n_thoughts == alone.n_thoughts
+    there = np.isfinite(alone["input"].numpy()).all(axis=2)
+    assert there.sum(axis=1).tolist() == [lengths.get(name, 1) for name in alone.ids]
+    torch.testing.assert_close(whole["input"], alone["input"], equal_nan=True)

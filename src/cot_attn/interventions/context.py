@@ -337,7 +337,7 @@ def collect_encoded(
         kept[target].append(rows.clone())
 
     n_thoughts, counts = model.n_thoughts, list[int]()
-    batches: dict[Hook, list[Tensor]] = {hook: [] for hook in kept}
+    batches: dict[Hook, list[tuple[Sequence[Tensor], Sequence[int]]]] = {h: [] for h in kept}
     thinking: Thinking | None = None
     if kept:
         if not n_thoughts:
@@ -357,17 +357,16 @@ def collect_encoded(
                 lengths = thinking.rollout.layout.n_thoughts_each
                 counts += lengths
                 for hook, steps in kept.items():
-                    if steps:
-                        batches[hook].append(_where_there(steps, lengths, n_thoughts))
-                        steps.clear()
-                    elif any(lengths):
+                    if not steps and any(lengths):
                         raise ValueError(
                             f"{hook.name!r} never fires on a thought. Use 'input', 'hidden', 'kv' "
                             "or a hook such as 'blocks.0.hook_out'."
                         )
+                    batches[hook].append((tuple(steps), lengths))
+                    steps.clear()
     clean = CleanActivations(
         ids,
-        {hook: torch.cat(each) for hook, each in batches.items()},
+        {hook: _where_there(each, n_thoughts) for hook, each in batches.items()},
         frozenset(problem.id for problem in donors),
         tuple(counts) if kept and model.stop is not None else None,
     )
@@ -375,16 +374,22 @@ def collect_encoded(
 
 
 def _where_there(
-    steps: Sequence[Tensor], lengths: Sequence[int], n_thoughts: int
-) -> Float[Tensor, "batch n_thoughts *site"]:
-    """Stack a batch's thoughts, with NaN in the place of those that a problem does not have."""
-    stacked = torch.stack(list(steps), dim=1)
-    if min(lengths) == n_thoughts:
-        return stacked
-    whole = stacked.new_full((len(lengths), n_thoughts, *stacked.shape[2:]), torch.nan)
-    for row, length in enumerate(lengths):
-        whole[row, :length] = stacked[row, :length]
-    return whole
+    batches: Sequence[tuple[Sequence[Tensor], Sequence[int]]], n_thoughts: int
+) -> Float[Tensor, "problem n_thoughts *site"]:
+    """Join batches of steps, with NaN in the place of thoughts that a problem does not have."""
+    example = next((steps[0] for steps, _ in batches if steps), None)
+    if example is None:
+        raise ValueError(
+            "All problems stopped before their first thought: there is nothing to collect."
+        )
+    found = []
+    for steps, lengths in batches:
+        whole = example.new_full((len(lengths), n_thoughts, *example.shape[1:]), torch.nan)
+        for index, step in enumerate(steps):
+            there = [row for row, length in enumerate(lengths) if length > index]
+            whole[there, index] = step[there]
+        found.append(whole)
+    return torch.cat(found)
 
 
 def _hooks_of(model: ContinuousThoughtModel, sites: Iterable[Site | str]) -> list[Hook]:
