@@ -32,7 +32,7 @@ export function found(study, asked) {
 export function problemList(studies, store) {
   let study = studies[0];
   const search = element("input", { type: "search", "aria-label": "Search questions, answers and ids", placeholder: "Search", oninput: fill });
-  const right = choice("Answered", [["", "right or wrong"], ["right", "right"], ["wrong", "wrong"]], fill);
+  const right = choice("Answered", [["", "any answer"], ["right", "right"], ["wrong", "wrong"]], fill);
   const steps = choice("Steps", [["", "any steps"]], fill);
   const order = choice("Order", [["broken", "most broken first"], ["steps", "fewest steps first"], ["file", "as they were asked"]], fill);
   const count = element("p", { class: "count", role: "status" });
