@@ -66,6 +66,15 @@ def test_the_public_checkpoints_are_known():
         "bmarti44/coconut-curriculum-checkpoints",
         "ModalityDance/latent-tts-codi",
         "ModalityDance/latent-tts-coconut",
+        "Lapisbird/Llama-adaLR-model-latent-6",
+        "Lapisbird/Llama-adaLR-model-latent-6_rl",
+        "Lapisbird/Llama-adaLR-model-latent-6-by-1",
+        "Lapisbird/Llama-adaLR-model-latent-6-by-1_rl",
+        "Lapisbird/Llama-adaLR-appendix-model-codi",
+        "Lapisbird/Llama-adaLR-appendix-model-codi_intermediate",
+        "Lapisbird/Llama-adaLR-appendix-model-meaned",
+        "Lapisbird/Llama-adaLR-appendix-model-meaned_intermediate",
+        "Lapisbird/Llama-adaLR-appendix-model-meaned_codi",
     }
 
 

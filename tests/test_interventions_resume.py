@@ -50,9 +50,11 @@ def n_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     build = Baseline.__init__
 
-    def counted(self: Baseline, model: object, problems: list[Problem], *others: object) -> None:
+    def counted(
+        self: Baseline, model: object, thinking: object, problems: list[Problem], *others: object
+    ) -> None:
         counts.append(len(problems))
-        build(self, model, problems, *others)  # type: ignore[arg-type]
+        build(self, model, thinking, problems, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Baseline, "__init__", counted)
     return counts

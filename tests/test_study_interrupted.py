@@ -87,7 +87,7 @@ def killed_after(last: float) -> Iterator[Steps]:
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
     """Let one figure, table and number stand for all, load a model once, and let clocks stand."""
-    monkeypatch, loaded = pytest.MonkeyPatch(), cache(_lineup.load)
+    monkeypatch, loaded = pytest.MonkeyPatch(), cache(ContinuousThoughtModel.from_pretrained)
 
     def as_loaded(given: str, *, device: str) -> ContinuousThoughtModel:
         model = loaded(given, device=device)
@@ -102,11 +102,13 @@ def quick() -> Iterator[None]:
     side_by_side = [figure for figure in page.figures("files") if figure.scope == "models"]
     monkeypatch.setattr(page, "figures", lambda *places: side_by_side[-1:])
     monkeypatch.setattr(page, "topic", lambda drawn: Topic("", ()))
-    monkeypatch.setattr(page, "_page", lambda studies, *_: f"{[each.tables() for each in studies]}")
+    monkeypatch.setattr(
+        page, "_page", lambda studies, *_, **__: f"{[each.tables() for each in studies]}"
+    )
     monkeypatch.setattr(_display, "study_tables", lambda study: [])
     monkeypatch.setattr(Study, "tables", lambda study: [("table", study.table(study.layers[-1]))])
     monkeypatch.setattr(_export, "summary", lambda study: {"n_problems": len(study.problems)})
-    monkeypatch.setattr(_lineup, "load", as_loaded)
+    monkeypatch.setattr(ContinuousThoughtModel, "from_pretrained", as_loaded)
     monkeypatch.setattr(running, "datetime", Still)
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
     # That a figure is saved as the same bytes is tested with the figures; fonts take their time.

@@ -15,8 +15,6 @@ from cot_attn.study._naming import distinct_names, file_name
 from cot_attn.study.results import Study
 from cot_attn.study.running import check_study, run_study
 
-load = ContinuousThoughtModel.from_pretrained
-
 
 @dataclass
 class Entrant:
@@ -24,7 +22,7 @@ class Entrant:
 
     Attributes
     ----------
-    given
+    name_or_path
         Its bundled name, hub id or path.
     device
         Where it runs.
@@ -65,7 +63,9 @@ class Entrant:
 
     def model(self) -> ContinuousThoughtModel:
         """Return the model by its name; it is loaded unless it was at hand, and not kept here."""
-        model, self._loaded = self._loaded or load(self.name_or_path, device=self.device), None
+        model, self._loaded = self._loaded, None
+        if model is None:
+            model = ContinuousThoughtModel.from_pretrained(self.name_or_path, device=self.device)
         model.name = self.name
         return model
 
@@ -103,7 +103,7 @@ def line_up(
     for name_or_path in reversed(models):
         for earlier in entrants:
             earlier._loaded = None
-        model = load(name_or_path, device=device)
+        model = ContinuousThoughtModel.from_pretrained(name_or_path, device=device)
         check_study(model, problems, **how)
         source = model.source
         assert source is not None

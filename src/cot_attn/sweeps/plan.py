@@ -12,10 +12,10 @@ from typing import Any, get_args
 
 from cot_attn.data import Problem, check_problems, load_problems
 from cot_attn.interventions import CCTA, Corruption, Downstream, Site
+from cot_attn.interventions.outcomes import STUDIED
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.sweeps.described import Described, corruptions_of, site_of
 
-OUTCOMES = ("failed", "kl_first", "kl_value", "logprob_gold", "logprob_baseline")
 Fact = str | int | float | bool
 RESERVED = (
     *("model", "seed", "site", "downstream", "problem", "thought", "corruption", "layer", "head"),
@@ -83,7 +83,7 @@ class Plan:
     seeds
         For the random ones among the corruptions.
     outcomes
-        What is measured of each variant; see `run_variants`.
+        What is measured of each variant, by default what a study measures; see `run_variants`.
     attention
         Whether attention is recorded as well.
     layers
@@ -127,7 +127,7 @@ class Plan:
         sites: Sequence[Site | Described] = ("input",),
         downstream: Sequence[str] = ("recompute",),
         seeds: Sequence[int] = (0,),
-        outcomes: Sequence[str] = OUTCOMES,
+        outcomes: Sequence[str] = STUDIED,
         attention: bool = True,
         layers: Sequence[int] | None = None,
         max_new_tokens: int = 64,

@@ -64,7 +64,7 @@ class Engine:
     Attributes
     ----------
     thinking
-        The clean run of the last batch.
+        The same, where all problems make one batch.
     """
 
     def __init__(
@@ -101,6 +101,9 @@ class Engine:
 
         What an earlier run had finished is taken over, and each batch of problems is kept.
         """
+        rows_each = min(ROWS_OF_A_PROBLEM, len(self.interventions))
+        if len(self.problems) * rows_each > batches.size:
+            self.thinking = None  # a run that is resumed has other batches, and the same numbers
         done: set[int] = set()
         for arrays in finished.read() if finished else ():
             done.update(self.results.restore(arrays))
@@ -116,7 +119,7 @@ class Engine:
             if finished:
                 finished.keep(self.results.of_problems(chosen))
 
-        batches.work(order, job, rows_each=min(ROWS_OF_A_PROBLEM, len(self.interventions)))
+        batches.work(order, job, rows_each=rows_each)
         return self.results
 
     def run_in_sizes(self, sizes: Sequence[int]) -> list[dict[str, np.ndarray]]:
@@ -153,8 +156,7 @@ class Engine:
         """Run a batch of problems as they are, and return what its variants are compared with."""
         problems = [self.problems[i] for i in chosen]
         questions = [self.questions[i] for i in chosen]
-        known, self.thinking = self.thinking, None
-        thinking = self.thinking = Thinking.of(self.model, problems, questions, known)
+        thinking = Thinking.of(self.model, problems, questions, self.thinking)
         baseline = Baseline(self.model, thinking, problems, self.max_new_tokens)
         results = self.results
         results.keep_baseline(chosen, baseline)
