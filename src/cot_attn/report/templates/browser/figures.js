@@ -68,7 +68,8 @@ function linked(rect, store) {
 }
 
 /**
- * Where along an axis the chosen one lies; all of it where the axis counts nothing or another one.
+ * Where along an axis the chosen one lies, within its panel; all of it where the axis counts nothing
+ * or another one.
  *
  * @param {Axis | undefined} axis @param {Chosen} chosen @param {number} from @param {number} size
  */
@@ -76,7 +77,10 @@ function band(axis, chosen, from, size) {
   const at = axis ? axis[1].indexOf(/** @type {never} */ (chosen[axis[0]])) : -1;
   if (!axis || at < 0) return { told: false, from, size };
   const [, , first, step] = axis;
-  return { told: true, from: first + at * step - Math.abs(step) / 2, size: Math.abs(step) };
+  const middle = first + at * step;
+  const start = Math.max(from, middle - Math.abs(step) / 2);
+  const end = Math.min(from + size, middle + Math.abs(step) / 2);
+  return { told: true, from: start, size: Math.max(0, end - start) };
 }
 
 /** Let every figure be saved, as a picture and as numbers. */
