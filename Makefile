@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 READY := .venv/.ready
 
-.PHONY: demo test quick lint types format bench ladder real mutants calibrate gallery notebooks docs clean
+.PHONY: demo test quick lint types page format bench ladder real mutants calibrate gallery notebooks docs clean
 
 demo: $(READY)
 	$(BIN)/cot-attn study toy-gpt2 toy-llama
@@ -47,6 +47,19 @@ real: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gguf]'
 	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m benchmarks.real_weights
 	$(BIN)/python examples/any_language_model.py $$(find $${TMPDIR:-/tmp}/smollm2 -name '*.gguf') --n 2
+
+# make page    holds the page's script and style against rules and types (npm); also lets its tests use axe-core
+PAGE := build/page
+SCRIPTS := src/cot_attn/report/templates/browser/*.js
+page: $(PAGE)/.ready
+	$(PAGE)/node_modules/.bin/biome lint --error-on-warnings
+	$(PAGE)/node_modules/.bin/tsc --noEmit --allowJs --checkJs --strict --target es2022 \
+		--lib es2023,dom,dom.iterable --module es2022 --moduleResolution bundler $(SCRIPTS)
+
+$(PAGE)/.ready: Makefile
+	npm install --prefix $(PAGE) --silent --no-fund --no-audit \
+		@biomejs/biome@2.6.8 typescript@5.9.3 axe-core@4.14.1
+	touch $@
 
 # make mutants ROOMS=stats SAMPLE=200 SEED=1    more faults, in fewer rooms
 mutants: $(READY)

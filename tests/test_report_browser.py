@@ -65,6 +65,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     started.quit()
 
 
+AXE = Path(__file__).parents[1] / "build/page/node_modules/axe-core/axe.min.js"
 Open = Callable[..., Any]
 
 
@@ -580,3 +581,19 @@ def test_the_script_is_one_module_without_errors(tmp_path: Path) -> None:
     file.write_text(script())
     checked = subprocess.run(["node", "--check", file], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_axe_finds_nothing_serious(opened: Open, width: int, scheme: str) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not there: make page fetches it")
+    browser = opened()
+    chromium.resize(browser, width, 1000, scheme)
+    browser.execute_script(AXE.read_text(encoding="utf-8"))
+    browser.set_script_timeout(120)
+    found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    serious = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
+    assert not serious, [
+        (each["id"], node["html"][:200]) for each in serious for node in each["nodes"][:3]
+    ]
+    assert len(found["passes"]) > 20

@@ -5,6 +5,7 @@ import { linkFigures, saveFigures } from "./figures.js";
 import { problemList } from "./list.js";
 import { percent } from "./numbers.js";
 import { pane } from "./pane.js";
+import { reachScrolled } from "./scrolling.js";
 import { createStore } from "./state.js";
 import { named } from "./strip.js";
 import { broken, brokenOverall, keyAt, row, thoughtOf } from "./study.js";
@@ -112,3 +113,4 @@ function chosenNow(root, store) {
 const browser = document.getElementById("browser");
 if (browser) start(browser);
 saveFigures();
+reachScrolled(".scroll");
