@@ -597,3 +597,28 @@ def test_axe_finds_nothing_serious(opened: Open, width: int, scheme: str) -> Non
         (each["id"], node["html"][:200]) for each in serious for node in each["nodes"][:3]
     ]
     assert len(found["passes"]) > 20
+
+
+def test_a_heading_sorts_its_table_up_down_and_back(opened: Open, study: Study) -> None:
+    browser = opened()
+    table = "section[aria-labelledby=problems] .scroll"
+    column = f"""const rows = document.querySelectorAll('{table} tbody tr');
+        return [...rows].map(row => row.cells[arguments[0]].textContent.trim())"""
+    heads = texts(browser, f"{table} thead th")
+    place = heads.index("thought 2")
+    before = browser.execute_script(column, place)
+    expected = study.failure.sel(thought=2).values
+    assert sorted(before) == sorted(
+        "n/a" if np.isnan(each) else f"{100 * each:.0f}" for each in expected
+    )
+    selector = f"{table} thead th:nth-child({place + 1})"
+    for said, direction in (("ascending", 1), ("descending", -1)):
+        one(browser, f"{selector} button").click()
+        assert one(browser, selector).get_attribute("aria-sort") == said
+        numbers = [float(each) for each in browser.execute_script(column, place) if each != "n/a"]
+        assert numbers == sorted(numbers, reverse=direction < 0)
+        assert browser.execute_script(column, place)[-1] == "n/a"
+    one(browser, f"{selector} button").click()
+    assert one(browser, selector).get_attribute("aria-sort") is None
+    assert browser.execute_script(column, place) == before
+    assert len(set(before)) > 2
