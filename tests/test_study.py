@@ -1,6 +1,7 @@
 """A study joins attention and effects by problem, is saved whole, and compares like with like."""
 
 import json
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 
@@ -89,6 +90,19 @@ def test_saving_and_loading_gives_the_same_study(study: Study, tmp_path: Path) -
     assert loaded.problems == study.problems
     assert loaded.settings == study.settings
     pd.testing.assert_frame_equal(loaded.table(1), study.table(1))
+
+
+def test_answers_are_stored_as_they_stand_however_they_lie_in_memory(
+    study: Study, tmp_path: Path
+) -> None:
+    answer = study.effects["answer"].copy()
+    answer[:] = np.array([f"answer {i}" for i in range(answer.size)]).reshape(answer.shape)
+    columns = np.ascontiguousarray(answer.values.astype(object).T)
+    turned = answer.T.copy(data=columns).transpose(*answer.dims)
+    assert turned.values.flags.f_contiguous
+    replace(study, effects=study.effects.assign(answer=turned)).save(tmp_path / "s")
+    loaded = Study.load(tmp_path / "s").effects["answer"]
+    assert loaded.values.tolist() == answer.values.tolist()
 
 
 def test_an_interrupted_save_leaves_the_old_study_whole(

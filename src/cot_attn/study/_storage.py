@@ -14,7 +14,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
@@ -24,7 +23,7 @@ from cot_attn.data.loading import load_problems
 from cot_attn.data.problem import Problem
 from cot_attn.data.saving import save_problems
 from cot_attn.study._checksums import checked, checksums, damaged, parsed, read, sealed, unsealed
-from cot_attn.study._packing import encoding
+from cot_attn.study._packing import encoding, text
 
 FORMAT_VERSION = 2
 SETTINGS = "study.json"
@@ -177,7 +176,4 @@ def _finite(value: Any) -> Any:
 
 
 def _storable(array: xr.DataArray) -> xr.DataArray:
-    """Give text a type that zarr can store."""
-    if array.dtype == object:
-        return array.astype(np.dtypes.StringDType())
-    return array
+    return text(array) if array.dtype == object else array

@@ -21,7 +21,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from cot_attn._writing import saying_what_failed
-from cot_attn.study._packing import encoding
+from cot_attn.study._packing import encoding, text
 
 SUFFIX = ".zarr.zip"
 UNFINISHED = ".unfinished"
@@ -155,4 +155,4 @@ def _zipped(result: xr.Dataset) -> bytes:
 
 
 def _storable(array: xr.DataArray) -> xr.DataArray:
-    return array.astype(np.dtypes.StringDType()) if array.dtype.kind in "OU" else array
+    return text(array) if array.dtype.kind in "OU" else array
