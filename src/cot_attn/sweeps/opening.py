@@ -42,7 +42,7 @@ def open_sweep(
         `attention`, and along (model, problem) `correct`. Along `problem` stands `difficulty`;
         along `model` stand `checkpoint`, `n_parameters`, `n_layers`, `n_thoughts` and the facts of
         the plan. A model's places that it does not have (a layer, a head) are NaN.
-        `.load()` reads everything, and `.chunk({})` makes dask arrays, a chunk a shard.
+        ``.load()`` reads everything, and `.chunk({})` makes dask arrays, a chunk a shard.
 
     Raises
     ------
