@@ -283,6 +283,7 @@ class Wrong(Feedback):
     def transform(self, hidden: Tensor):
         return {
             "shape": hidden[..., :-1],
+            "wider": torch.cat([hidden, hidden[..., :1]], dim=-1),
             "rows": hidden[:1],
             "dtype": hidden.double(),
             "kind": None,
@@ -294,6 +295,7 @@ class Wrong(Feedback):
     ("how", "said"),
     [
         ("shape", r"shape \(3, 31\).*shape \(3, 32\)"),
+        ("wider", r"shape \(3, 33\).*shape \(3, 32\)"),
         ("rows", r"shape \(1, 32\)"),
         ("dtype", "torch.float64.*torch.float32"),
         ("kind", "None"),
