@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import BUILDERS, wrap
+from conftest import BOT, BUILDERS, EOS, EOT, wrap
 from cot_attn.data import Problem
 from cot_attn.interventions import (
     Intervention,
@@ -24,6 +24,7 @@ from cot_attn.models import (
     Projection,
     Prompt,
     Stage,
+    Template,
     Thought,
 )
 from cot_attn.models.finite import NotFiniteError, check_finite
@@ -189,3 +190,20 @@ def test_great_numbers_whose_sum_overflows_are_not_taken_for_infinite() -> None:
     with pytest.raises(NotFiniteError) as caught:
         check_finite("Numbers", great * torch.tensor([[1.0], [torch.inf]]), asked()[:2], Close())
     assert caught.value.row == 1
+
+
+def test_a_state_before_the_last_one_of_a_stage_is_looked_at_too() -> None:
+    torch.manual_seed(7)
+    model = wrap(BUILDERS["gpt2"](), Identity(), 2, Template((BOT,), (EOT, EOT), EOS))
+
+    def spoil(activation: Tensor, hook: object) -> Tensor:
+        result = activation.clone()
+        result[1, 0] = torch.inf  # of two; no later layer sees it
+        return result
+
+    last = f"blocks.{model.n_layers - 1}.hook_out"
+    with (
+        model.hooks([(last, spoil)], stages=[Close()]),
+        pytest.raises(ValueError, match=r"problem 'p1'.* at Close"),
+    ):
+        model.run(asked(), max_new_tokens=1)
