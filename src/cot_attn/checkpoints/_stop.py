@@ -1,20 +1,18 @@
-"""How a stop rule is written down and made again.
-
-A class of one's own is named, never imported: the folder of somebody else runs no code here.
-"""
+"""How a stop rule is written down and made again."""
 
 import json
 from typing import Any
 
 from torch import nn
 
+from cot_attn.checkpoints._kinds import Kinds
 from cot_attn.models.stopping import BinaryHead, EntropyBelow, Separator, StopRule
 
-_KINDS: dict[str, type[StopRule]] = {
-    "entropy below": EntropyBelow,
-    "separator": Separator,
-    "binary head": BinaryHead,
-}
+_KINDS = Kinds(
+    "stop rule",
+    StopRule,  # type: ignore[type-abstract]  # its subclasses are asked for, none is made of it
+    {"entropy below": EntropyBelow, "separator": Separator, "binary head": BinaryHead},
+)
 
 
 def describe_stop(rule: StopRule) -> dict[str, Any]:
@@ -25,9 +23,8 @@ def describe_stop(rule: StopRule) -> dict[str, Any]:
     TypeError
         Where its class does not say its settings, or holds what no JSON can.
     """
-    kinds = {kind: name for name, kind in _KINDS.items()}
     kind = type(rule)
-    described = {"kind": kinds.get(kind, _name(kind)), **rule.settings()}
+    described = {"kind": _KINDS.name_of(kind), **rule.settings()}
     try:
         json.dumps(described)
     except TypeError as error:
@@ -50,26 +47,4 @@ def rebuilt_stop(described: dict[str, Any]) -> StopRule:
     """
     settings = dict(described)
     name = settings.pop("kind")
-    kind = _KINDS.get(name) or _own_classes().get(name)
-    if kind is None:
-        module = name.rpartition(".")[0]
-        raise ValueError(
-            f"The model was saved with the stop rule {name}({settings}), which is not part of "
-            f"cot-attn. Import what defines it (module {module!r}) and load again."
-        )
-    return kind(**settings)
-
-
-def _own_classes() -> dict[str, type[StopRule]]:
-    """Return every stop rule that is imported, by module and name."""
-    found: dict[str, type[StopRule]] = {}
-    left = StopRule.__subclasses__()
-    while left:
-        kind = left.pop()
-        found[_name(kind)] = kind
-        left += kind.__subclasses__()
-    return found
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return _KINDS.find(name, settings)(**settings)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Transform
 
 from cot_attn.plots.importance_matrix import in_drawn_order
 from cot_attn.report.figure import Results
@@ -147,9 +148,10 @@ def _places(ax: Axes, along: str, first: float, step: float, height: float) -> t
 
 
 def _point(
-    ax: Axes, place: tuple[float, float], height: float, transform: object
+    ax: Axes, place: tuple[float, float], height: float, transform: Transform
 ) -> tuple[float, float]:
     """Return a place in units of the drawing, whose y runs downwards."""
-    figure: Figure = ax.get_figure(root=True)  # type: ignore[assignment]
-    across, up = transform.transform(place) * (POINTS / figure.dpi)  # type: ignore[attr-defined]
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    across, up = np.asarray(transform.transform(place)) * (POINTS / figure.dpi)
     return float(across), float(height - up)
