@@ -1,6 +1,7 @@
 """Numbers are read whole or not at all."""
 
 import json
+import re
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cot_attn.data import Problem, grade, load_problems
+from cot_attn.data import Problem, _marker, _number, _numeral, grade, load_problems
 from cot_attn.data._number import find, find_gold, read
 
 NUMBERS = {
@@ -191,3 +192,12 @@ def test_nothing_beside_a_number_would_go_on_with_it(text: str, before: str) -> 
         assert behind[1:] in ("²", "₂") or not behind[1:].isnumeric()
     if ahead[-1:] and ahead[-1] in ".,:/'_^" and text[start] not in "-−":
         assert not ahead[:-1].isdecimal()
+
+
+@pytest.mark.parametrize("module", [_marker, _number, _numeral], ids=lambda module: module.__name__)
+def test_no_pattern_has_a_possessive_group(module) -> None:
+    """Python 3.11.0 to 3.11.4 match those wrongly or fail (python/cpython issues 101955, 106052)."""
+    patterns = [each.pattern for each in vars(module).values() if isinstance(each, re.Pattern)]
+    assert patterns
+    for pattern in patterns:
+        assert not re.search(r"(?<!\\)\)(?:[*+?]|\{[\d,]+\})\+|\(\?>", pattern)

@@ -50,7 +50,7 @@ LARGEST = 5000  # digits of a power; NumPy's widest floats have 4932
 
 DIGITS = r"[\d.٫．,_'’٬]*+(?<=\d)"
 DECIMAL = re.compile(
-    rf"(?:\d++|(?!0)\d{{1,3}}(?:([,_'’٬]|{SPACE})\d{{3}}(?:\1\d{{3}})*+)?)?(?:[.٫．]\d++)?"
+    rf"(?:\d++|(?!0)\d{{1,3}}(?:([,_'’٬]|{SPACE})\d{{3}}(?:\1\d{{3}})*)?)?(?:[.٫．]\d++)?"
 )
 NUMBER = re.compile(
     rf"""
@@ -60,11 +60,11 @@ NUMBER = re.compile(
       | (?:(?P<count>\d++){SPACE}?)?(?:
             (?P<vulgar>[{VULGAR}]) | \\[dt]?frac\{{(?P<over>{DIGITS})\}}\{{(?P<under>{DIGITS})\}}
         )
-      | (?P<plain>{DIGITS}(?:{SPACE}{DIGITS})*+)
+      | (?P<plain>{DIGITS}(?:{SPACE}{DIGITS})*)
         (?: [eE](?P<exponent>[+\-−]?\d++) | {SPACE}?{TIMES}{SPACE}?10(?P<shift>{POWER})
           | (?P<power>{POWER}) )?
     )
-    (?P<scale>{SCALE}*+)
+    (?P<scale>{SCALE}*)
     """,
     re.VERBOSE | re.IGNORECASE,
 )
