@@ -196,7 +196,7 @@ def test_nothing_beside_a_number_would_go_on_with_it(text: str, before: str) -> 
 
 @pytest.mark.parametrize("module", [_marker, _number, _numeral], ids=lambda module: module.__name__)
 def test_no_pattern_has_a_possessive_group(module) -> None:
-    """Python 3.11.0 to 3.11.4 match those wrongly or fail (python/cpython issues 101955, 106052)."""
+    """Python before 3.11.5 matches those wrongly or fails (python/cpython 101955 and 106052)."""
     patterns = [each.pattern for each in vars(module).values() if isinstance(each, re.Pattern)]
     assert patterns
     for pattern in patterns:
