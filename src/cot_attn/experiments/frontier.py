@@ -74,13 +74,13 @@ def frontier(
         names = [f"{measure}{end}" for measure in MEASURES for end in ("", "_exchanged")]
         arrays = {name: np.full(shape, np.nan) for name in names}
         arrays["n_nodes"] = np.zeros(shape, dtype=int)
-        own = model.rollout(batch, questions, n_thoughts)
+        unchanged = model.rollout(batch, questions, n_thoughts)
         exchanged = model.rollout(
             [others[problem.id] for problem in batch],
             [encoded[problem.id] for problem in batch],
             n_thoughts,
         )
-        for end, rollout in (("", own), ("_exchanged", exchanged)):
+        for end, rollout in (("", unchanged), ("_exchanged", exchanged)):
             rollout.read()
             for thought in range(n_thoughts):
                 logits = rollout.logits(rollout.hidden).softmax(dim=-1)
