@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments._graphs import PARTS, Graph, graph_of, names_exchanged
 from cot_attn.experiments.one_number import require_one_number
+from cot_attn.experiments.problem_graphs import PARTS, Graph, graph_of, names_exchanged
 from cot_attn.models import ContinuousThoughtModel
 
 MEASURES = ("similarity", "mass")

@@ -92,7 +92,8 @@ def interchange(
     model
         The model.
     pairs
-        (base, source): problems, from `draw_pairs` for instance. A problem may be in several.
+        (base, source): problems, from `draw_pairs` for instance. A problem may be in several; as
+        its own source it changes nothing.
     expected
         A function (base, source, thought) -> the predicted answer, or None where nothing is
         predicted. For the bundled models it is `toy.expected_answer`.
@@ -115,7 +116,7 @@ def interchange(
     Raises
     ------
     ValueError
-        Where pairs repeat, have one problem twice, or two problems share an id.
+        Where pairs repeat, two problems share an id, or there are fewer than three problems.
 
     Notes
     -----
