@@ -147,9 +147,10 @@ class PlainLoop:
                 if step + 1 < steps:
                     sequence = torch.cat([sequence, self.embed(torch.tensor([[token]]))], dim=1)
                     output = self._forward(sequence)
+        nothing = sequence[:0, 0]  # where there is no thought
         return Plain(
-            torch.stack(thoughts),
-            torch.stack(hidden),
+            torch.stack(thoughts) if thoughts else nothing,
+            torch.stack(hidden) if hidden else nothing,
             torch.stack(logits),
             answer,
             seen,

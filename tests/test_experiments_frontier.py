@@ -10,7 +10,7 @@ from conftest import tiny_gpt2, wrap
 from cot_attn import stats
 from cot_attn.data import Problem
 from cot_attn.experiments import frontier
-from cot_attn.experiments._graphs import graph_of, names_exchanged
+from cot_attn.experiments.problem_graphs import graph_of, names_exchanged
 from cot_attn.models import ContinuousThoughtModel, Feedback
 from cot_attn.toy import graph_problems, toy_problems
 

@@ -140,17 +140,6 @@ def test_one_head_or_two_of_the_bundled_models_read_the_last_thought(name: str) 
     assert (unread["set_failed"].sel(set="top").dropna("problem") == 0).all()
 
 
-def test_neither_batches_nor_order_change_a_ranking(tiny_gpt2_model, questions) -> None:
-    problems = [Problem(f"p{i}", text, "1") for i, text in enumerate(questions)]
-    options = {"n_random": 1, "max_new_tokens": 3, "sizes": [2]}
-    whole = rank_heads(tiny_gpt2_model, problems, 1, **options)
-    parts = rank_heads(tiny_gpt2_model, problems[::-1], 1, **options, batch_size=3)
-    parts = parts.sel(problem=whole["problem"])
-    assert whole["half"].equals(parts["half"])
-    for variable in ("attention", "attribution", "kl_value"):
-        np.testing.assert_allclose(whole[variable], parts[variable], rtol=1e-3, atol=1e-4)
-
-
 def test_what_cannot_be_is_refused(tiny_gpt2_model) -> None:
     problems = [Problem(f"p{i}", f"w{i}", "1") for i in range(3)]
     with pytest.raises(ValueError, match="thought is 9"):

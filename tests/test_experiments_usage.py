@@ -19,7 +19,7 @@ from plain_loop import N_NEW, N_THOUGHTS, Twins, divergence
 
 pytestmark = pytest.mark.slow
 
-N = 36
+N = 20
 
 
 def test_every_condition_is_what_a_plain_loop_does(questions: list[str]) -> None:
@@ -36,14 +36,18 @@ def test_every_condition_is_what_a_plain_loop_does(questions: list[str]) -> None
             "another problem's": thoughts[rows[sources[problem.id]]],
             "first repeated": thoughts[row, :1].expand(N_THOUGHTS, -1),
         }
-        words = twins.plain[row].answer
-        for condition, vectors in fed.items():
-            inputs = dict(enumerate(vectors))
-            plain = twins.loop.run(twins.tokens[row], inputs=inputs)
+        plains = {
+            condition: twins.loop.run(twins.tokens[row], inputs=dict(enumerate(vectors)))
+            for condition, vectors in fed.items()
+        }
+        twins.loop.n_thoughts = 0
+        plains["no thoughts"] = twins.loop.run(twins.tokens[row])
+        twins.loop.n_thoughts = N_THOUGHTS
+        for condition, plain in plains.items():
             here = found.sel(problem=problem.id, condition=condition)
             if plain.decided(twins.loop.template) == len(plain.logits):
                 assert here["answer"].item() == twins.model.decode(plain.answer)
-            if words:
+            if twins.plain[row].answer:
                 kl = divergence(twins.plain[row].logits[0], plain.logits[0])
                 assert here["kl_value"].item() == pytest.approx(kl, abs=1e-4)
     assert sources.keys() == rows.keys()
@@ -90,18 +94,6 @@ def test_thoughts_that_are_the_same_for_every_problem_are_computation_time(
     assert (found["changed"].sel(condition=same) == 0).all()
     assert float(found["kl_value"].sel(condition=same).max()) < 1e-6
     assert found.attrs["verdict"].startswith("Only computation time used")
-
-
-def test_neither_batches_nor_order_change_a_condition(tiny_gpt2_model, questions) -> None:
-    problems = [
-        Problem(f"p{i}", text, "w1", answer_type="text") for i, text in enumerate(questions)
-    ]
-    whole = usage(tiny_gpt2_model, problems, max_new_tokens=3)
-    parts = usage(tiny_gpt2_model, problems[::-1], max_new_tokens=3, batch_size=5)
-    numbers = ["correct", "changed", "kl_value"]
-    xr.testing.assert_allclose(
-        whole[numbers], parts[numbers].sel(problem=whole["problem"]), atol=1e-4
-    )
 
 
 def test_noise_has_the_covariance_of_thoughts_and_the_norm_of_the_one_it_replaces() -> None:
@@ -178,7 +170,7 @@ def test_where_nothing_differs_a_loss_is_found_in_5_percent_at_most() -> None:
     """Calibration: each condition flips answers at random, as many right ones as wrong ones."""
     rng = np.random.default_rng(1)
     found = []
-    for _ in range(100):
+    for _ in range(60):
         trained = (rng.random((80, 1)) < 0.6).astype(float)
         flips = rng.random((80, len(CONDITIONS) - 1)) < 0.2
         fresh = (rng.random(flips.shape) < 0.6).astype(float)

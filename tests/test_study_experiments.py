@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -14,9 +15,12 @@ from cot_attn import ContinuousThoughtModel, Study, load_problems, run_study
 from cot_attn.cli import app
 from cot_attn.experiments import usage
 from cot_attn.interventions.resume import FinishedProblems
+from cot_attn.report import _drawing, write_figures, write_report
 from cot_attn.report import page as page_of_report
-from cot_attn.report import write_figures, write_report
+from cot_attn.report._experiments import EXPERIMENTS
+from cot_attn.report._questions import QUESTIONS
 from cot_attn.study import _experiments
+from cot_attn.toy import graph_problems, handmade_model, handmade_problems
 
 OPTIONS = {"corruptions": "zero", "layers": [-1], "max_new_tokens": 8}
 
@@ -71,13 +75,16 @@ def test_the_page_says_what_was_found_and_shows_it(study, page) -> None:
     assert {"usage", "exit_accuracy", "commitment", "interchange"} <= tables
 
 
-def test_its_figures_are_files_too(study, tmp_path) -> None:
+def test_its_figures_are_files_too(study, tmp_path, monkeypatch) -> None:
+    theirs = [figure for figure in page_of_report.figures("files") if figure in EXPERIMENTS]
+    monkeypatch.setattr(_drawing, "figures", lambda *places: theirs)  # the others take long
     names = {file.stem for file in write_figures(study, tmp_path, ["svg"])}
     assert {"accuracy_by_condition", "accuracy_by_exit", "commitment_by_exit"} <= names
     assert "causal_graph" not in names
 
 
-def test_a_study_without_experiments_has_no_such_section(study, tmp_path) -> None:
+def test_a_study_without_experiments_has_no_such_section(study, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(page_of_report, "figures", lambda *places: [])  # they take long
     settings = {**study.settings, "experiments": []}
     bare = dataclasses.replace(study, experiments={}, settings=settings)
     text = write_report([bare], tmp_path).read_text()
@@ -111,8 +118,8 @@ def test_a_damaged_experiment_does_not_load(study, tmp_path, name) -> None:
         Study.load(folder)
 
 
-def test_a_study_killed_in_an_experiment_goes_on_there(model, tmp_path, monkeypatch) -> None:
-    problems = load_problems("toy", n=6)
+def test_a_study_killed_in_an_experiment_goes_on_there(tmp_path, monkeypatch) -> None:
+    model, problems = handmade_model(), handmade_problems(6)
     asked: dict[str, Any] = {**OPTIONS, "experiments": ["usage", "exits"]}
     plain = run_study(model, problems, **asked)
 
@@ -139,25 +146,59 @@ def test_a_study_killed_in_an_experiment_goes_on_there(model, tmp_path, monkeypa
 
 def test_what_could_not_be_made_is_refused_before_anything_runs(model) -> None:
     problems = load_problems("toy", n=12)
+    accepted = "Accepted, each once: usage, exits, interchange, steer, graph, heads, frontier"
     for names in (["telepathy"], ["usage", "usage"]):
-        with pytest.raises(
-            ValueError, match="Accepted, each once: usage, exits, interchange, graph"
-        ):
+        with pytest.raises(ValueError, match=accepted):
             run_study(model, problems, **OPTIONS, experiments=names)
-    for name, needed in (
-        ("steer", "a direction"),
-        ("heads", "the thought"),
-        ("frontier", "graphs"),
-    ):
-        with pytest.raises(ValueError, match=needed):
-            run_study(model, problems, **OPTIONS, experiments=[name])
     alike = [dataclasses.replace(problem, answer="5") for problem in problems]
     with pytest.raises(ValueError, match="the same answer"):
         run_study(model, alike, **OPTIONS, experiments=["interchange"])
+    with pytest.raises(ValueError, match="no two different answers"):
+        run_study(model, alike, **OPTIONS, experiments=["steer"])
+    with pytest.raises(ValueError, match="tells no graph"):
+        run_study(model, problems, **OPTIONS, experiments=["frontier"])
     with pytest.raises(TypeError, match="give a list"):
         run_study(model, problems, **OPTIONS, experiments="usage")
     with pytest.raises(ValueError, match="at least 3"):
         run_study(model, problems[:2], **OPTIONS, experiments=["usage"])
+
+
+def test_a_study_drives_one_half_of_its_problems_and_looks_at_heads(tmp_path, monkeypatch) -> None:
+    """The hand-built model's answer is read off thought 2: the last one is not missed."""
+    places = ("page of one", "page of several")
+    theirs = [figure for figure in page_of_report.figures(*places) if figure in EXPERIMENTS]
+    monkeypatch.setattr(page_of_report, "figures", lambda *places: theirs)  # the others take long
+    problems = handmade_problems(16)
+    study = run_study(handmade_model(), problems, **OPTIONS, experiments=["steer", "heads"])
+    again = Study.load(study.save(tmp_path / "study"))
+    steered = again.experiments["steer"]
+    assert steered.sizes["problem"] == 8
+    half = {problem.id for problem in problems} - set(steered["problem"].values)
+    answers = [problem.answer for problem in problems if problem.id in half]
+    goal = steered.attrs["name"].removeprefix("towards ").strip("'")
+    assert answers.count(goal) == max(map(answers.count, answers))
+    text = write_report([again], tmp_path).read_text()
+    section = text[text.index('id="experiments"') : text.index('id="figures"')]
+    assert "Hidden from all 2 heads, thought 5 is not missed: 0 % of the answers break" in section
+    assert f"Most answers arrive towards &#39;{goal}&#39; at dose" in section
+    assert section.count("<svg") == section.count("Not to conclude") == 2
+    tables = {file.stem for file in tmp_path.glob("**/tables/*.csv")}
+    assert {"steering", "head_sets", "head_agreement"} <= tables
+
+
+def test_what_a_search_in_parallel_says_is_a_sentence_and_a_table(tiny_gpt2_model) -> None:
+    graphs = graph_problems(8, [f"w{i}" for i in range(26)], n_steps=2)
+    how = {"max_new_tokens": 3, "batch_size": None, "seed": 0, "resume": None}
+    found = {"frontier": _experiments.ASKED["frontier"](tiny_gpt2_model, graphs, how)}
+    tables = dict(_experiments.experiment_tables(found))
+    study: Any = SimpleNamespace(name="tiny", experiment_tables=tables)
+    asked = QUESTIONS["frontier"]
+    n_parts = int(tables["frontier"]["p_holm"].notnull().sum())
+    assert asked.answer(study) == (
+        f"Of {n_parts} parts of the search at a thought, 0 are more like it than the same names in "
+        "another part (Holm p < 0.05)."
+    )
+    assert len(asked.table(study, "folder").rows) == n_parts
 
 
 def test_the_command_line_asks_for_them(tmp_path, monkeypatch) -> None:

@@ -61,7 +61,10 @@ def study(
         bool, typer.Option("--readouts", help="Read thoughts as words too, by a lens.")
     ] = False,
     experiments: Annotated[
-        str, typer.Option(help="What else is asked: usage, exits, interchange, graph.")
+        str,
+        typer.Option(
+            help="What else is asked: usage, exits, interchange, steer, graph, heads, frontier."
+        ),
     ] = "",
 ) -> None:
     """Study whether models attend to the thoughts that matter to them.

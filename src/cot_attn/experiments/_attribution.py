@@ -216,6 +216,6 @@ def _log_odds(logits: Float[Tensor, "batch n_tokens d_vocab"], forced: ForcedAns
     """Return the sum of the log-odds of the value's tokens."""
     row, column = forced.in_value.nonzero(as_tuple=True)
     here, tokens = logits[row, column], forced.tokens[row, column, None]
-    own = here.gather(-1, tokens)[:, 0]
+    token_logits = here.gather(-1, tokens)[:, 0]
     others = here.scatter(-1, tokens, -torch.inf).logsumexp(dim=-1)
-    return own - others
+    return token_logits - others

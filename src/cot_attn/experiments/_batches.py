@@ -13,7 +13,7 @@ from cot_attn.interventions.resume import finished_problems
 from cot_attn.models import ContinuousThoughtModel
 
 Arrays = dict[str, np.ndarray]
-Part = Mapping[str, np.ndarray]
+Batch = Mapping[str, np.ndarray]
 Job = Callable[[list[Problem], list[list[int]]], Arrays]
 BATCH_SIZE = 64
 
@@ -69,23 +69,23 @@ def batch_by_batch(
     order = sorted(range(len(problems)), key=lambda i: (len(questions[i]), problems[i].id))
     title = f"{model.name} {question}"
     with kept or nullcontext(), progress(title, len(order)) as advance, model.isolated():
-        done: list[Part] = list(kept.read()) if kept else []
-        finished = {int(i) for part in done for i in part["problems"]}
+        done: list[Batch] = list(kept.read()) if kept else []
+        finished = {int(i) for batch in done for i in batch["problems"]}
         advance(len(finished))
         left = [i for i in order if i not in finished]
         size = batch_size or BATCH_SIZE
         for start in range(0, len(left), size):
             chosen = left[start : start + size]
             arrays = job([problems[i] for i in chosen], [questions[i] for i in chosen])
-            part: Part = {**arrays, "problems": np.array(chosen)}
-            done.append(part)
+            batch: Batch = {**arrays, "problems": np.array(chosen)}
+            done.append(batch)
             if kept:
-                kept.keep({name: _plain(array) for name, array in part.items()})
+                kept.keep({name: _plain(array) for name, array in batch.items()})
             advance(len(chosen))
     whole: Arrays = {}
-    for part in done:
-        rows = part["problems"]
-        for name, array in part.items():
+    for batch in done:
+        rows = batch["problems"]
+        for name, array in batch.items():
             dtype = object if array.dtype.kind in "OU" else array.dtype
             whole.setdefault(name, np.empty((len(problems), *array.shape[1:]), dtype))[rows] = array
     if kept:

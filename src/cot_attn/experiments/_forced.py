@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cot_attn.data import Problem, grade
 from cot_attn.models import ContinuousThoughtModel, Rollout
+from cot_attn.models.decoding import continued, next_tokens
 from cot_attn.models.forced_answers import ForcedAnswers
 
 Tokens = list[int]
@@ -87,6 +88,27 @@ class TeacherForced:
         sums = self._of(self.forced.in_value)
         sums[~self.forced.has_value] = torch.nan
         return sums
+
+    def answers(self, max_new_tokens: int) -> list[Tokens]:
+        """Return what each row answers when it is left to itself, without EOS.
+
+        As long as a row's most likely tokens are those that it is forced to, nothing was forced:
+        only what comes behind is decoded.
+        """
+        template, tokens = self.rollout.model.template, self.forced.tokens
+        best, (row, column) = tokens.clone(), self.forced.real.nonzero(as_tuple=True)
+        best[row, column] = next_tokens(self.rollout.logits(self.hidden[row, column]), template)
+        departures = self.forced.departures(best)
+        departed = torch.nonzero(departures >= 0)[:, 0]
+        departed = departed[departures[departed].argsort(stable=True)]
+        n_shared = departures[departed]
+        self.rollout.select(departed)
+        added = continued(self.rollout, best[departed, n_shared], n_shared, max_new_tokens)
+        lengths = zip(tokens.tolist(), self.forced.length.tolist(), strict=True)
+        answers = [answer[:length] for answer, length in lengths]
+        for place, n, after in zip(departed.tolist(), n_shared.tolist(), added, strict=True):
+            answers[place] = [*answers[place][:n], *after]
+        return answers
 
     def departed(self) -> Int[Tensor, " rows"]:
         """Return the rows that, left to themselves, would have departed from their answer."""

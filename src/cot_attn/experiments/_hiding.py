@@ -25,8 +25,8 @@ def hiding(model: ContinuousThoughtModel, holes: Holes, heads: Heads) -> Iterato
     heads
         True where a row's head is one of those that may not look.
     """
-    own = torch.eye(holes.shape[1], dtype=torch.bool, device=holes.device)
-    holes = holes & ~own
+    diagonal = torch.eye(holes.shape[1], dtype=torch.bool, device=holes.device)
+    holes = holes & ~diagonal
     layers = torch.nonzero(heads.any(dim=(0, 2)))[:, 0].tolist()
 
     def change(layer: int, scores: Float[Tensor, "#rows #heads query key"]) -> Tensor:

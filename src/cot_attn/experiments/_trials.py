@@ -59,8 +59,8 @@ class Trials:
 
     Attributes
     ----------
-    own
-        The thoughts that were fed.
+    thoughts
+        The vectors that were fed.
     answers
         The answers, as text.
     forced
@@ -79,7 +79,7 @@ class Trials:
         self.rollout = model.rollout(problems, questions, model.n_thoughts)
         self.rollout.read()
         fed = [self.rollout.think(index) for index in range(model.n_thoughts)]
-        self.own: Float[Tensor, "batch n_thoughts d_model"] = torch.stack(fed, dim=1)
+        self.thoughts: Float[Tensor, "batch n_thoughts d_model"] = torch.stack(fed, dim=1)
         self.rows = torch.arange(len(problems), device=model.device)
         closed = self.rollout.branch(self.rows)
         tokens = greedy(closed, closed.close(), max_new_tokens)
@@ -102,7 +102,7 @@ class Trials:
         Returns
         -------
         list of tuple
-            The answers, and KL(own || changed) at the value of the own answer, in nats.
+            The answers, and KL(unchanged || changed) at the value of the unchanged answer, in nats.
         """
         groups: dict[object, list[int]] = {}
         for number, trial in enumerate(trials):
@@ -112,8 +112,8 @@ class Trials:
         at_once = max(1, ROWS // len(self.problems))
         for numbers in groups.values():
             for start in range(0, len(numbers), at_once):
-                some = numbers[start : start + at_once]
-                found.update(zip(some, self._together([trials[i] for i in some]), strict=True))
+                chunk = numbers[start : start + at_once]
+                found.update(zip(chunk, self._together([trials[i] for i in chunk]), strict=True))
         return [found[number] for number in range(len(trials))]
 
     def _together(self, trials: Sequence[Trial]) -> list[tuple[list[str], np.ndarray]]:
@@ -133,8 +133,8 @@ class Trials:
             with self._hiding(holes[departed], heads[departed]):
                 branch = rollout.branch(departed)
                 tokens = greedy(branch, branch.close(), self.max_new_tokens)
-            for row, own in zip(departed.tolist(), tokens, strict=True):
-                answers[row] = self.model.decode(own)
+            for row, answer in zip(departed.tolist(), tokens, strict=True):
+                answers[row] = self.model.decode(answer)
         starts = range(0, len(rows), n_rows)
         return [(answers[i : i + n_rows], kl[i : i + n_rows]) for i in starts]
 
@@ -156,7 +156,7 @@ class Trials:
                 if index in trials[0].fed:
                     rollout.think(index, torch.cat([trial.fed[index] for trial in trials]))
                 elif downstream == "frozen" and index > first:
-                    rollout.think(index, self.own[rows, index])
+                    rollout.think(index, self.thoughts[rows, index])
                 else:
                     rollout.think(index)
         return rollout

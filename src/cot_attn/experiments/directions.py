@@ -102,8 +102,8 @@ class TowardsProblem:
         clean, hook, thought = contexts[0].clean, contexts[0].hook, contexts[0].thought
         rows = clean.rows([context.problem for context in contexts])
         (source,) = clean.rows([self.source])
-        known = clean[hook][:, thought]
-        difference: Tensor = known[source] - known[rows]
+        activations = clean[hook][:, thought]
+        difference: Tensor = activations[source] - activations[rows]
         return difference
 
 
@@ -145,11 +145,11 @@ def difference_of_means(
     if not towards or not away:
         raise ValueError("A difference of means needs problems on both sides.")
     where = Intervention(0, Unchanged(), site).site
-    known = collect(model, everyone, [where])
-    groups = [known.rows([problem.id for problem in group]) for group in (towards, away)]
+    clean = collect(model, everyone, [where])
+    groups = [clean.rows([problem.id for problem in group]) for group in (towards, away)]
     vectors = {
         hook: (values[groups[0]].double().mean(0) - values[groups[1]].double().mean(0)).to(values)
-        for hook, values in known.activations.items()
+        for hook, values in clean.activations.items()
     }
     return Direction(vectors, where, frozenset(each.id for each in everyone), label)
 

@@ -88,7 +88,7 @@ def exit_curve(
         tokens = greedy(final, final.close(), max_new_tokens)
         forced = forced_answers(model, batch, tokens, max_new_tokens)
         golds = forced_values(model, batch, tokens, [problem.answer for problem in batch])
-        known = TeacherForced(leaving(rollout, trained), forced).at_value()
+        final_logs = TeacherForced(leaving(rollout, trained), forced).at_value()
         names = ("logprob_gold", "logprob_final", "kl_value")
         arrays = {name: np.empty((len(batch), len(chosen))) for name in names}
         arrays["answer"] = np.empty((len(batch), len(chosen)), dtype=object)
@@ -102,7 +102,7 @@ def exit_curve(
             for name, values in (
                 ("logprob_gold", gold.of_values()),
                 ("logprob_final", teacher_forced.of_answers()),
-                ("kl_value", divergence(known, teacher_forced.at_value())),
+                ("kl_value", divergence(final_logs, teacher_forced.at_value())),
             ):
                 arrays[name][:, column] = values.cpu().numpy()
         return arrays

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments._graphs import PARTS, Graph, graph_of, names_exchanged
 from cot_attn.experiments.one_number import require_one_number
+from cot_attn.experiments.problem_graphs import PARTS, Graph, graph_of, names_exchanged
 from cot_attn.models import ContinuousThoughtModel
 
 MEASURES = ("similarity", "mass")
@@ -74,13 +74,13 @@ def frontier(
         names = [f"{measure}{end}" for measure in MEASURES for end in ("", "_exchanged")]
         arrays = {name: np.full(shape, np.nan) for name in names}
         arrays["n_nodes"] = np.zeros(shape, dtype=int)
-        own = model.rollout(batch, questions, n_thoughts)
+        unchanged = model.rollout(batch, questions, n_thoughts)
         exchanged = model.rollout(
             [others[problem.id] for problem in batch],
             [encoded[problem.id] for problem in batch],
             n_thoughts,
         )
-        for end, rollout in (("", own), ("_exchanged", exchanged)):
+        for end, rollout in (("", unchanged), ("_exchanged", exchanged)):
             rollout.read()
             for thought in range(n_thoughts):
                 logits = rollout.logits(rollout.hidden).softmax(dim=-1)

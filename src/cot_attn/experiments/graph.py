@@ -65,7 +65,7 @@ def all_edges(n_thoughts: int) -> list[Edge]:
      'bot => thought 0')
     """
     nodes = ["question", "bot", *(f"thought {i}" for i in range(n_thoughts)), "eot", "answer"]
-    looks = [Edge(source, target) for at, target in enumerate(nodes) for source in nodes[:at]]
+    looks = [Edge(source, target) for index, target in enumerate(nodes) for source in nodes[:index]]
     made = nodes[1 : n_thoughts + 2]
     return looks + [Edge(*pair, "feedback") for pair in pairwise(made)]
 
@@ -132,20 +132,20 @@ def causal_graph(
             f"There are {n_thoughts} thoughts and {len(problems)} problems. Give a model that "
             "thinks, and two problems, one of which can donate thoughts to the other."
         )
-    given = all_edges(n_thoughts) if edges is None else edges
-    cuts: list[Cut] = [(each,) if isinstance(each, Edge) else tuple(each) for each in given]
+    wanted = all_edges(n_thoughts) if edges is None else edges
+    cuts: list[Cut] = [(each,) if isinstance(each, Edge) else tuple(each) for each in wanted]
     _check(cuts, n_thoughts)
     where = _where(model, layers, heads)
     used = torch.nonzero(where.any(dim=(0, 2)))[:, 0].tolist()
     with model.isolated():
         Attention(layers=used).check(model)
     sources = strangers(problems, seed)
-    known = collect(model, problems, ["input"])
+    clean = collect(model, problems, ["input"])
 
     def job(batch: list[Problem], questions: list[list[int]]) -> Arrays:
         run = Trials(model, batch, questions, max_new_tokens)
-        donors = known.rows([sources[problem.id] for problem in batch])
-        strange = known["input"][donors]
+        donors = clean.rows([sources[problem.id] for problem in batch])
+        strange = clean["input"][donors]
         shape = (len(batch), len(cuts), len(DOWNSTREAMS), len(HIDDEN))
         answers, kl = np.full(shape, "", dtype=object), np.full(shape, np.nan)
         # One place after the other: the holes of all edges at once would fill the memory.
@@ -159,8 +159,8 @@ def causal_graph(
                 and (trial := _trial(run, cut, downstream, hidden, where, strange, seed))
             }
             found = run.run(list(trials.values()))
-            for at, (texts, divergences) in zip(trials, found, strict=True):
-                answers[:, *at], kl[:, *at] = texts, divergences
+            for cell, (texts, divergences) in zip(trials, found, strict=True):
+                answers[:, *cell], kl[:, *cell] = texts, divergences
         last = [cut_at(cut, n_thoughts) >= n_thoughts for cut in cuts]  # no thought follows
         answers[:, last, 1], kl[:, last, 1] = answers[:, last, 0], kl[:, last, 0]
         return {"answer": answers, "kl_value": kl, "baseline": np.array(run.answers, dtype=object)}
@@ -252,10 +252,10 @@ def _where(
     """Return where attention is knocked out."""
     shape = (model.n_layers, model.n_heads)
     chosen = [
-        list(range(n)) if given is None else list(given)
-        for given, n in zip((layers, heads), shape, strict=True)
+        list(range(n)) if indices is None else list(indices)
+        for indices, n in zip((layers, heads), shape, strict=True)
     ]
-    wrong = [i for own, n in zip(chosen, shape, strict=True) for i in own if not 0 <= i < n]
+    wrong = [i for indices, n in zip(chosen, shape, strict=True) for i in indices if not 0 <= i < n]
     if wrong or not all(chosen):
         raise ValueError(
             f"layers are {layers} and heads {heads}; this model has layers 0 to "
@@ -295,9 +295,9 @@ def _labelled(
     )
     failed = np.full(answers.shape, np.nan)
     there = np.isfinite(arrays["kl_value"]) | (answers != "")
-    for at in np.argwhere(there & correct[:, None, None, None]):
-        place = tuple(at)
-        failed[place] = float(not right(str(answers[place]), problems[at[0]]))
+    for index in np.argwhere(there & correct[:, None, None, None]):
+        cell = tuple(index)
+        failed[cell] = float(not right(str(answers[cell]), problems[index[0]]))
     dims = ("problem", "edge", "downstream", "hidden")
 
     def of(name: str) -> list[str]:

@@ -92,7 +92,8 @@ def interchange(
     model
         The model.
     pairs
-        (base, source): problems, from `draw_pairs` for instance. A problem may be in several.
+        (base, source): problems, from `draw_pairs` for instance. A problem may be in several; as
+        its own source it changes nothing.
     expected
         A function (base, source, thought) -> the predicted answer, or None where nothing is
         predicted. For the bundled models it is `toy.expected_answer`.
@@ -115,7 +116,7 @@ def interchange(
     Raises
     ------
     ValueError
-        Where pairs repeat, have one problem twice, or two problems share an id.
+        Where pairs repeat, two problems share an id, or there are fewer than three problems.
 
     Notes
     -----
@@ -160,7 +161,7 @@ def interchange(
         only_correct=False,
         resume=resume,
     )
-    own = _own_answers(model, variants, everyone, max_new_tokens, batch_size)
+    own_answers = _own_answers(model, variants, everyone, max_new_tokens, batch_size)
     answers = np.empty((len(pairs), len(sites), len(chosen), len(VECTORS)), dtype=object)
     by_label = variants["answer"].to_pandas()
     for row, (base, source) in enumerate(pairs):
@@ -169,7 +170,7 @@ def interchange(
             change = changes[number, site, chosen[place], VECTORS[side]]
             answers[row, site, place, side] = by_label.at[base.id, change.label]
     labels = [Intervention(chosen[0], Transplant({}), where).site.label for where in sites]
-    found = _labelled(pairs, labels, chosen, answers, own, expected)
+    found = _labelled(pairs, labels, chosen, answers, own_answers, expected)
     return found.assign_attrs(
         **model.provenance(),
         experiment="interchange",
@@ -207,7 +208,7 @@ def _rounds(pairs: Sequence[Pair], bases: Sequence[Problem]) -> list[dict[str, s
     for base, source in pairs:
         sources[base.id].append(source.id)
     return [
-        {base: own[number] if number < len(own) else base for base, own in sources.items()}
+        {base: ids[number] if number < len(ids) else base for base, ids in sources.items()}
         for number in range(max(map(len, sources.values())))
     ]
 
@@ -220,12 +221,12 @@ def _own_answers(
     batch_size: int | None,
 ) -> dict[str, str]:
     """Return what each problem is answered when nothing is changed."""
-    own = {str(i): str(text) for i, text in variants["baseline_answer"].to_series().items()}
-    if others := [problem for problem in everyone if problem.id not in own]:
+    answers = {str(i): str(text) for i, text in variants["baseline_answer"].to_series().items()}
+    if others := [problem for problem in everyone if problem.id not in answers]:
         with model.isolated():
             run = model.run(others, max_new_tokens=max_new_tokens, batch_size=batch_size or 64)
-        own |= {problem.id: text for problem, text in zip(others, run.answers, strict=True)}
-    return own
+        answers |= {problem.id: text for problem, text in zip(others, run.answers, strict=True)}
+    return answers
 
 
 def _labelled(
@@ -233,30 +234,33 @@ def _labelled(
     sites: Sequence[str],
     thoughts: Sequence[int],
     answers: np.ndarray,
-    own: dict[str, str],
+    own_answers: dict[str, str],
     expected: Expected | None,
 ) -> xr.Dataset:
     predicted = [[expected(*pair, i) if expected else None for i in thoughts] for pair in pairs]
     values = {
-        "source_hit": [value_of(own[source.id], source) for _, source in pairs],
-        "base_hit": [value_of(own[base.id], base) for base, _ in pairs],
+        "source_hit": [value_of(own_answers[source.id], source) for _, source in pairs],
+        "base_hit": [value_of(own_answers[base.id], base) for base, _ in pairs],
     }
     hits = {name: np.full(answers.shape, np.nan) for name in ("hit", *values)}
-    for at in np.ndindex(answers.shape):
-        row, _, place, _ = at
-        said, base = str(answers[at]), pairs[row][0]
-        hits["hit"][at] = says(said, predicted[row][place], base)
-        for name, known in values.items():
-            hits[name][at] = says(said, known[row], base)
+    for cell in np.ndindex(answers.shape):
+        row, _, place, _ = cell
+        said, base = str(answers[cell]), pairs[row][0]
+        hits["hit"][cell] = says(said, predicted[row][place], base)
+        for name, targets in values.items():
+            hits[name][cell] = says(said, targets[row], base)
     stays = [
-        [says(own[base.id], value, base) for value in row]
+        [says(own_answers[base.id], value, base) for value in row]
         for (base, _), row in zip(pairs, predicted, strict=True)
     ]
     dims = ("pair", "site", "thought", "vector")
     correct = {
         f"{name}_correct": (
             "pair",
-            [bool(says(own[pair[side].id], pair[side].answer, pair[side]) == 1) for pair in pairs],
+            [
+                bool(says(own_answers[pair[side].id], pair[side].answer, pair[side]) == 1)
+                for pair in pairs
+            ],
         )
         for side, name in enumerate(("base", "source"))
     }

@@ -80,7 +80,7 @@ class MatchedNoise:
         """Return draws that seed, problem, thought and hook decide."""
         clean, hook, thought = contexts[0].clean, contexts[0].hook, contexts[0].thought
         problems, donors = [context.problem for context in contexts], sorted(clean.donors)
-        known = clean[hook][clean.rows(donors), thought].double()
+        sample = clean[hook][clean.rows(donors), thought].double()
         like = activations
         if self.sources is not None:
             like = clean[hook][clean.rows([self.sources[each] for each in problems]), thought]
@@ -94,7 +94,7 @@ class MatchedNoise:
                 )
             row[others] = normal_weights(int(others.sum()), context.generator(self.label))
         means = clean.means(hook, problems, thought)
-        noise = means + weighted_deviations(weights.to(known.device), known, means)
+        noise = means + weighted_deviations(weights.to(sample.device), sample, means)
         lengths = [each.flatten(start_dim=1).norm(dim=1) for each in (like.double(), noise)]
         scale = lengths[0] / lengths[1].clamp_min(torch.finfo(torch.float64).tiny)
         scaled: Tensor = (scale.view(-1, *[1] * (noise.ndim - 1)) * noise).to(activations)

@@ -142,10 +142,13 @@ def steer(
         only_correct=False,
         resume=resume,
     )
-    own = direction.site.hooks(model)
-    needed = {*own, *(hook for change in changes.values() for hook in change.baselines(model))}
+    site_hooks = direction.site.hooks(model)
+    needed = {
+        *site_hooks,
+        *(hook for change in changes.values() for hook in change.baselines(model)),
+    }
     hooks: list[Hook] = sorted(needed, key=lambda hook: hook.label)
-    known = collect(model, everyone, hooks)
+    clean = collect(model, everyone, hooks)
     goals = [target(problem) if callable(target) else target for problem in problems]
     found = _labelled(problems, variants, goals, names, amounts)
     if target is not None:
@@ -154,7 +157,7 @@ def steer(
             problems,
             list(changes.values()),
             goals,
-            known,
+            clean,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
             seed=seed,
@@ -162,7 +165,7 @@ def steer(
         )
         shape = (len(problems), len(names), len(amounts))
         found["logprob_target"] = (("problem", "direction", "dose"), logs.reshape(shape))
-    found["norm"] = ("thought", _norms(direction, own, known, problems, seed))
+    found["norm"] = ("thought", _norms(direction, site_hooks, clean, problems, seed))
     return found.assign_coords(thought=range(model.n_thoughts)).assign_attrs(
         **model.provenance(),
         experiment="steer",
@@ -199,15 +202,15 @@ def _every(chosen: Sequence[int], beside: dict[int, Corruption], added: Corrupti
 def _norms(
     direction: Steering,
     hooks: Sequence[Hook],
-    known: CleanActivations,
+    clean: CleanActivations,
     problems: Sequence[Problem],
     seed: int,
 ) -> np.ndarray:
     """Return the length of the direction at each thought, all hooks together."""
-    n_thoughts = known[hooks[0]].shape[1]
+    n_thoughts = clean[hooks[0]].shape[1]
     squares = np.zeros((len(problems), n_thoughts))
     for hook, thought in product(hooks, range(n_thoughts)):
-        contexts = [Context(problem.id, thought, seed, known, hook) for problem in problems]
+        contexts = [Context(problem.id, thought, seed, clean, hook) for problem in problems]
         vectors = direction.at(contexts).double().flatten(start_dim=1)
         squares[:, thought] += vectors.square().sum(dim=1).cpu().numpy()
     norms: np.ndarray = np.sqrt(squares).mean(axis=0)
@@ -223,23 +226,23 @@ def _labelled(
 ) -> xr.Dataset:
     shape = (len(problems), len(names), len(doses))
     answers = variants["answer"].values.reshape(shape)
-    own = [str(text) for text in variants["baseline_answer"].values]
-    at = {name: np.full(shape, np.nan) for name in ("target", "elsewhere", "stays")}
+    baseline = [str(text) for text in variants["baseline_answer"].values]
+    outcomes = {name: np.full(shape, np.nan) for name in ("target", "elsewhere", "stays")}
     for row, (problem, goal) in enumerate(zip(problems, goals, strict=True)):
-        there_already = says(own[row], goal, problem) == 1
+        there_already = says(baseline[row], goal, problem) == 1
         for place in np.ndindex(shape[1:]):
             text = str(answers[row, *place])
-            stays = agree(text, own[row], problem)
+            stays = agree(text, baseline[row], problem)
             hit = np.nan if there_already else says(text, goal, problem)
-            at["stays"][row, *place] = float(stays)
-            at["target"][row, *place] = hit
-            at["elsewhere"][row, *place] = float(not stays and hit != 1)
+            outcomes["stays"][row, *place] = float(stays)
+            outcomes["target"][row, *place] = hit
+            outcomes["elsewhere"][row, *place] = float(not stays and hit != 1)
     dims = ("problem", "direction", "dose")
     kl = variants["kl_value"].values.reshape(shape)
     return xr.Dataset(
         {
             "answer": (dims, answers),
-            **{name: (dims, values) for name, values in at.items()},
+            **{name: (dims, values) for name, values in outcomes.items()},
             "kl_value": (dims, kl),
         },
         coords={
@@ -257,7 +260,7 @@ def _target_logprobs(
     problems: Sequence[Problem],
     changes: Sequence[Intervention],
     goals: Sequence[str | None],
-    known: CleanActivations,
+    clean: CleanActivations,
     *,
     seed: int,
     max_new_tokens: int,
@@ -275,13 +278,13 @@ def _target_logprobs(
         rollout.read()
         for index in range(n_thoughts):
             rollout.think(index)
-        own = rollout.branch(rows)
-        tokens = greedy(own, own.close(), max_new_tokens)
+        unchanged = rollout.branch(rows)
+        tokens = greedy(unchanged, unchanged.close(), max_new_tokens)
         forced = forced_values(model, batch, tokens, [goal_of[problem.id] for problem in batch])
         found = np.empty((len(batch), len(changes)))
         for column, change in enumerate(changes):
             branch = rollout.branch(rows, after=Thought(first - 1) if first else Prompt())
-            with apply_interventions(model, change, known, seed=seed):
+            with apply_interventions(model, change, clean, seed=seed):
                 for index in range(first, n_thoughts):
                     branch.think(index)
                 found[:, column] = TeacherForced(branch, forced).of_values().cpu().numpy()
@@ -298,7 +301,7 @@ def _target_logprobs(
         resume=resume,
         changes=[(change.label, change) for change in changes],
         goals=list(goals),
-        known=known.ids,
+        clean=clean.ids,
         seed=seed,
     )
     return arrays["logprob"]

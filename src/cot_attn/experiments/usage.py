@@ -175,18 +175,19 @@ def _without_thoughts(
         rollout = model.rollout(batch, questions, model.n_thoughts)
         rollout.read()
         fed = torch.stack([rollout.think(index) for index in range(model.n_thoughts)], dim=1)
-        trained, bare = leaving(rollout, model.n_thoughts), leaving(rollout, 0)
-        tokens = greedy(trained, trained.close(), max_new_tokens)
-        answers = greedy(bare, bare.close(), max_new_tokens)
+        closed = leaving(rollout, model.n_thoughts)
+        tokens = greedy(closed, closed.close(), max_new_tokens)
         forced = forced_answers(model, batch, tokens, max_new_tokens)
-        known, without = (
-            TeacherForced(leaving(rollout, n_thoughts), forced).at_value()
+        trained, bare = (
+            TeacherForced(leaving(rollout, n_thoughts), forced)
             for n_thoughts in (model.n_thoughts, 0)
         )
+        divergences = divergence(trained.at_value(), bare.at_value()).cpu().numpy()
+        answers = [model.decode(each) for each in bare.answers(max_new_tokens)]
         return {
             "thoughts": fed.double().cpu().numpy(),
-            "answer": np.array([model.decode(each) for each in answers], dtype=object),
-            "kl_value": divergence(known, without).cpu().numpy(),
+            "answer": np.array(answers, dtype=object),
+            "kl_value": divergences,
         }
 
     return batch_by_batch(
@@ -207,8 +208,8 @@ def _by_id(
     """Return what was fed as what corruptions draw on, whatever the order of the problems."""
     ids = [problem.id for problem in problems]
     order = sorted(range(len(ids)), key=lambda i: ids[i])
-    known = {Hook("input"): thoughts[order]}
-    return CleanActivations(tuple(sorted(ids)), known, frozenset(ids))
+    activations = {Hook("input"): thoughts[order]}
+    return CleanActivations(tuple(sorted(ids)), activations, frozenset(ids))
 
 
 def strangers(problems: Sequence[Problem], seed: int) -> dict[str, str]:

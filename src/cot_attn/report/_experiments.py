@@ -179,6 +179,7 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "Steering",
         "Answers that reach the target, over the band of random directions of the same norm.",
         _by("dose", "dose "),
+        lambda study: _table(study, "steering", outcome="target"),
     ),
     _entry(
         "causal_graph",
@@ -193,12 +194,14 @@ EXPERIMENTS: tuple[Figure, ...] = (
         "Heads that look at a thought",
         "Answers that break as a thought is hidden from the heads that rank highest.",
         _by("size", "heads: "),
+        lambda study: _table(study, "head_sets"),
     ),
     _entry(
         "frontier_by_thought",
         "Nodes in thoughts, by their part in the search",
         "How much more each thought is like nodes than like the same names in another part.",
         _excess,
+        lambda study: _table(study, "frontier"),
     ),
     _entry(
         "quantity_by_size",

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import norm, rankdata, spearmanr
 
 from cot_attn.stats._inference.multiplicity import holm
 from cot_attn.stats.rates import rate_over_problems
@@ -50,6 +50,10 @@ def rank_agreement(
     measurement error models", Journal of the American Statistical Association 89), by a factor of
     at most four. Without that, intervals of 20 problems held the truth in 35 % of made-up worlds
     (benchmarks/experiments_calibration.py).
+
+    What is extrapolated is less certain than what was measured, by the same factor, and again by as
+    much as resampling forgets of it: problems are resampled twice, and the slope of the second
+    correlation on the first says how much that is.
     """
     lacking = [name for name in MEASURES if name not in ranked]
     if lacking:
@@ -147,16 +151,33 @@ def _agreement(
     if np.ptp(means[0]) == 0 or np.ptp(means[1]) == 0:
         return nothing
     found = spearmanr(*means)
-    weights = rng.multinomial(n_problems, np.full(n_problems, 1 / n_problems), size=n_resamples)
-    ranks = [rankdata(np.abs(weights @ values), axis=1) for values in (a, b)]
-    centred = [each - each.mean(axis=1, keepdims=True) for each in ranks]
-    norms = np.prod([np.sqrt((each**2).sum(axis=1)) for each in centred], axis=0)
-    resampled = (centred[0] * centred[1]).sum(axis=1) / np.where(norms > 0, norms, np.nan)
-    tails = np.nanquantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
-    once, twice = float(found.statistic), float(np.nanmean(resampled))
-    estimate, low, high = np.clip(_without_noise(once, twice) * np.array([twice, *tails]), -1, 1)
-    p = float(found.pvalue)
-    return (once, float(estimate), float(low), float(high), p, float(n_heads), float(n_problems))
+    once = rng.multinomial(n_problems, np.full(n_problems, 1 / n_problems), size=n_resamples)
+    twice = rng.multinomial(n_problems, once / n_problems)
+    resampled, again = (_spearman(weights @ a, weights @ b) for weights in (once, twice))
+    measured, mean, spread = float(found.statistic), np.nanmean(resampled), np.nanstd(resampled)
+    factor = _without_noise(measured, float(mean))
+    reach = norm.ppf(0.5 + confidence / 2) * factor * spread * (2 - _slope(resampled, again))
+    estimate = factor * mean
+    bounds = np.clip([estimate, estimate - reach, estimate + reach], -1, 1)
+    return (measured, *map(float, bounds), float(found.pvalue), float(n_heads), float(n_problems))
+
+
+def _spearman(
+    a: Float[np.ndarray, "resample head"], b: Float[np.ndarray, "resample head"]
+) -> Float[np.ndarray, " resample"]:
+    """Correlate the ranks of sizes, row by row; NaN where all of a row are the same."""
+    ranks = [rankdata(np.abs(values), axis=1) for values in (a, b)]
+    one, other = (each - each.mean(axis=1, keepdims=True) for each in ranks)
+    norms = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+    correlations: np.ndarray = (one * other).sum(axis=1) / np.where(norms > 0, norms, np.nan)
+    return correlations
+
+
+def _slope(x: Float[np.ndarray, " resample"], y: Float[np.ndarray, " resample"]) -> float:
+    """Return the slope of the line through y over x, from 0 to 1; 1 where x does not vary."""
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite] - x[finite].mean(), y[finite] - y[finite].mean()
+    return float(np.clip((x * y).sum() / (x**2).sum(), 0, 1)) if np.ptp(x) > 0 else 1.0
 
 
 def _without_noise(once: float, twice: float) -> float:

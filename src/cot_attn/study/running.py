@@ -83,7 +83,9 @@ def run_study(
         steps or, where they have none, for the answer; see `cot_attn.readouts`.
     experiments
         Which experiments of `cot_attn.experiments` are made beside it: "usage", "exits",
-        "interchange", "graph".
+        "interchange", "graph"; "steer", along a difference of means towards the commonest answer of
+        one half of the problems, in the other half; "heads", at the last thought; "frontier", where
+        problems tell a graph.
     resume
         A folder from which an interrupted study goes on; see `run_variants`.
 
@@ -234,7 +236,7 @@ def check_study(
     check_interventions(ablator.interventions, model)
     if readouts:
         check_readable(model, check_problems(problems))
-    check_experiments(experiments, model, problems, max_new_tokens)
+    check_experiments(experiments, model, problems, max_new_tokens, seed)
 
 
 def in_python(corruption: Corruption) -> str | None:
