@@ -36,9 +36,9 @@ def test_a_wrong_argument_and_a_wrong_result_are_refused() -> None:
 
 
 def test_dimensions_of_one_name_agree() -> None:
-    with pytest.raises(TypeCheckError, match=r"product\(\) parameter right="):
+    with pytest.raises(TypeCheckError, match=r"parameters of .*product"):
         product(np.zeros((2, 3)), np.zeros((4, 5)))
-    with pytest.raises(TypeCheckError, match=r"product\(\) return"):
+    with pytest.raises(TypeCheckError, match=r"return value of .*product"):
         product(np.zeros((2, 3)), np.zeros((3, 5)))
 
 

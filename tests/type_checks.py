@@ -2,11 +2,9 @@
 
 `--jaxtyping-packages` (pyproject.toml) decorates every function of the library, and one within a
 function each time anew, so that dimensions of one name agree. Where no dimension is annotated, the
-type checker alone refuses the same in a fraction of the time; where one is, it does within a scope
-for dimensions, without jaxtyping's second pass over the parameters, which serves its message.
+type checker alone refuses the same in a fraction of the time.
 """
 
-import functools
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, Literal, get_args, get_origin
@@ -17,18 +15,7 @@ from beartype import BeartypeConf, beartype
 Decorator = Callable[[Any], Any]
 
 _jaxtyped = jaxtyping.jaxtyped
-_checked = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
-
-
-def _scoped(checked: Callable[..., Any]) -> Callable[..., Any]:
-    """Let dimensions of one name be one number within each call."""
-
-    @functools.wraps(checked)
-    def scoped(*args: Any, **kwargs: Any) -> Any:
-        with _jaxtyped("context"):
-            return checked(*args, **kwargs)
-
-    return scoped
+_without_dimensions = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
 
 
 def has_dimensions(annotation: Any) -> bool:
@@ -50,11 +37,9 @@ def jaxtyped(*, typechecker: Decorator) -> Decorator:
         if isinstance(given, type) and hasattr(given.__init__, "__wrapped__"):
             return given  # its constructor is decorated otherwise, and was checked within that
         annotations = given.__annotations__.values() if isinstance(given, FunctionType) else [""]
-        if not any(map(has_dimensions, annotations)):
-            return _checked(given)
-        if isinstance(given, FunctionType):
-            return _scoped(_checked(given))
-        return _jaxtyped(given, typechecker=typechecker)
+        if any(map(has_dimensions, annotations)):
+            return _jaxtyped(given, typechecker=typechecker)
+        return _without_dimensions(given)
 
     return decorated
 
