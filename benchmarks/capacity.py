@@ -17,6 +17,7 @@ from cot_attn.toy.ladder import ROWS
 TABLE = Path(__file__).parent.parent / "examples" / "capacity.csv"
 LONGEST = 3
 N_PROBLEMS = 90
+EXPERIMENTS = ("exits", "usage")
 SEED = 2  # other problems than those by which the ladder measures accuracy
 
 
@@ -28,7 +29,7 @@ def main(
     problems = toy_problems(N_PROBLEMS, seed=SEED, steps=range(1, LONGEST + 1))
     tables = []
     for row in ROWS:
-        how = {"problems_per_shard": N_PROBLEMS, "batch_size": 256}
+        how = {"problems_per_shard": N_PROBLEMS, "batch_size": 256, "experiments": EXPERIMENTS}
         plan_sweep(ladder_plan(ladder, problems, row, **how), sweeps / row)
         run_sweep(sweeps / row)
         tables.append(model_quantities(sweeps / row).to_dataframe().reset_index().assign(row=row))

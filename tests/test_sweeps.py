@@ -98,19 +98,22 @@ def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
     models: list[ModelSource], tmp_path: Path
 ) -> None:
     folder = tmp_path / "sweep"
-    plan_sweep(plan_of(models, problems_per_shard=5), folder)
+    asked = ["exits", "usage"]
+    plan_sweep(plan_of(models, problems_per_shard=5, experiments=asked), folder)
     run_sweep(folder)
     studies = []
     for source in models:
         model = ContinuousThoughtModel.from_pretrained(source.source)
         model.name = str(source.name)
-        studies.append(
-            run_study(model, FEW, corruptions=CORRUPTIONS, max_new_tokens=3, batch_size=64)
-        )
+        how: dict[str, Any] = {"max_new_tokens": 3, "batch_size": 64, "experiments": asked}
+        studies.append(run_study(model, FEW, corruptions=CORRUPTIONS, **how))
     ours = sweep_studies(folder)
     for study, own in zip(studies, ours, strict=True):
         assert own.attention.identical(study.attention)
         assert own.effects.identical(study.effects)
+        assert list(own.experiments) == asked
+        for name, found in study.experiments.items():
+            assert own.experiments[name].identical(found)
         assert own.problems == study.problems
         timed = {"started", "seconds"}
         assert {k: v for k, v in own.settings.items() if k not in timed} == {
@@ -119,12 +122,23 @@ def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
     assert compare(ours).identical(compare(studies))
     merged = open_sweep(folder).sel(seed=0, site="input", downstream="recompute")
     assert np.array_equal(merged["failed"], compare(studies)["failed"], equal_nan=True)
+    table = model_quantities(folder)["estimate"]
     for study in studies:
-        own = merged.sel(model=study.name)
+        found = table.sel(model=study.name)
+        right = study.experiments["exits"]["correct"].mean("problem")
+        usage = study.experiments["usage"]["correct"].mean("problem")
+        for count in range(int(study.settings["n_thoughts"]) + 1):
+            after = found.sel(quantity=f"exits: right after {count}")
+            np.testing.assert_allclose(after, right.sel(n_thoughts=count))
+        for name in set(usage["condition"].values.tolist()) - {"as trained"}:
+            lost = usage.sel(condition=name) - usage.sel(condition="as trained")
+            np.testing.assert_allclose(found.sel(quantity=f"usage: {name}"), lost)
+        assert 0 <= found.sel(quantity="exits: thoughts to the final answer") <= 3
+        of_study = merged.sel(model=study.name)
         for name in study.effects.data_vars:
             equal_nan = study.effects[name].dtype.kind == "f"
-            assert np.array_equal(own[name], study.effects[name], equal_nan=equal_nan)
-        assert np.array_equal(own["attention"], study.attention["attention"], equal_nan=True)
+            assert np.array_equal(of_study[name], study.effects[name], equal_nan=equal_nan)
+        assert np.array_equal(of_study["attention"], study.attention["attention"], equal_nan=True)
 
 
 def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32(
@@ -150,6 +164,20 @@ def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32
             exact = dtype == "float64" or name == "failed"
             assert np.array_equal(one, other, equal_nan=True) or not exact
             assert np.allclose(one, other, atol=1e-3, equal_nan=True)
+
+
+def test_an_experiment_has_all_problems_of_a_model_in_one_shard(
+    models: list[ModelSource], tmp_path: Path
+) -> None:
+    way: dict[str, Any] = {"experiments": ["usage"], "seeds": [0, 1], "corruptions": "zero"}
+    manifest = plan_sweep(plan_of(models, **way), tmp_path / "sweep")
+    shards = [shard for shard in manifest.shards if shard.measure == "experiment"]
+    assert [(each.model, each.seed, each.start, each.stop) for each in shards] == [
+        (name, seed, 0, len(FEW)) for name in WEIGHTS for seed in (0, 1)
+    ]
+    with pytest.raises(ValueError, match="usages"):
+        plan_sweep(plan_of(models, experiments=["usages"]), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_donors_come_from_all_problems_and_not_from_the_shard(done: Path) -> None:
@@ -303,6 +331,7 @@ def test_a_toml_file_is_the_plan_that_python_would_make(tmp_path: Path) -> None:
         ("models = ['a', 'a']\nproblems = 'toy'", "twice, so the same shards would be done twice"),
         ("models = ['a']\nproblems = 'toy'\nseeds = [0, 0]", "seeds has 0 twice"),
         ("models = ['a']\nproblems = 'toy'\nseeds = [-1]", "0 or more"),
+        ("models = ['a']\nproblems = 'toy'\nexperiments = 'exits'", "give a list"),
         ("models = ['a']\nproblems = 'toy'\nproblems_per_shard = 0", "1 or more"),
         ("models = ['a']\nproblems = 'toy'\ndownstream = ['later']", "recompute, frozen"),
         ("models = []\nproblems = 'toy'", "models is empty"),

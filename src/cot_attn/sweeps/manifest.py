@@ -20,10 +20,10 @@ from cot_attn.interventions import Corruption, Site
 from cot_attn.sweeps.described import corruptions_of, site_of
 from cot_attn.sweeps.plan import ModelSource
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE = "manifest.json"
 PROBLEMS = "problems.jsonl"
-Measure = Literal["attention", "effects"]
+Measure = Literal["attention", "effects", "experiment"]
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,17 @@ class Shard:
     name
         Its number and its content hash.
     measure
-        `effects` of corruptions, or `attention`, which no corruption, site or seed changes.
+        `effects` of corruptions; `attention`, which no corruption, site or seed changes; or an
+        `experiment`, which compares problems and so has all of them.
     model
         The model's name.
     start, stop
         Which problems, as places in the manifest's list.
     seed, site, downstream
-        How thoughts are corrupted; `site` is its label. None for attention.
+        How thoughts are corrupted; `site` is its label. None for attention; an experiment has a
+        seed alone.
+    experiment
+        The experiment's name.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Shard:
     seed: int | None = None
     site: str | None = None
     downstream: str | None = None
+    experiment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ class Manifest:
     models
         The models.
     settings
-        How they are measured: corruptions, sites, downstream, seeds, outcomes, layers and numbers,
-        as plain values.
+        How they are measured: corruptions, sites, downstream, seeds, outcomes, layers, experiments
+        and numbers, as plain values.
     shards
         Everything that is to be done.
     cot_attn

@@ -41,7 +41,8 @@ def open_sweep(
         `question_length`. Of attention, over (model, problem, layer, head, query, key):
         `attention`, and along (model, problem) `correct`. Along `problem` stands `difficulty`;
         along `model` stand `checkpoint`, `n_parameters`, `n_layers`, `n_thoughts` and the facts of
-        the plan. A model's places that it does not have (a layer, a head) are NaN.
+        the plan. A model's places that it does not have (a layer, a head) are NaN. Experiments
+        have dimensions of their own: `sweep_studies` gives them.
         ``.load()`` reads everything, and `.chunk({})` makes dask arrays, a chunk a shard.
 
     Raises
@@ -52,8 +53,9 @@ def open_sweep(
         Where shards have no result; or, when it is read, where a result is damaged.
     """
     manifest = Manifest.read(Path(folder))
-    done = finished(manifest.folder) & manifest.by_name.keys()
-    left = len(manifest.shards) - len(done)
+    shards = [shard for shard in manifest.shards if shard.measure != "experiment"]
+    done = finished(manifest.folder) & {shard.name for shard in shards}
+    left = len(shards) - len(done)
     if not done:
         raise FileNotFoundError(
             f"None of the {left} shards in {folder} is done. Run it first: "
@@ -61,7 +63,7 @@ def open_sweep(
         )
     if left and missing == "raise":
         raise ValueError(
-            f"{left} of {len(manifest.shards)} shards in {folder} have no result (see `cot-attn "
+            f"{left} of {len(shards)} shards in {folder} have no result (see `cot-attn "
             "sweep status`). Resume the sweep, or ask for missing='nan'."
         )
     return _Merge(manifest, done).dataset()

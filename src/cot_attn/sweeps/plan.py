@@ -88,6 +88,9 @@ class Plan:
         Whether attention is recorded as well.
     layers
         Which layers are recorded; by default all.
+    experiments
+        Which experiments are made beside it, by the names that `run_study` takes, such as "exits".
+        They compare problems, so that a shard of one holds all problems of a model.
     max_new_tokens
         The greatest number of tokens in an answer.
     batch_size
@@ -114,6 +117,7 @@ class Plan:
     outcomes: Sequence[str]
     attention: bool
     layers: Sequence[int] | None
+    experiments: Sequence[str]
     max_new_tokens: int
     batch_size: int
     problems_per_shard: int
@@ -130,6 +134,7 @@ class Plan:
         outcomes: Sequence[str] = STUDIED,
         attention: bool = True,
         layers: Sequence[int] | None = None,
+        experiments: Sequence[str] = (),
         max_new_tokens: int = 64,
         batch_size: int = 256,
         problems_per_shard: int = 100,
@@ -140,6 +145,7 @@ class Plan:
             "downstream": downstream,
             "seeds": seeds,
             "outcomes": outcomes,
+            "experiments": experiments,
         }
         for name, argument in several.items():
             if isinstance(argument, str) or not isinstance(argument, Iterable):
@@ -156,6 +162,7 @@ class Plan:
             "outcomes": tuple(outcomes),
             "attention": attention,
             "layers": None if layers is None else tuple(layers),
+            "experiments": tuple(experiments),
             "max_new_tokens": max_new_tokens,
             "batch_size": batch_size,
             "problems_per_shard": problems_per_shard,
@@ -166,9 +173,10 @@ class Plan:
 
     def _check(self) -> None:
         """Raise what can be said without loading a model."""
-        for name in ("models", "corruptions", "sites", "downstream", "seeds", "outcomes"):
+        several = ("models", "corruptions", "sites", "downstream", "seeds", "outcomes")
+        for name in (*several, "experiments"):
             values = list(getattr(self, name))
-            if not values:
+            if not values and name != "experiments":
                 raise ValueError(f"{name} is empty. Give at least one.")
             twice = next((each for i, each in enumerate(values) if each in values[:i]), None)
             if twice is not None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from importlib.metadata import version
-from itertools import product
+from itertools import count, product
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from cot_attn.interventions.intervention import check_interventions
 from cot_attn.interventions.outcomes import check_outcomes
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.recording import AttentionRecorder
+from cot_attn.study._experiments import check_experiments
 from cot_attn.sweeps.described import described
 from cot_attn.sweeps.manifest import (
     FILE,
@@ -67,6 +68,7 @@ def plan_sweep(plan: Plan, folder: str | PathLike[str]) -> Manifest:
         "outcomes": list(plan.outcomes),
         "attention": plan.attention,
         "layers": None if plan.layers is None else list(plan.layers),
+        "experiments": list(plan.experiments),
         "max_new_tokens": plan.max_new_tokens,
         "batch_size": plan.batch_size,
         "problems_per_shard": plan.problems_per_shard,
@@ -120,6 +122,8 @@ def _checked(source: ModelSource, plan: Plan) -> PlannedModel:
         for site, downstream in product(plan.sites, plan.downstream):
             ablator = TokenAblator(model, plan.corruptions, site, downstream)
             check_interventions(ablator.interventions, model)
+        for seed in plan.seeds:
+            check_experiments(plan.experiments, model, plan.problems, plan.max_new_tokens, seed)
     except (ValueError, KeyError) as error:
         raise ValueError(
             f"{source.source} cannot be measured in this way: {error.args[0]}"
@@ -141,31 +145,39 @@ def _shards(
 ) -> Iterator[Shard]:
     n, size = len(rows), plan.problems_per_shard
     donors = content_hash({"donors": sorted(rows)})
-    ways: list[tuple[Measure, int | None, str | None, str | None]] = [
-        ("effects", seed, site.label, downstream)
-        for seed, site, downstream in product(plan.seeds, plan.sites, plan.downstream)
-    ]
+    cut = [(start, min(start + size, n)) for start in range(0, n, size)]
+    number = count()
+    for model, (measure, seed, site, downstream, experiment) in product(models, _ways(plan)):
+        effects, attention = measure == "effects", measure == "attention"
+        for start, stop in cut if experiment is None else [(0, n)]:
+            depends_on = {
+                "cot_attn": version("cot-attn"),
+                "model": {"name": model.name, **model.identity},
+                "problems": rows[start:stop],
+                "way": (measure, seed, site, downstream, experiment),
+                "max_new_tokens": plan.max_new_tokens,
+                "batch_size": plan.batch_size,
+                "donors": donors if effects else None,
+                "corruptions": settings["corruptions"] if effects else None,
+                "outcomes": settings["outcomes"] if effects else None,
+                "layers": settings["layers"] if attention else None,
+            }
+            name = f"{next(number):05d}-{content_hash(depends_on)[:16]}"
+            yield Shard(name, measure, model.name, start, stop, seed, site, downstream, experiment)
+
+
+Way = tuple[Measure, int | None, str | None, str | None, str | None]
+"""What is measured; seed, site, downstream and experiment."""
+
+
+def _ways(plan: Plan) -> Iterator[Way]:
+    """Yield everything that is measured of each model."""
+    for seed, site, downstream in product(plan.seeds, plan.sites, plan.downstream):
+        yield "effects", seed, site.label, downstream, None
     if plan.attention:
-        ways.append(("attention", None, None, None))
-    everything = product(models, ways, range(0, n, size))
-    for number, (model, way, start) in enumerate(everything):
-        measure, seed, site, downstream = way
-        stop = min(start + size, n)
-        effects = measure == "effects"
-        depends_on = {
-            "cot_attn": version("cot-attn"),
-            "model": {"name": model.name, **model.identity},
-            "problems": rows[start:stop],
-            "way": way,
-            "max_new_tokens": plan.max_new_tokens,
-            "batch_size": plan.batch_size,
-            "donors": donors if effects else None,
-            "corruptions": settings["corruptions"] if effects else None,
-            "outcomes": settings["outcomes"] if effects else None,
-            "layers": None if effects else settings["layers"],
-        }
-        name = f"{number:05d}-{content_hash(depends_on)[:16]}"
-        yield Shard(name, measure, model.name, start, stop, seed, site, downstream)
+        yield "attention", None, None, None, None
+    for seed, experiment in product(plan.seeds, plan.experiments):
+        yield "experiment", seed, None, None, experiment
 
 
 def _difference(one: Manifest, other: Manifest) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from cot_attn import stats
+from cot_attn.stats.usage import TRAINED
 from cot_attn.study import Study
 from cot_attn.sweeps.manifest import Manifest
 from cot_attn.sweeps.studies import sweep_studies
@@ -34,7 +35,12 @@ def model_quantities(folder: str | PathLike[str], **way: Any) -> xr.Dataset:
         each thought; `importance: effective thoughts` and `attention: effective thoughts` (on how
         many thoughts each gathers; attention's layers averaged); `attention: last less first
         layer` (of its effective number); `correlation` (of attention and importance within
-        problems, at the last layer). NaN where a model has too few right answers for one.
+        problems, at the last layer). Where the plan has the experiment "exits": `exits: right
+        after i`, the accuracy when the answer is forced after i thoughts, and `exits: thoughts to
+        the final answer`, after how many thoughts its value is there for good (it is there at the
+        last at the latest, so that nobody is censored). Where it has "usage": `usage: CONDITION`,
+        the accuracy under the condition less that as trained. NaN where a model has too few right
+        answers for one.
     """
     manifest = Manifest.read(Path(folder))
     table = xr.concat(
@@ -75,7 +81,33 @@ def _of(study: Study) -> xr.Dataset:
         "attention: last less first layer": stats.mean_over_problems(last - first),
         "correlation": correlation,
     }
+    if "exits" in study.experiments:
+        found |= _of_exits(study.experiments["exits"])
+    if "usage" in study.experiments:
+        found |= _of_usage(study.experiments["usage"])
     return _joined(found)
+
+
+def _of_exits(exits: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Return how many answers are right at each exit of training, and when the last one stands."""
+    accuracy = stats.exit_accuracy(exits)
+    counts = [int(n) for n in accuracy["n_thoughts"].values if n <= exits.attrs["trained_with"]]
+    settled = stats.commitment(exits)["stable"].sel(target="final")
+    return {
+        **{f"exits: right after {n}": accuracy.sel(n_thoughts=n) for n in counts},
+        "exits: thoughts to the final answer": stats.mean_over_problems(settled),
+    }
+
+
+def _of_usage(usage: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Return what each condition adds to the accuracy, each problem compared with itself."""
+    correct = usage["correct"]
+    trained = correct.sel(condition=TRAINED, drop=True)
+    conditions = [str(each) for each in usage["condition"].values if each != TRAINED]
+    return {
+        f"usage: {name}": stats.mean_over_problems(correct.sel(condition=name) - trained)
+        for name in conditions
+    }
 
 
 def _joined(found: dict[str, xr.Dataset]) -> xr.Dataset:

@@ -55,7 +55,9 @@ def sweep_studies(
     needed = [
         shard
         for shard in manifest.shards
-        if shard.measure == "attention" or all(getattr(shard, n) == way[n] for n in WAYS)
+        if shard.measure == "attention"
+        or (shard.measure == "effects" and all(getattr(shard, n) == way[n] for n in WAYS))
+        or (shard.measure == "experiment" and shard.seed == way["seed"])
     ]
     missing = {shard.name for shard in needed} - finished(manifest.folder)
     if missing:
@@ -86,6 +88,11 @@ def _study(manifest: Manifest, model: PlannedModel, needed: Sequence[Shard], que
     effects = _joined(parts).assign_attrs(_attrs_of_all(parts))
     made = [path_of(manifest.folder, shard.name).stat().st_mtime for shard in mine]
     where = {name: attention.attrs[name] for name in ("device", "python", "versions")}
+    experiments = {
+        shard.experiment: read_shard(manifest.folder, shard.name)
+        for shard in mine
+        if shard.experiment is not None
+    }
     problems = tuple(manifest.problems)
     settings = {
         "model": model.name,
@@ -102,7 +109,7 @@ def _study(manifest: Manifest, model: PlannedModel, needed: Sequence[Shard], que
         "downstream": of["effects"][0].downstream,
         "query": query,
         "readouts": False,
-        "experiments": [],
+        "experiments": list(experiments),
         "seed": of["effects"][0].seed,
         "max_new_tokens": manifest.settings["max_new_tokens"],
         "started": datetime.fromtimestamp(min(made), UTC).isoformat(timespec="seconds"),
@@ -110,10 +117,10 @@ def _study(manifest: Manifest, model: PlannedModel, needed: Sequence[Shard], que
         **where,
     }
     of_the_shard = ("shard", "device", "python", "versions")
-    for each in (attention, effects):
+    for each in (attention, effects, *experiments.values()):
         for name in of_the_shard:
             each.attrs.pop(name, None)
-    return Study(attention, effects, problems, settings)
+    return Study(attention, effects, problems, settings, experiments=experiments)
 
 
 def _joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:

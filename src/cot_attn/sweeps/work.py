@@ -16,6 +16,7 @@ from cot_attn.interventions import CleanActivations, Hook, collect
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.models.batching import Batches
 from cot_attn.recording import AttentionRecorder
+from cot_attn.study._experiments import ASKED
 from cot_attn.study._packing import rounded
 from cot_attn.study.running import PACKAGES
 from cot_attn.sweeps.manifest import FILE, Manifest, Shard
@@ -128,6 +129,8 @@ class Workbench:
         problems = manifest.problems[shard.start : shard.stop]
         if shard.measure == "attention":
             return recorded(manifest, model, problems)
+        if shard.measure == "experiment":
+            return asked(manifest, shard, model)
         ablator = ablator_of(manifest, shard, model)
         hooks = {hook for each in ablator.interventions for hook in each.baselines(model)}
         batch_size = manifest.settings["batch_size"]
@@ -182,6 +185,13 @@ class Workbench:
                 "stopped. What was done stays; resume does what the present manifest says."
             )
         return self._manifest
+
+
+def asked(manifest: Manifest, shard: Shard, model: ContinuousThoughtModel) -> xr.Dataset:
+    """Return what an experiment finds, as a study's does."""
+    assert shard.experiment is not None
+    how = {name: manifest.settings[name] for name in ("max_new_tokens", "batch_size")}
+    return ASKED[shard.experiment](model, manifest.problems, {**how, "seed": shard.seed})
 
 
 def recorded(
