@@ -1,4 +1,4 @@
-"""What moves with the size of 28 toy models? Reads capacity.csv and draws capacity.png.
+"""What moves with the size of toy models? Reads capacity.csv and draws capacity.png.
 
 `make ladder` and `python -m benchmarks.capacity` make the table anew, in an hour or two.
 """
@@ -17,6 +17,9 @@ SHOWN = {
     "attention: effective thoughts": "attention: effective thoughts",
     "importance: effective thoughts": "importance: effective thoughts",
     "correlation": "correlation within problems",
+    "usage: no thoughts": "right answers: none less all thoughts (points)",
+    "usage: another problem's": "right answers: another's less own thoughts (points)",
+    "exits: thoughts to the final answer": "thoughts to the final answer",
 }
 
 
@@ -41,18 +44,18 @@ def trends(row: str, covariates: tuple[str, ...] = ()) -> pd.DataFrame:
 
 
 def draw(row: str = "equal-steps") -> None:
-    """Draw five quantities by size, and the plane of strategies."""
+    """Draw eight quantities by size, and the plane of strategies."""
     results = read(row)
-    _, axes = plots.subplots(2, 3, width=1.4 * plots.PAGE, height=6.2)
+    _, axes = plots.subplots(3, 3, width=1.4 * plots.PAGE, height=9.2)
     for ax, (name, label) in zip(axes.flat, SHOWN.items(), strict=False):
         quantity = results.sel(quantity=name)
-        factor = 100 if "%" in label else 1
+        factor = 100 if "%" in label or "points" in label else 1
         trend = stats.trend_over(quantity["estimate"])
         plots.quantity_by_size(quantity, trend, label=label, factor=factor, ax=ax)
     plots.strategies_by_size(
         results.sel(quantity="importance: effective thoughts"),
         results.sel(quantity="attention: effective thoughts"),
-        ax=axes[1, 2],
+        ax=axes[2, 2],
     )
     plots.save(axes, f"capacity-{row}", ["png"], dpi=130)
 

@@ -112,8 +112,8 @@ def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
         assert own.attention.identical(study.attention)
         assert own.effects.identical(study.effects)
         assert list(own.experiments) == asked
-        for name, found in study.experiments.items():
-            assert own.experiments[name].identical(found)
+        for asked_for, found in study.experiments.items():
+            assert own.experiments[asked_for].identical(found)
         assert own.problems == study.problems
         timed = {"started", "seconds"}
         assert {k: v for k, v in own.settings.items() if k not in timed} == {
@@ -124,16 +124,16 @@ def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
     assert np.array_equal(merged["failed"], compare(studies)["failed"], equal_nan=True)
     table = model_quantities(folder)["estimate"]
     for study in studies:
-        found = table.sel(model=study.name)
+        numbers = table.sel(model=study.name)
         right = study.experiments["exits"]["correct"].mean("problem")
         usage = study.experiments["usage"]["correct"].mean("problem")
         for count in range(int(study.settings["n_thoughts"]) + 1):
-            after = found.sel(quantity=f"exits: right after {count}")
+            after = numbers.sel(quantity=f"exits: right after {count}")
             np.testing.assert_allclose(after, right.sel(n_thoughts=count))
-        for name in set(usage["condition"].values.tolist()) - {"as trained"}:
-            lost = usage.sel(condition=name) - usage.sel(condition="as trained")
-            np.testing.assert_allclose(found.sel(quantity=f"usage: {name}"), lost)
-        assert 0 <= found.sel(quantity="exits: thoughts to the final answer") <= 3
+        for condition in set(usage["condition"].values.tolist()) - {"as trained"}:
+            lost = usage.sel(condition=condition) - usage.sel(condition="as trained")
+            np.testing.assert_allclose(numbers.sel(quantity=f"usage: {condition}"), lost)
+        assert 0 <= numbers.sel(quantity="exits: thoughts to the final answer") <= 3
         of_study = merged.sel(model=study.name)
         for name in study.effects.data_vars:
             equal_nan = study.effects[name].dtype.kind == "f"
