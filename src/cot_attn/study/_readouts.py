@@ -43,7 +43,7 @@ def read_states(
     fed = logit_lens(model, states, problems, targets, space="fed")
     kept = hidden[["text", *RANKS]].drop_vars("question")
     kept = with_part(kept, FED, fed[list(RANKS)])
-    kept = with_part(kept, PROBE, _probed(states, kept["text"].sel(target=late_target(kept)), seed))
+    kept = with_part(kept, PROBE, probed(states, kept["text"].sel(target=late_target(kept)), seed))
     kept = with_part(kept, WORDS, _words_of_one(model, states, kept["text"]))
     return kept.map(_small, keep_attrs=True)
 
@@ -57,7 +57,7 @@ def targets_of(problems: Sequence[Problem]) -> str:
     return "steps"
 
 
-def _probed(states: xr.Dataset, texts: xr.DataArray, seed: int) -> xr.Dataset:
+def probed(states: xr.Dataset, texts: xr.DataArray, seed: int) -> xr.Dataset:
     """Probe states for a target: whether a number is above the median, or which text it is."""
     labels = dict(zip(texts["problem"].values, texts.values, strict=True))
     told = str(texts["target"].item())
@@ -89,7 +89,8 @@ def _words_of_one(
     beside = [shown, *others[:N_OTHERS]]
     words = top_tokens(states.sel(problem=beside), model, k=N_WORDS)
     one = words.sel(problem=shown).rename(rank="nth")
-    return one.assign_attrs(problem=str(shown), n_others=len(beside) - 1)
+    wanted = [str(text) for text in texts.sel(problem=shown).values if text]
+    return one.assign_attrs(problem=str(shown), wanted=wanted, n_others=len(beside) - 1)
 
 
 def _small(array: xr.DataArray) -> xr.DataArray:
