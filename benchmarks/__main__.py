@@ -58,7 +58,7 @@ def main() -> None:
             results["recorded attention"] = recording.attention(one, 16, 2 * asked.repeats + 1)
             results["recorded states"] = recording.states(one)
             results["stored record"] = recording.stored(one)
-            results["lens"] = recording.lens(one, 8, asked.repeats)
+            results["lens"] = recording.lens(one, 32, asked.repeats)
             works = experiments.used_and_carried(one.model, problems(6), N_ANSWER)
             results["experiments, gpt2-124m"] = experiments.compared(works, asked.repeats)
         del one
@@ -130,8 +130,14 @@ def table(results: dict[str, Any]) -> Table:
         shown.add_row(
             "stored record, MB", f"{results['stored record']['megabytes']:.2f}", "", "<= 2"
         )
-        value = results["lens"]["ratio"]
-        shown.add_row("lens / unembedding alone", f"{value['wall']:.2f}", f"{value['cpu']:.2f}", "")
+        result = results["lens"]
+        name, value = "lens / unembedding alone", result["ratio"]
+        shown.add_row(
+            f"{name}, {result['problems']} problems",
+            f"{value['wall']:.2f}",
+            f"{value['cpu']:.2f}",
+            "",
+        )
     for name in ("gpt2-124m", "toy-gpt2"):
         for ratio, value in results.get(f"experiments, {name}", {}).items():
             shown.add_row(

@@ -16,7 +16,7 @@ FED, PROBE, WORDS = PREFIXES = ("fed_", "probe_", "words_")
 
 def in_space(readouts: xr.Dataset, space: str) -> xr.Dataset:
     """Return the ranks of one space, as `logit_lens` gives them."""
-    ranks = part(readouts, FED) if space == "fed" else readouts[list(RANKS)]
+    ranks = part_of(readouts, FED) if space == "fed" else readouts[list(RANKS)]
     return ranks.assign_attrs({**_shared(readouts), "space": space})
 
 
@@ -39,11 +39,11 @@ def words_of(readouts: xr.Dataset | None, model: str) -> xr.Dataset:
 
 def has_probe(readouts: xr.Dataset) -> bool:
     """Return whether a probe was asked too; readouts of earlier versions have a lens alone."""
-    return bool(part(readouts, PROBE))
+    return bool(part_of(readouts, PROBE))
 
 
 def _beside(readouts: xr.Dataset | None, prefix: str, model: str) -> xr.Dataset:
-    found = part(_there(readouts, model), prefix)
+    found = part_of(_there(readouts, model), prefix)
     if not found:
         raise ValueError(
             f"The readouts of {model} are of an earlier version, with neither a probe nor words. "
@@ -75,7 +75,7 @@ def with_part(readouts: xr.Dataset, prefix: str, read: xr.Dataset) -> xr.Dataset
     ).assign_attrs({f"{prefix}{name}": value for name, value in new.items()})
 
 
-def part(readouts: xr.Dataset, prefix: str) -> xr.Dataset:
+def part_of(readouts: xr.Dataset, prefix: str) -> xr.Dataset:
     """Return a part as it was before it was put in; without variables where there is none."""
     names = {
         name: str(name).removeprefix(prefix) for name in sorted(readouts) if _begins(name, prefix)
