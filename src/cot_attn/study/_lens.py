@@ -78,7 +78,9 @@ def with_part(readouts: xr.Dataset, prefix: str, read: xr.Dataset) -> xr.Dataset
 def part_of(readouts: xr.Dataset, prefix: str) -> xr.Dataset:
     """Return a part as it was before it was put in; without variables where there is none."""
     names = {
-        name: str(name).removeprefix(prefix) for name in sorted(readouts) if _begins(name, prefix)
+        name: name.removeprefix(prefix)
+        for name in sorted(map(str, readouts))
+        if _begins(name, prefix)
     }
     found = readouts[list(names)].rename(names)
     found.attrs = _shared(readouts) | {
