@@ -1,7 +1,7 @@
 """The page in a browser: its size, how soon it is there, and how soon it answers a pointer.
 
-A made-up study in the shape of GPT-2 (12 layers of 12 heads, 6 thoughts, 7 corruptions, a lens),
-drawn whole; times are the browser's own, of one headless Chromium.
+A made-up study in the shape of GPT-2 (12 layers of 12 heads, 6 thoughts, 7 corruptions, a lens
+and a probe), drawn whole; times are the browser's own, of one headless Chromium.
 """
 
 import os
@@ -17,6 +17,7 @@ import xarray as xr
 from cot_attn.data import Problem
 from cot_attn.report import write_report
 from cot_attn.study import Study
+from cot_attn.study._lens import PROBE, WORDS, with_part
 
 LAYERS, HEADS, THOUGHTS, STEPS = 12, 12, 6, 6
 CORRUPTIONS = ("zero", "gaussian(sigma=0.1)", "gaussian(sigma=0.5)", "gaussian(sigma=1)")
@@ -162,7 +163,7 @@ def _readouts(rng: np.random.Generator, of_problem: dict[str, Any], steps: Any) 
 
     place, fed = ("problem", "layer", "place", "target"), ("problem", "thought", "target")
     texts = np.where(there, rng.integers(0, 1000, there.shape).astype(str), "").astype(object)
-    return xr.Dataset(
+    ranked = xr.Dataset(
         {
             "text": (("problem", "target"), texts),
             "rank": (place, ranks(n, LAYERS, len(PLACES), STEPS)),
@@ -179,6 +180,34 @@ def _readouts(rng: np.random.Generator, of_problem: dict[str, Any], steps: Any) 
             "target": targets,
         },
         {"model": "made-up", "space": "hidden", "lens": "logit"},
+    )
+    return with_part(with_part(ranked, PROBE, _probed(rng)), WORDS, _words(rng))
+
+
+def _probed(rng: np.random.Generator) -> xr.Dataset:
+    dims, shape = ("layer", "place"), (LAYERS, len(PLACES))
+    names = "accuracy low high chance p q control selectivity question_only question_only_layer"
+    names = f"{names} gain gain_low gain_high"
+    values: dict[str, Any] = {name: (dims, rng.random(shape)) for name in names.split()}
+    values |= {name: (dims, np.full(shape, 160)) for name in ("n_problems", "n_groups")}
+    values["reason"] = (dims, np.full(shape, "", dtype=object))
+    made = {"n_folds": 5, "n_permutations": 199, "n_controls": 5, "confidence": 0.95}
+    told = {"measure": "accuracy", "label": "step 2 above 12, the median", **made}
+    return xr.Dataset(values, {"layer": range(LAYERS), "place": list(PLACES)}, told)
+
+
+def _words(rng: np.random.Generator) -> xr.Dataset:
+    dims, shape = ("layer", "place", "nth"), (LAYERS, len(PLACES), 2)
+    ids = rng.integers(0, 50257, shape)
+    return xr.Dataset(
+        {
+            "token": (dims, " word" + ids.astype(str).astype(object)),
+            "token_id": (dims, ids),
+            "probability": (dims, rng.random(shape)),
+            "elsewhere": (dims, rng.random(shape)),
+        },
+        {"layer": range(LAYERS), "place": list(PLACES), "nth": [1, 2]},
+        {"problem": "made-up-0005", "wanted": ["12", "7", "600"], "n_others": 24},
     )
 
 

@@ -17,6 +17,9 @@ class Seconds:
     wall: float
     cpu: float
 
+    def __add__(self, other: "Seconds") -> "Seconds":
+        return Seconds(self.wall + other.wall, self.cpu + other.cpu)
+
     def __truediv__(self, other: "Seconds") -> "Seconds":
         return Seconds(self.wall / other.wall, self.cpu / other.cpu)
 

@@ -1,43 +1,71 @@
 """What recording costs, in time and on disk, and what reading states as words does."""
 
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.measuring import interleaved
+from benchmarks.measuring import Seconds, interleaved, timed
 from benchmarks.models import N_ANSWER, Subject, problems
+from cot_attn.data import Problem
 from cot_attn.readouts import logit_lens
 from cot_attn.recording import AttentionRecorder, StateRecorder
 from cot_attn.study._packing import rounded
 from cot_attn.study._storage import read_folder, write_folder
 
 
-def overhead(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:
-    """Time runs without a recorder, and with one of all layers, in turns."""
+def attention(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:
+    """Time runs without a recorder, and with one of attention at all layers and heads, in turns."""
     given = problems(n_problems)
+
+    def recorded() -> None:
+        with AttentionRecorder(subject.model) as recorder:
+            subject.model.run(given, max_new_tokens=N_ANSWER)
+        recorder.dataset()
 
     def bare() -> None:
         subject.model.run(given, max_new_tokens=N_ANSWER)
 
-    def recorded(kind: type[AttentionRecorder] | type[StateRecorder]) -> None:
-        with kind(subject.model) as recorder:
-            subject.model.run(given, max_new_tokens=N_ANSWER)
-        recorder.dataset()
-
     bare()
-    works = {
-        "bare": bare,
-        "attention": lambda: recorded(AttentionRecorder),
-        "states": lambda: recorded(StateRecorder),
-    }
-    times = interleaved(works, repeats)
+    times = interleaved({"bare": bare, "attention": recorded}, repeats)
     return {
         "problems": n_problems,
         "repeats": repeats,
         "seconds": {name: vars(each) for name, each in times.items()},
-        "ratios": {name: vars(times[name] / times["bare"]) for name in ("attention", "states")},
+        "ratio": vars(times["attention"] / times["bare"]),
+    }
+
+
+def states(subject: Subject, n_problems: int = 200) -> dict[str, Any]:
+    """Time runs without a recorder, and with one of states at all layers and places.
+
+    Each half of the problems is run both ways, the second one in the other order, so that a machine
+    that grows slower meanwhile slows both alike.
+    """
+    given = problems(n_problems)
+    halves = given[: n_problems // 2], given[n_problems // 2 :]
+
+    def bare(half: Sequence[Problem]) -> None:
+        subject.model.run(half, max_new_tokens=N_ANSWER)
+
+    def recorded(half: Sequence[Problem]) -> None:
+        with StateRecorder(subject.model) as recorder:
+            bare(half)
+        recorder.dataset()
+
+    bare(given[:8])
+    ways = {"bare": bare, "states": recorded}
+    taken = dict.fromkeys(ways, Seconds(0.0, 0.0))
+    for half, order in zip(halves, (list(ways), list(ways)[::-1]), strict=True):
+        for name in order:
+            taken[name] += timed(partial(ways[name], half))[0]
+    return {
+        "problems": n_problems,
+        "seconds": {name: vars(each) for name, each in taken.items()},
+        "ratio": vars(taken["states"] / taken["bare"]),
     }
 
 

@@ -50,7 +50,12 @@ def probed(seed: int = 0) -> xr.Dataset:
         {name: (dims, each) for name, each in named.items()}
         | {"n_problems": (dims, np.full(shape, 200))},
         coords={"layer": range(4), "place": PLACES},
-        attrs={**MODEL, "measure": "accuracy", "confidence": 0.95},
+        attrs={
+            **MODEL,
+            "measure": "accuracy",
+            "confidence": 0.95,
+            "label": "step 2 above 12, the median",
+        },
     )
 
 
@@ -75,5 +80,5 @@ def words() -> xr.Dataset:
             "rank": [1, 2],
             "problem": "toy-430a01cd80a4",
         },
-        attrs=MODEL,
+        attrs={**MODEL, "wanted": ["17", "2", "6", "12", "13", "1,017"]},
     )

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from typer.testing import CliRunner
@@ -14,27 +16,34 @@ from cot_attn import load_problems, stats
 from cot_attn.cli import app
 from cot_attn.data import Problem, save_problems
 from cot_attn.models import ContinuousThoughtModel
-from cot_attn.readouts import logit_lens
+from cot_attn.readouts import logit_lens, probe
 from cot_attn.recording import StateRecorder
 from cot_attn.report import page as report_page
 from cot_attn.report import render, write_report
 from cot_attn.study import Study, run_study
+from cot_attn.study._readouts import probed
 from cot_attn.toy import handmade_model, handmade_problems
 
 pytestmark = pytest.mark.slow
 
-TITLES = ("What a lens reads in which thought", "What a lens reads at which layer")
+TITLES = (
+    "What a lens reads in which thought",
+    "What a lens reads at which layer",
+    "What a lens reads of one problem",
+    "What a probe reads",
+)
+READ = ("lens_by_step", "lens_by_layer", "top_words", "probe_accuracy")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def only_lenses() -> Iterator[None]:
-    """Draw no figure that is none of a lens; the others take long."""
+def only_readouts() -> Iterator[None]:
+    """Draw no figure that is none of a lens or a probe; the others take long."""
     of_all = report_page.figures
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             report_page,
             "figures",
-            lambda *places: [each for each in of_all(*places) if each.name.startswith("lens")],
+            lambda *places: [each for each in of_all(*places) if each.name in READ],
         )
         yield
 
@@ -63,12 +72,60 @@ def test_what_is_kept_is_what_the_lens_reads(study: Study) -> None:
         assert ours.attrs["space"] == space
 
 
+def test_a_probe_is_asked_whether_step_2_is_above_the_median(study: Study) -> None:
+    model = ContinuousThoughtModel.from_pretrained("toy-gpt2", validate=False)
+    with StateRecorder(model, layers=[-1]) as recorder:
+        model.run(study.problems, max_new_tokens=8)
+    step_2 = {p.id: int(p.steps[1]) if len(p.steps) > 1 else None for p in study.problems}
+    median = statistics.median(value for value in step_2.values() if value is not None)
+    labels = {id_: None if value is None else value > median for id_, value in step_2.items()}
+    expected = probe(recorder.dataset(), labels, n_permutations=199)
+    ours = study.probe.sel(layer=[3])
+    for name in ("accuracy", "low", "high", "chance", "p", "control", "n_problems"):
+        np.testing.assert_allclose(ours[name], expected[name], rtol=1e-6)
+    assert ours.attrs["label"] == f"step 2 above {median:g}, the median"
+    assert int(ours.n_problems.max()) == 20  # 4 of 24 have one step
+
+
+def test_results_that_are_no_numbers_are_classes() -> None:
+    model = handmade_model()
+    problems = [
+        Problem(each.id, each.question, "no", answer_type="boolean", steps=("?", "yes no"[i % 2 :]))
+        for i, each in enumerate(handmade_problems(4))
+    ]
+    texts = xr.DataArray(
+        np.array(["yes", "no", "yes", ""], object),
+        {"problem": [each.id for each in problems], "target": "step 2"},
+        ("problem",),
+    )
+    with StateRecorder(model) as recorder:
+        model.run(problems, max_new_tokens=2)
+    found = probed(recorder.dataset(), texts, seed=0)
+    assert found.attrs["classes"] == ["no", "yes"]
+    assert found.attrs["label"] == "step 2"
+    assert found.reason.sel(layer=0, place="bot") == "class 'no' has 1 examples, fewer than 5"
+
+
+def test_the_words_are_those_of_a_problem_with_the_most_steps(study: Study) -> None:
+    shown = study.top_words
+    (problem,) = [each for each in study.problems if each.id == shown["problem"].item()]
+    assert len(problem.steps) == 6
+    assert shown.attrs["wanted"] == list(problem.steps)
+    # Thought i is fed where it is made a step before: what is read at bot is the first result.
+    made = shown.token.sel(layer=3, rank=1).values[:6]
+    assert [str(token).strip() for token in made] == list(problem.steps)
+
+
 def test_it_comes_back_from_a_folder_as_it_was(study: Study, tmp_path: Path) -> None:
     again = Study.load(study.save(tmp_path / "study"))
     xr.testing.assert_identical(again.lens, study.lens)
     xr.testing.assert_identical(again.lens_of_fed, study.lens_of_fed)
+    xr.testing.assert_identical(again.probe, study.probe)
+    xr.testing.assert_identical(again.top_words, study.top_words)
     tables = dict(again.tables())
-    assert {"lens_by_layer", "lens_by_thought"} <= set(tables)
+    assert {"lens_by_layer", "lens_by_thought", "probe", "top_words"} <= set(tables)
+    before = dict(study.tables())["probe"]
+    pd.testing.assert_frame_equal(tables["probe"], before, check_dtype=False)
     assert len(tables["lens_by_thought"]) == 3 * 6 * 6
 
 
@@ -77,6 +134,7 @@ def test_the_report_shows_it_where_it_was_asked_for(study: Study, plain: Study) 
     assert all(title in page for title in TITLES)
     assert "--readouts" in page
     assert "readouts=True" in page
+    assert "for step 2 above" in page
     assert "the final norm and unembedding" in page.replace("&#39;s", "'s").replace(
         "model's", "the"
     )
@@ -85,7 +143,11 @@ def test_the_report_shows_it_where_it_was_asked_for(study: Study, plain: Study) 
     assert "--readouts" not in without
 
 
-def test_models_stand_side_by_side(study: Study, tmp_path: Path) -> None:
+def test_models_stand_side_by_side(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lens = [figure for figure in report_page.figures("page of one") if figure.title == TITLES[0]]
+    monkeypatch.setattr(report_page, "figures", lambda *places: lens)
     other = Study(
         study.attention,
         study.effects,
@@ -102,6 +164,20 @@ def test_models_stand_side_by_side(study: Study, tmp_path: Path) -> None:
         {**study.settings, "model": "other", "readouts": False},
     )
     assert render([study, mixed]).count(f"<h3>{TITLES[0]}</h3>") == 1
+
+
+def test_readouts_of_an_earlier_version_have_a_lens_alone(study: Study, tmp_path: Path) -> None:
+    earlier = study.readouts.drop_vars(
+        [name for name in study.readouts if str(name).startswith(("probe_", "words_"))]
+    )
+    parts = study.attention, study.effects, study.problems, study.settings
+    again = Study.load(Study(*parts, earlier).save(tmp_path / "study"))
+    xr.testing.assert_identical(again.lens, study.lens)
+    assert not {"probe", "top_words"} & set(dict(again.tables()))
+    shown = [figure.name for figure in report_page.figures("page of one") if figure.of([again])]
+    assert shown == ["lens_by_step", "lens_by_layer"]
+    with pytest.raises(ValueError, match="Run the study again"):
+        again.probe  # noqa: B018
 
 
 def test_a_study_without_readouts_says_how_to_get_them(plain: Study) -> None:

@@ -58,7 +58,7 @@ def study(
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
     readouts: Annotated[
-        bool, typer.Option("--readouts", help="Read thoughts as words too, by a lens.")
+        bool, typer.Option("--readouts", help="Read states too, by a lens and a probe.")
     ] = False,
     experiments: Annotated[
         str,

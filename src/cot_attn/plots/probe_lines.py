@@ -81,9 +81,13 @@ def probe_accuracy(found: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("layer" if across == "layer" else across_label(across))
     ax.set_ylabel("accuracy (%)" if measure == "accuracy" else "R² (%)")
     where = scalar_label(found, "layer") if across != "layer" else _place(found)
-    parts = [model_of(found), where, count(found["n_problems"]), interval_of(found)]
+    parts = [model_of(found), _label(found), where, count(found["n_problems"]), interval_of(found)]
     heading(ax, "What a probe reads", parts, handles)
     return ax
+
+
+def _label(found: xr.Dataset) -> str | None:
+    return str(found.attrs["label"]) if "label" in found.attrs else None
 
 
 def _place(found: xr.Dataset) -> str | None:

@@ -30,7 +30,7 @@ def top_words(words: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ----------
     words
         Over (layer, place, rank), from `readouts.top_tokens`: `.sel(problem=...)`, and perhaps
-        `.isel(rank=slice(3))`.
+        `.isel(rank=slice(3))`. An attribute `wanted` (texts) stands above.
     ax
         Where to draw; by default, on a new figure that is as large as the table needs.
     """
@@ -54,8 +54,10 @@ def top_words(words: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(across_label("place"))
     ax.set_ylabel("layer")
     problem = str(words["problem"].item()) if "problem" in words.coords else None
-    subtitle = ["grey: at least half of the other problems have it there too"]
-    heading(ax, "What the lens reads", [model_of(words), problem, *subtitle])
+    wanted = words.attrs.get("wanted")
+    told = f"looked for: {', '.join(map(str, wanted))}" if wanted else None
+    grey = "grey: at least half of the other problems have it there too"
+    heading(ax, "What the lens reads", [model_of(words), problem, told, grey])
     across, up = axes_size(ax)
     room, line = across / n_places - 3, up / n_layers
     if line < k * LINE:

@@ -44,13 +44,14 @@ class Asked:
         ValueError
             Where the tokenizer cannot write one of them.
         """
-        ids, known = texts["problem"].values, {text for text in texts.values.flat if text.strip()}
-        spellings = {text: _spelled(text, texts, vocabulary) for text in sorted(known)}
+        ids = texts["problem"].values
+        distinct_texts = {text for text in texts.values.flat if text.strip()}
+        spellings = {text: _spelled(text, texts, vocabulary) for text in sorted(distinct_texts)}
         spelled = [[spellings.get(text, ()) for text in row] for row in texts.values]
         lengths = [[min((len(s.tokens) for s in each), default=0) for each in r] for r in spelled]
         n_tokens = np.array(lengths).reshape(texts.shape)
-        own = np.where(n_tokens > 0, np.arange(len(ids))[:, None], -1)[..., None]
-        donors = np.concatenate([own, matched_others(ids, n_tokens, n_others)], axis=2)
+        own_problem = np.where(n_tokens > 0, np.arange(len(ids))[:, None], -1)[..., None]
+        donors = np.concatenate([own_problem, matched_others(ids, n_tokens, n_others)], axis=2)
         words: list[set[int]] = [set() for _ in ids]
         for problem, target, searched in np.argwhere(donors >= 0):
             donor = donors[problem, target, searched]

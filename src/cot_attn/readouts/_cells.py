@@ -38,22 +38,22 @@ class Cell:
     @classmethod
     def of(
         cls,
-        known: Examples,
+        samples: Examples,
         states: Float[np.ndarray, "all d_model"],
         place: int,
         among: Bool[np.ndarray, " all"] | None = None,
     ) -> "Cell":
         """Return states with the labels of a place, of all problems or of those `among` chooses."""
-        kept = known.labelled[:, place] & np.isfinite(states).all(axis=1)
+        kept = samples.labelled[:, place] & np.isfinite(states).all(axis=1)
         kept = kept if among is None else kept & among
         return cls(
             kept,
             states[kept].astype(np.float64),
-            known.labels[kept, place],
-            numbered(known.groups[kept]),
-            known.folds[kept],
-            [q for q, keep in zip(known.questions, kept, strict=True) if keep],
-            known.classes is not None,
+            samples.labels[kept, place],
+            numbered(samples.groups[kept]),
+            samples.folds[kept],
+            [q for q, keep in zip(samples.questions, kept, strict=True) if keep],
+            samples.classes is not None,
         )
 
     def probe(self, seed: int, elsewhere: States | None = None) -> Probe:

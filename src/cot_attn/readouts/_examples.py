@@ -98,9 +98,9 @@ def examples(
     """
     if n_folds < 2:
         raise ValueError(f"n_folds is {n_folds}; give at least 2.")
-    given: object = states
-    if not isinstance(given, xr.Dataset) or not {"state", "fed"} <= set(given.data_vars):
-        raise TypeError(f"states are a {type(given).__name__}. {STATES}")
+    argument: object = states
+    if not isinstance(argument, xr.Dataset) or not {"state", "fed"} <= set(argument.data_vars):
+        raise TypeError(f"states are a {type(argument).__name__}. {STATES}")
     states = states.isel(problem=np.argsort(states["problem"].values.astype(str)))
     vectors = vectors_of(states, space)
     places = vectors["place"].values
@@ -120,16 +120,16 @@ def examples(
     return Examples(vectors, bot, coded, classes, together, folds, n_folds, questions)
 
 
-def joined(given: Labels, states: xr.Dataset, what: str) -> xr.DataArray:
+def joined(labelling: Labels, states: xr.Dataset, what: str) -> xr.DataArray:
     """Bring what was given by problem id into the order of the states."""
-    if isinstance(given, pd.Series):
-        given = dict(given.items())
-    if isinstance(given, Mapping):
-        ids = np.array(list(given), dtype=object)
+    if isinstance(labelling, pd.Series):
+        labelling = dict(labelling.items())
+    if isinstance(labelling, Mapping):
+        ids = np.array(list(labelling), dtype=object)
         values = np.empty(len(ids), dtype=object)
-        values[:] = list(given.values())
-        given = xr.DataArray(values, {"problem": ids}, ("problem",))
-    found: object = given
+        values[:] = list(labelling.values())
+        labelling = xr.DataArray(values, {"problem": ids}, ("problem",))
+    found: object = labelling
     if not isinstance(found, xr.DataArray) or "problem" not in found.coords:
         raise TypeError(
             f"{what} are a {type(found).__name__} without problem ids. Give a mapping from problem "
@@ -173,11 +173,11 @@ def _coded(values: np.ndarray) -> tuple[np.ndarray, list[Any] | None]:
     if np.issubdtype(values.dtype, np.floating):
         return values.astype(np.float64), None
     listed = [each.item() if isinstance(each, np.generic) else each for each in values.flat]
-    known = [each for each in listed if not _is_missing(each)]
-    if known and all(isinstance(each, float) for each in known):
+    present_labels = [each for each in listed if not _is_missing(each)]
+    if present_labels and all(isinstance(each, float) for each in present_labels):
         plain = [np.nan if _is_missing(each) else each for each in listed]
         return np.array(plain, dtype=np.float64).reshape(values.shape), None
-    classes = sorted(set(known), key=lambda each: (str(type(each)), each))
+    classes = sorted(set(present_labels), key=lambda each: (str(type(each)), each))
     number = {each: index for index, each in enumerate(classes)}
     coded = [-1 if _is_missing(each) else number[each] for each in listed]
     return np.array(coded, dtype=np.int64).reshape(values.shape), classes

@@ -39,9 +39,9 @@ def of_the_same(
 
 def of_this_model(model: ContinuousThoughtModel, states: xr.Dataset) -> None:
     """Raise where states are none, or were recorded of a model with other weights."""
-    given: object = states
-    if not isinstance(given, xr.Dataset) or not {"state", "fed"} <= set(given.data_vars):
-        raise TypeError(f"states are a {type(given).__name__}. {STATES}")
+    argument: object = states
+    if not isinstance(argument, xr.Dataset) or not {"state", "fed"} <= set(argument.data_vars):
+        raise TypeError(f"states are a {type(argument).__name__}. {STATES}")
     checkpoint = states.attrs.get("checkpoint", model.checkpoint)
     if checkpoint != model.checkpoint:
         raise ValueError(

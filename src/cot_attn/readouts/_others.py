@@ -28,10 +28,10 @@ def matched_others(
         Numbers of problems; -1 where there are not so many.
     """
     chosen = np.full((*n_tokens.shape, n_others), -1)
-    for row, own in enumerate(ids):
+    for row, own_id in enumerate(ids):
         by_hash = sorted(
             (each for each in range(len(ids)) if each != row),
-            key=lambda each: text_hash(f"{own} {ids[each]}"),
+            key=lambda each: text_hash(f"{own_id} {ids[each]}"),
         )
         order = np.array(by_hash, dtype=int)
         for target, length in enumerate(n_tokens[row]):

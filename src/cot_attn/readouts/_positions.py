@@ -62,9 +62,9 @@ def every_position(
         batch = problems[start : start + batch_size]
         parts.append(_batch(model, batch, start, max_new_tokens))
     return Positions(
-        torch.cat([part.states for part in parts]),
-        np.concatenate([part.problem for part in parts]),
-        np.concatenate([part.is_thought for part in parts]),
+        torch.cat([positions.states for positions in parts]),
+        np.concatenate([positions.problem for positions in parts]),
+        np.concatenate([positions.is_thought for positions in parts]),
     )
 
 

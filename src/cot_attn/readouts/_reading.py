@@ -41,9 +41,9 @@ def first_words(
     total, count = np.zeros((*shape, len(union))), np.zeros(shape)
     scores, found = [], []
     for number in range(vectors.sizes["problem"]):
-        own = [column[int(word)] for word in asked.words[number]]
-        scores.append(np.full((*shape, len(own)), np.nan))
-        found.append(np.full((*shape, len(own)), np.nan))
+        own_columns = [column[int(word)] for word in asked.words[number]]
+        scores.append(np.full((*shape, len(own_columns)), np.nan))
+        found.append(np.full((*shape, len(own_columns)), np.nan))
         for tokens, rows in token_scores(read, vectors[number], lens):
             members = spelled.to(tokens.device)
             several = tokens[:, members.clamp(min=0)].masked_fill(members < 0, -torch.inf)
@@ -51,7 +51,7 @@ def first_words(
             wanted = torch.from_numpy(asked.words[number]).to(tokens.device)
             by_word = read.by_word(tokens, vocabulary)
             found[-1][rows] = ranks(by_word, wanted.expand(len(tokens), -1)).cpu().numpy()
-            scores[-1][rows] = of_union[:, own]
+            scores[-1][rows] = of_union[:, own_columns]
             total[rows] += read.to_mean(of_union)
             count[rows] += 1
     return FirstWords(scores, found, total, count, column)

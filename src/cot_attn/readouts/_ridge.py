@@ -88,9 +88,9 @@ class Probe:
             n_inner = min(N_INNER_FOLDS, len(np.unique(groups[trained])))
             inner = folds_of(groups[trained], n_inner, seed)
             parts = []
-            for part in range(n_inner):
-                own, other = trained[inner != part], trained[inner == part]
-                parts.append((own, other, Fit.of(states[own], states[other])))
+            for inner_fold in range(n_inner):
+                fitted, tested = trained[inner != inner_fold], trained[inner == inner_fold]
+                parts.append((fitted, tested, Fit.of(states[fitted], states[tested])))
             fit = Fit.of(states[trained], elsewhere[held_out])
             self._folds.append(Fold(trained, held_out, fit, parts))
 
@@ -107,17 +107,17 @@ class Probe:
             errors = np.zeros((len(PENALTIES), n_labelings))
             for trained, held_out, fit in fold.inner:
                 mean = flat[trained].mean(axis=0)
-                known, wanted = flat[trained] - mean, flat[held_out] - mean
+                centred, wanted = flat[trained] - mean, flat[held_out] - mean
                 for penalty, smoother in enumerate(fit.smoothers):
-                    missed = (smoother @ known - wanted).reshape(-1, n_labelings)
+                    missed = (smoother @ centred - wanted).reshape(-1, n_labelings)
                     errors[penalty] += np.einsum("ij,ij->j", missed, missed) / len(held_out)
             best = errors.argmin(axis=0)
             mean = targets[fold.trained].mean(axis=0)
-            known = (targets[fold.trained] - mean).astype(np.float32)
+            centred = (targets[fold.trained] - mean).astype(np.float32)
             for penalty in np.unique(best):
                 chosen = np.flatnonzero(best == penalty)
-                part = known[:, :, chosen].reshape(len(known), -1)
-                found = (fold.fit.smoothers[penalty] @ part).reshape(-1, n_columns, len(chosen))
+                labels = centred[:, :, chosen].reshape(len(centred), -1)
+                found = (fold.fit.smoothers[penalty] @ labels).reshape(-1, n_columns, len(chosen))
                 predicted[np.ix_(fold.held_out, np.arange(n_columns), chosen)] = (
                     found + mean[:, chosen]
                 )

@@ -58,28 +58,28 @@ def label_directions(
     >>> dict(mine.sizes)
     {'layer': 1, 'place': 1, 'd_model': 96}
     """
-    known = examples(states, labels, groups, space, n_folds, seed)
-    n_groups = len(np.unique(known.groups))
+    samples = examples(states, labels, groups, space, n_folds, seed)
+    n_groups = len(np.unique(samples.groups))
     if n_groups < n_folds:
         raise ValueError(
             f"{n_groups} groups of problems do not make {n_folds} folds. Give more problems, fewer "
             "n_folds=, or your own groups=."
         )
-    vectors = known.vectors
-    names = np.array(["value"] if known.classes is None else known.classes)
+    vectors = samples.vectors
+    names = np.array(["value"] if samples.classes is None else samples.classes)
     shape = (n_folds, *vectors.shape[1:3], len(names), vectors.shape[3])
     directions = np.full(shape, np.nan)
     for layer, place in np.ndindex(shape[1:3]):
-        cell = Cell.of(known, vectors.values[:, layer, place], place)
+        cell = Cell.of(samples, vectors.values[:, layer, place], place)
         columns = cell.labels[:, None]
-        if known.classes is not None:
+        if samples.classes is not None:
             columns = columns == np.arange(len(names))
         for fold in range(n_folds):
             seen = cell.folds != fold
             directions[fold, layer, place] = _slopes(cell.states[seen], columns[seen].astype(float))
     dims = ("fold", "layer", "place", "label", "d_model")
     result = xr.Dataset(
-        {"direction": (dims, directions), "held_out": ("problem", known.folds)},
+        {"direction": (dims, directions), "held_out": ("problem", samples.folds)},
         coords={
             "fold": range(n_folds),
             "layer": vectors["layer"].values,

@@ -202,12 +202,12 @@ def _usual(
     read: Reading, scores: np.ndarray, spellings: Sequence[Spelling], first: FirstWords
 ) -> Float[np.ndarray, "layer place"]:
     """Return what a target scores on average in others' states, on the scale of scores."""
-    own, others = scores[0], scores[1:]
+    own_score, others = scores[0], scores[1:]
     with np.errstate(invalid="ignore", divide="ignore"):
         if any(spelling.tail for spelling in spellings):
             there = np.isfinite(others)
             total = np.where(there, read.to_mean(others), 0).sum(axis=0)
             return read.from_mean(total / there.sum(axis=0))
         (spelling,) = spellings
-        total = first.total[..., first.column[spelling.word]] - read.to_mean(own)
+        total = first.total[..., first.column[spelling.word]] - read.to_mean(own_score)
         return read.from_mean(np.maximum(total, 0) / (first.count - 1))

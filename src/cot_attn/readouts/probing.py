@@ -125,24 +125,24 @@ def probe(
     (('layer', 'place'), [False, True])
     """
     settings = Settings(n_permutations, n_controls, confidence, seed)
-    known = examples(states, labels, groups, space, n_folds, seed)
-    sizes = known.vectors.sizes
+    samples = examples(states, labels, groups, space, n_folds, seed)
+    sizes = samples.vectors.sizes
     shape = (sizes["layer"], sizes["place"])
-    measure = known.measure
+    measure = samples.measure
     names = [measure, *NUMBERS]
     table = {name: np.full(shape, np.nan) for name in names}
     counts = {name: np.zeros(shape, dtype=int) for name in ("n_problems", "n_groups")}
     reason = np.full(shape, "", dtype=object)
     questions: dict[bytes, Any] = {}
     for place in range(shape[1]):
-        key = known.labels[:, place].tobytes()
+        key = samples.labels[:, place].tobytes()
         if key not in questions:
-            questions[key] = _question_only(known, place, settings)
+            questions[key] = _question_only(samples, place, settings)
         for layer in range(shape[0]):
-            cell = Cell.of(known, known.vectors.values[:, layer, place], place)
+            cell = Cell.of(samples, samples.vectors.values[:, layer, place], place)
             counts["n_problems"][layer, place] = int(cell.kept.sum())
             counts["n_groups"][layer, place] = len(np.unique(cell.groups))
-            reason[layer, place] = known.refusal(place, cell.kept)
+            reason[layer, place] = samples.refusal(place, cell.kept)
             if not reason[layer, place]:
                 found = _measured(cell, questions[key], settings)
                 for name, value in found.items():
@@ -152,7 +152,7 @@ def probe(
     dims = ("layer", "place")
     result = xr.Dataset(
         {name: (dims, each) for name, each in {**table, **counts, "reason": reason}.items()},
-        coords={name: c for name, c in known.vectors.coords.items() if "problem" not in c.dims},
+        coords={name: c for name, c in samples.vectors.coords.items() if "problem" not in c.dims},
         attrs={
             **states.attrs,
             "space": space,
@@ -163,7 +163,7 @@ def probe(
             "confidence": confidence,
             "seed": seed,
             "groups": "wording and numbers of the question" if groups is None else "given",
-            **({} if known.classes is None else {"classes": known.classes}),
+            **({} if samples.classes is None else {"classes": samples.classes}),
         },
     )
     if space == "fed":
@@ -185,21 +185,21 @@ class _Question:
     predicted: Shaped[np.ndarray, " all"]
 
 
-def _question_only(known: Examples, place: int, settings: Settings) -> _Question | None:
+def _question_only(samples: Examples, place: int, settings: Settings) -> _Question | None:
     """Probe every layer at `bot` for the labels of a place, and keep the best."""
-    if known.bot is None:
+    if samples.bot is None:
         return None
     best: _Question | None = None
     best_score = -np.inf
-    for layer in range(known.bot.shape[1]):
-        cell = Cell.of(known, known.bot[:, layer], place)
-        if known.refusal(place, cell.kept):
+    for layer in range(samples.bot.shape[1]):
+        cell = Cell.of(samples, samples.bot[:, layer], place)
+        if samples.refusal(place, cell.kept):
             return None
-        own = cell.predict(cell.probe(settings.seed), cell.labels[:, None])[:, 0]
-        score = cell.score(cell.labels, own)
+        predictions = cell.predict(cell.probe(settings.seed), cell.labels[:, None])[:, 0]
+        score = cell.score(cell.labels, predictions)
         if score > best_score:
-            predicted = np.zeros(len(cell.kept), dtype=own.dtype)
-            predicted[cell.kept] = own
+            predicted = np.zeros(len(cell.kept), dtype=predictions.dtype)
+            predicted[cell.kept] = predictions
             best, best_score = _Question(layer, predicted), score
     return best
 
@@ -242,17 +242,17 @@ def _p_value(cell: Cell, probe: Probe, observed: float, settings: Settings) -> f
 
 
 def _gained(
-    cell: Cell, own: Shaped[np.ndarray, " problem"], question: _Question, settings: Settings
+    cell: Cell, predicted: Shaped[np.ndarray, " problem"], question: _Question, settings: Settings
 ) -> dict[str, float]:
     """Compare with what is read at `bot`, problem by problem."""
     before = question.predicted[cell.kept]
-    scores = [cell.score(cell.labels, each) for each in (own, before)]
+    scores = [cell.score(cell.labels, each) for each in (predicted, before)]
     gain = scores[0] - scores[1]
     if cell.is_class:
-        more = (own == cell.labels).astype(float) - (before == cell.labels)
+        more = (predicted == cell.labels).astype(float) - (before == cell.labels)
         low, high = mean_interval_of_groups(more, cell.groups, settings.confidence)
     else:
-        left = [r2_left_out(cell.labels, each, cell.groups) for each in (own, before)]
+        left = [r2_left_out(cell.labels, each, cell.groups) for each in (predicted, before)]
         low, high = left_out_interval(gain, left[0] - left[1], settings.confidence)
     return {
         "question_only": scores[1],

@@ -60,7 +60,7 @@ def target_texts(problems: Sequence[Problem], targets: str | Texts) -> xr.DataAr
     TypeError, ValueError
         Where texts are of another kind, of other problems, or none at all.
     """
-    given: object = targets
+    argument: object = targets
     problems = check_problems(problems)
     if isinstance(targets, str):
         if targets == "steps":
@@ -72,12 +72,12 @@ def target_texts(problems: Sequence[Problem], targets: str | Texts) -> xr.DataAr
             if not any(answers):
                 raise ValueError("No problem has a gold answer. Give your own targets=.")
             return _array([[answer] for answer in answers], problems, "target", ["answer"])
-    if not isinstance(given, Mapping):
+    if not isinstance(argument, Mapping):
         raise TypeError(
-            f"targets is {given!r}; give 'steps', 'answer', or a mapping from problem ids to "
+            f"targets is {argument!r}; give 'steps', 'answer', or a mapping from problem ids to "
             "texts, such as {problem.id: ['7', 'adds'] for problem in problems}."
         )
-    return _own(problems, given)
+    return _own(problems, argument)
 
 
 def _own(problems: Sequence[Problem], targets: Mapping[str, object]) -> xr.DataArray:

@@ -79,10 +79,10 @@ def top_tokens(
             scores[problem][rows] = best.values.cpu().numpy()
     if read.measure == "logprob":
         scores = np.exp(scores)
-    known = {
+    text_of = {
         token: str(model.tokenizer.decode([token])) for token in np.unique(ids[ids >= 0]).tolist()
     }
-    texts = np.array([known.get(token, "") for token in ids.flat], dtype=object).reshape(shape)
+    texts = np.array([text_of.get(token, "") for token in ids.flat], dtype=object).reshape(shape)
     dims = ("problem", "layer", "place", "rank")
     measure = "probability" if read.measure == "logprob" else read.measure
     table = xr.Dataset(

@@ -51,30 +51,31 @@ def probe_transfer(
     >>> probe_transfer(recorder.dataset(), even).accuracy.dims
     ('layer', 'trained', 'tested')
     """
-    known = examples(states, labels, groups, space, n_folds, seed)
-    vectors, places = known.vectors.values, known.vectors["place"].values
+    samples = examples(states, labels, groups, space, n_folds, seed)
+    vectors, places = samples.vectors.values, samples.vectors["place"].values
     shape = (vectors.shape[1], len(places), len(places))
-    measure = known.measure
+    measure = samples.measure
     table = {name: np.full(shape, np.nan) for name in (measure, "low", "high", "chance")}
     n_problems, reason = np.zeros(shape, dtype=int), np.full(shape, "", dtype=object)
     for layer, trained, tested in np.ndindex(shape):
-        at = layer, trained, tested
+        index = layer, trained, tested
         there = vectors[:, layer, tested]
-        among = known.labelled[:, tested] & np.isfinite(there).all(axis=1)
-        cell = Cell.of(known, vectors[:, layer, trained], trained, among)
-        n_problems[at], reason[at] = cell.kept.sum(), known.refusal(trained, cell.kept)
-        if not reason[at]:
+        among = samples.labelled[:, tested] & np.isfinite(there).all(axis=1)
+        cell = Cell.of(samples, vectors[:, layer, trained], trained, among)
+        n_problems[index] = cell.kept.sum()
+        reason[index] = samples.refusal(trained, cell.kept)
+        if not reason[index]:
             probe = cell.probe(seed, there[cell.kept].astype(np.float64))
             predicted = cell.predict(probe, cell.labels[:, None])[:, 0]
-            wanted = known.labels[cell.kept, tested]
-            table[measure][at] = cell.score(wanted, predicted)
-            table["low"][at], table["high"][at] = cell.interval(wanted, predicted, confidence)
-            table["chance"][at] = cell.chance(wanted)
+            wanted = samples.labels[cell.kept, tested]
+            table[measure][index] = cell.score(wanted, predicted)
+            table["low"][index], table["high"][index] = cell.interval(wanted, predicted, confidence)
+            table["chance"][index] = cell.chance(wanted)
     dims = ("layer", "trained", "tested")
     variables = {**table, "n_problems": n_problems, "reason": reason}
     result = xr.Dataset(
         {name: (dims, each) for name, each in variables.items()},
-        coords={"layer": known.vectors["layer"].values, "trained": places, "tested": places},
+        coords={"layer": samples.vectors["layer"].values, "trained": places, "tested": places},
         attrs={
             **states.attrs,
             "space": space,

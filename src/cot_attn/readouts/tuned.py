@@ -137,10 +137,10 @@ class TunedLens:
         with torch.enable_grad(), model.isolated():
             for _ in range(n_epochs):
                 shuffled = trained[torch.randperm(len(trained), generator=order)]
-                for some in torch.split(shuffled, POSITIONS_AT_ONCE):
-                    states = every.states[some]
+                for batch in torch.split(shuffled, POSITIONS_AT_ONCE):
+                    states = every.states[batch]
                     loss = sum_of_divergences(read, states, _mapped(states[:, :-1], weight, bias))
-                    loss = loss / len(some)
+                    loss = loss / len(batch)
                     weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
                     optimiser.step()
                     rate.step()
@@ -262,13 +262,13 @@ def _divergence(
     table = np.full((len(held_out), len(LENSES), n_layers, len(PLACES)), np.nan)
     size = max(1, NUMBERS_AT_ONCE // (n_layers * read.n_tokens))
     for row, problem in enumerate(held_out):
-        own = every.problem == problem
-        states, is_thought = every.states[torch.from_numpy(own)], every.is_thought[own]
+        rows = every.problem == problem
+        states, is_thought = every.states[torch.from_numpy(rows)], every.is_thought[rows]
         for index in range(len(LENSES)):
             parts = []
-            for some in torch.split(states, size):
-                early = some[:, :-1] if index == 0 else _mapped(some[:, :-1], weight, bias)
-                parts.append(divergences(read, some, early))
+            for chunk in torch.split(states, size):
+                early = chunk[:, :-1] if index == 0 else _mapped(chunk[:, :-1], weight, bias)
+                parts.append(divergences(read, chunk, early))
             found = torch.cat(parts).cpu().numpy()
             table[row, index, :, 0] = found.mean(axis=0)
             if is_thought.any():

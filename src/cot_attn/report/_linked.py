@@ -79,6 +79,8 @@ LINKED: Mapping[str, Linked] = {
     "causal_graph": Linked(x="thought", first=2.0, tables=("causal_graph",)),
     "lens_by_step": Linked(x="thought", tables=("lens_by_thought",)),
     "lens_by_layer": Linked(x="thought", y="layer", first=1.0, tables=("lens_by_layer",)),
+    "top_words": Linked(x="thought", y="layer", first=1.0, tables=("top_words",)),
+    "probe_accuracy": Linked(x="thought", first=1.0, tables=("probe",)),
 }
 """By the names of the catalogue. A thought's exit comes after it, so it is the next number."""
 

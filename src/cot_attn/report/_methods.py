@@ -8,6 +8,7 @@ from pathlib import Path
 from cot_attn.interventions.corruption import label
 from cot_attn.interventions.outcomes import OUTCOMES, STUDIED
 from cot_attn.report._numbers import listed
+from cot_attn.study._lens import has_probe
 from cot_attn.study.results import Study
 from cot_attn.study.running import CORRUPTION_SETS
 
@@ -97,6 +98,8 @@ def methods(study: Study) -> Iterator[tuple[str, str]]:
                 f"({lens['confidence']}) are over problems ({lens['method']})."
             ),
         )
+        if has_probe(study.readouts):
+            yield "Probe", _probe(study)
     yield (
         "Seed",
         (
@@ -111,6 +114,23 @@ def methods(study: Study) -> Iterator[tuple[str, str]]:
             f"Python {made['python']}, {versions}; device {made['device']}. Started "
             f"{made['started']}, took {made['seconds']} s."
         ),
+    )
+
+
+def _probe(study: Study) -> str:
+    found = study.probe
+    made, measured = found.attrs, found[found.attrs["measure"]]
+    reasons = sorted({str(why) for why in found["reason"].values[measured.isnull().values]} - {""})
+    without = f" Nothing could be learnt at some places: {'; '.join(reasons)}." if reasons else ""
+    return (
+        f"A ridge on standardised states at each layer and place, for {made['label']}; "
+        f"{made['n_folds']} folds, in which problems that differ in their numbers alone, or have "
+        "the same numbers, stay together, and the penalty chosen within those that are trained on. "
+        f"Control: the mean of {made['n_controls']} tasks, labels by a hash of the question "
+        "(Hewitt and Liang 2019). Question only: the best layer at bot. Intervals "
+        f"({made['confidence']}) are over groups of problems; p is by up to "
+        f"{made['n_permutations']} permutations of whole groups, q is Benjamini and Hochberg's "
+        f"over layers and places.{without}"
     )
 
 

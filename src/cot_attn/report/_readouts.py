@@ -1,5 +1,6 @@
 """The figures of lenses and probes, as entries of the catalogue."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import xarray as xr
 from cot_attn import plots
 from cot_attn.report._numbers import percent
 from cot_attn.report.figure import Figure, Results
+from cot_attn.study._lens import has_probe, late_target
 from cot_attn.study.results import Study
 
 MORE = "Percent of problems less that of others' states"
@@ -56,8 +58,7 @@ def _best(row: xr.Dataset, dim: str) -> str:
 
 def _second(study: Study) -> xr.Dataset:
     """Return what a lens finds of the second target: the first may be read before any thought."""
-    found = study.lens.sel(answered="all")
-    return found.isel(target=min(1, found.sizes["target"] - 1))
+    return study.lens.sel(answered="all", target=late_target(study.lens))
 
 
 def _words(results: Results) -> str:
@@ -82,10 +83,19 @@ def _probe(results: Results) -> str:
     ]
     top = rates.isel({across: int(rates.fillna(-1).argmax(across))})
     gist = f"Most is read at {top[across].item()}, {percent(top)} %; {' %, '.join(beside)} %"
-    return f"{gist} on average. Percent: {'; '.join(parts)}."
+    what = f" Asked for {found.attrs['label']}." if "label" in found.attrs else ""
+    return f"{gist} on average.{what} Percent: {'; '.join(parts)}."
 
 
-def _entry(plot: str, title: str, caption: str, words: Any) -> Figure:
+def _entry(
+    plot: str,
+    title: str,
+    caption: str,
+    words: Callable[[Results], str],
+    of_study: Callable[[Study], xr.Dataset | None],
+    *,
+    wide: bool = False,
+) -> Figure:
     def draw(results: Results, **where: Any) -> Any:
         return getattr(plots, plot)(results.other, **where)
 
@@ -97,8 +107,26 @@ def _entry(plot: str, title: str, caption: str, words: Any) -> Figure:
         words=words,
         draw=draw,
         scope="other",
-        targets=frozenset({"gallery"}),
+        targets=frozenset({"page of one", "page of several", "files", "gallery"}),
+        wide=wide,
+        of_study=of_study,
     )
+
+
+def _words_of(study: Study) -> xr.Dataset | None:
+    return study.top_words if _has_probe(study) else None
+
+
+def _probe_of(study: Study) -> xr.Dataset | None:
+    """Return what a probe read at the last layer, if it could learn anything there."""
+    if not _has_probe(study):
+        return None
+    last = study.probe.isel(layer=-1)
+    return last if last[last.attrs["measure"]].notnull().any() else None
+
+
+def _has_probe(study: Study) -> bool:
+    return study.readouts is not None and has_probe(study.readouts)
 
 
 READOUTS: tuple[Figure, ...] = (
@@ -130,13 +158,20 @@ READOUTS: tuple[Figure, ...] = (
     _entry(
         "top_words",
         "What a lens reads of one problem",
-        "The likeliest tokens at each layer and place; what most problems have is grey.",
+        "The likeliest tokens at each layer and place, of a problem with the most steps. What at "
+        "least half of the other problems have there is grey: the lens says it whatever was asked. "
+        "One problem says nothing of others.",
         _words,
+        _words_of,
+        wide=True,
     ),
     _entry(
         "probe_accuracy",
         "What a probe reads",
-        "On problems that it has not seen, beside a control task and the question alone.",
+        "At the last layer, of problems that it has not seen, beside a control task (labels by a "
+        "hash of the question) and the best that is read before the first thought. What is read "
+        "need not be used.",
         _probe,
+        _probe_of,
     ),
 )

@@ -18,7 +18,7 @@ from cot_attn.stats import Estimand
 from cot_attn.study._checksums import damaged
 from cot_attn.study._consistency import inconsistency
 from cot_attn.study._experiments import STORE, experiment_tables
-from cot_attn.study._lens import in_space
+from cot_attn.study._lens import agreement, has_probe, probe_of, words_of
 from cot_attn.study._notebook import shown_small
 from cot_attn.study._storage import read_folder, write_folder
 
@@ -44,7 +44,8 @@ class Study:
     readouts
         Where a lens finds the results of the steps, or None where it was not asked for: `rank` and
         `baseline_rank` (problem, layer, place, target[, other]) of states, `fed_rank` and
-        `fed_baseline_rank` (problem, thought, target[, other]) of what was fed.
+        `fed_baseline_rank` (problem, thought, target[, other]) of what was fed; see also `probe`
+        and `top_words`.
     experiments
         What `run_study(..., experiments=[...])` was asked beside it, by name: the datasets that the
         functions of `cot_attn.experiments` return.
@@ -172,21 +173,26 @@ class Study:
     @cached_property
     def lens(self) -> xr.Dataset:
         """How often a lens finds a step's result at each layer and place, beyond others' states."""
-        return self._agreement("hidden")
+        return agreement(self.readouts, "hidden", self.name)
 
     @cached_property
     def lens_of_fed(self) -> xr.Dataset:
         """How often a thought is nearest to a step's result, beyond other problems' thoughts."""
-        return self._agreement("fed")
+        return agreement(self.readouts, "fed", self.name)
 
-    def _agreement(self, space: str) -> xr.Dataset:
-        if self.readouts is None:
-            raise ValueError(
-                f"The study of {self.name} has no readouts. Make it with "
-                "run_study(..., readouts=True) or `cot-attn study --readouts`."
-            )
-        found = stats.lens_agreement(in_space(self.readouts, space))
-        return found.assign_attrs(model=self.name)
+    @cached_property
+    def probe(self) -> xr.Dataset:
+        """What a probe reads at each layer and place, as `readouts.probe` gives it.
+
+        It is asked whether the result of step 2 is above the median of all problems, or where
+        results are no numbers, which it is; `attrs["label"]` says so.
+        """
+        return probe_of(self.readouts, self.name)
+
+    @cached_property
+    def top_words(self) -> xr.Dataset:
+        """The likeliest tokens of the problem with most steps, as `readouts.top_tokens` gives."""
+        return words_of(self.readouts, self.name)
 
     def _correlate(self, estimand: Estimand) -> xr.Dataset:
         seed = int(self.settings["seed"])
@@ -235,6 +241,9 @@ class Study:
         if self.readouts is not None:
             yield "lens_by_layer", self.lens.to_dataframe().reset_index()
             yield "lens_by_thought", self.lens_of_fed.to_dataframe().reset_index()
+            if has_probe(self.readouts):
+                yield "probe", self.probe.to_dataframe().reset_index()
+                yield "top_words", self.top_words.to_dataframe().reset_index()
         for name, found in self.experiment_tables.items():
             yield name, found.to_dataframe().reset_index()
 

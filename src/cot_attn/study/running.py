@@ -79,8 +79,8 @@ def run_study(
     seed
         For random corruptions and for resampling.
     readouts
-        Whether states are recorded as well and read by a lens, for the results of the problems'
-        steps or, where they have none, for the answer; see `cot_attn.readouts`.
+        Whether states are recorded as well and read by a lens and a probe, for the results of the
+        problems' steps or, where they have none, for the answer; see `cot_attn.readouts`.
     experiments
         Which experiments of `cot_attn.experiments` are made beside it: "usage", "exits",
         "interchange", "graph"; "steer", along a difference of means towards the commonest answer of
@@ -135,7 +135,7 @@ def run_study(
     states = StateRecorder(model, layers) if readouts else None
     with recorder, states or nullcontext():
         Batches(batch_size or RECORDED_AT_ONCE).work(problems, record)
-    read = None if states is None else read_states(model, states.dataset(), problems)
+    read = None if states is None else read_states(model, states.dataset(), problems, seed)
     # What one part has finished is kept until all parts are.
     kept = Lasting(resume) if resume is not None and not isinstance(resume, Lasting) else resume
     effects = ablator.run(

@@ -114,5 +114,5 @@ function chosenNow(root, store) {
 const browser = document.getElementById("browser");
 if (browser) start(browser);
 saveFigures();
-reachScrolled(".scroll");
+reachScrolled(".scroll, .broad");
 sortTables(".scroll table");
