@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import pytest
 import torch
@@ -25,6 +24,7 @@ from cot_attn.experiments import (
 )
 from cot_attn.experiments import _batches as batches
 from cot_attn.interventions import variants
+from cot_attn.interventions.resume import Arrays, FinishedProblems
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.toy import graph_problems
 
@@ -82,19 +82,19 @@ class Done:
     ----------
     found
         The result.
-    n_rollouts
-        How many rollouts it took.
+    n_batches
+        How many batches it kept in `resume` as it went on.
     told
         What was said of its progress: for each title, how many there are and how many were done.
     """
 
     found: xr.Dataset
-    n_rollouts: int
+    n_batches: int
     told: dict[str, list[int]]
 
 
 @pytest.fixture(scope="module")
-def done(tiny_gpt2_model: ContinuousThoughtModel) -> Callable[[str], Done]:
+def done(tiny_gpt2_model: ContinuousThoughtModel, tmp_path_factory) -> Callable[[str], Done]:
     """Run an experiment once for all tests."""
 
     @cache
@@ -114,29 +114,28 @@ def done(tiny_gpt2_model: ContinuousThoughtModel) -> Callable[[str], Done]:
         with pytest.MonkeyPatch.context() as patch:
             for module in (batches, variants):
                 patch.setattr(module, "progress", watched)
-            rollouts = counted(patch, tiny_gpt2_model)
+            kept = counted(patch)
             torch.manual_seed(0)
-            found = run(tiny_gpt2_model, given, batch_size=2)
-        return Done(found, len(rollouts), told)
+            folder = tmp_path_factory.mktemp("resume")
+            found = run(tiny_gpt2_model, given, batch_size=2, resume=folder)
+        return Done(found, len(kept), told)
 
     return run_once
 
 
-def counted(
-    patch: pytest.MonkeyPatch, model: ContinuousThoughtModel, stop_at: int | None = None
-) -> list[int]:
-    """Count rollouts from now on in a list; the one that makes it so long is interrupted."""
-    rollouts: list[int] = []
-    rollout = type(model).rollout
+def counted(patch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
+    """Count in a list the batches that are kept from now on; at one of them, be interrupted."""
+    kept: list[int] = []
+    keep = FinishedProblems.keep
 
-    def counting(model: ContinuousThoughtModel, *arguments: Any, **options: Any) -> Any:
-        rollouts.append(len(rollouts))
-        if len(rollouts) == stop_at:
+    def counting(run: FinishedProblems, arrays: Arrays) -> None:
+        if len(kept) + 1 == stop_at:
             raise KeyboardInterrupt
-        return rollout(model, *arguments, **options)
+        kept.append(len(kept))
+        keep(run, arrays)
 
-    patch.setattr(type(model), "rollout", counting)
-    return rollouts
+    patch.setattr(FinishedProblems, "keep", counting)
+    return kept
 
 
 def by_label(found: xr.Dataset) -> xr.Dataset:
@@ -149,14 +148,15 @@ def test_what_was_done_before_an_interruption_is_not_done_again(
 ) -> None:
     run, given = EVERY[name]
     whole = done(name)
+    assert whole.n_batches > 1
     with monkeypatch.context() as patch:
-        counted(patch, tiny_gpt2_model, stop_at=whole.n_rollouts)  # the last of all
+        counted(patch, stop_at=whole.n_batches)  # the last of all
         with pytest.raises(KeyboardInterrupt):
             run(tiny_gpt2_model, given, batch_size=2, resume=tmp_path)
-    assert list(tmp_path.rglob("*.npz"))
-    rollouts = counted(monkeypatch, tiny_gpt2_model)
+    assert len(list(tmp_path.rglob("*.npz"))) == whole.n_batches - 1
+    kept = counted(monkeypatch)
     resumed = run(tiny_gpt2_model, given, batch_size=2, resume=tmp_path)
-    assert len(rollouts) < whole.n_rollouts
+    assert len(kept) == 1
     xr.testing.assert_allclose(resumed, whole.found, atol=1e-6)
     assert not list(tmp_path.rglob("*.npz"))
 

@@ -43,13 +43,18 @@ def test_a_dose_is_what_a_plain_loop_adds(downstream: str, questions: list[str])
     np.testing.assert_allclose(norms, float(vector.norm()), rtol=1e-5)
 
 
-def test_dose_0_changes_nothing(tiny_gpt2_model, questions) -> None:
+@pytest.mark.parametrize("site", ["input", "blocks.1.hook_out", "kv"])
+def test_dose_0_changes_nothing(site: str, tiny_gpt2_model, questions) -> None:
     problems = [Problem(f"p{i}", text, "1") for i, text in enumerate(questions)]
-    direction = Direction.given(torch.ones(32), tiny_gpt2_model.n_thoughts)
-    found = steer(tiny_gpt2_model, problems, direction, [0.0], n_random=2, max_new_tokens=3)
-    assert (found["stays"] == 1).all()
-    assert (found["elsewhere"] == 0).all()
-    assert float(found["kl_value"].max()) < 1e-9
+    direction = difference_of_means(tiny_gpt2_model, problems[:3], problems[3:5], site)
+    found = steer(
+        tiny_gpt2_model, problems[5:], direction, [0.0, 4.0], n_random=2, max_new_tokens=3
+    )
+    unchanged = found.sel(dose=0)
+    assert (unchanged["stays"] == 1).all()
+    assert (unchanged["elsewhere"] == 0).all()
+    assert float(unchanged["kl_value"].max()) < 1e-9
+    assert float(found["kl_value"].sel(dose=4).min()) > 1e-9
 
 
 def test_dose_1_towards_a_problem_is_an_interchange() -> None:

@@ -4,7 +4,6 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -168,31 +167,31 @@ def test_a_study_drives_one_half_of_its_problems_and_looks_at_heads(tmp_path, mo
     places = ("page of one", "page of several")
     theirs = [figure for figure in page_of_report.figures(*places) if figure in EXPERIMENTS]
     monkeypatch.setattr(page_of_report, "figures", lambda *places: theirs)  # the others take long
-    problems = handmade_problems(16)
-    study = run_study(handmade_model(), problems, **OPTIONS, experiments=["steer", "heads"])
+    model, problems = handmade_model(), handmade_problems(12)
+    study = run_study(model, problems, **OPTIONS, experiments=["steer", "heads"])
     again = Study.load(study.save(tmp_path / "study"))
     steered = again.experiments["steer"]
-    assert steered.sizes["problem"] == 8
+    assert steered.sizes["problem"] == 6
     half = {problem.id for problem in problems} - set(steered["problem"].values)
     answers = [problem.answer for problem in problems if problem.id in half]
     goal = steered.attrs["name"].removeprefix("towards ").strip("'")
     assert answers.count(goal) == max(map(answers.count, answers))
     text = write_report([again], tmp_path).read_text()
     section = text[text.index('id="experiments"') : text.index('id="figures"')]
-    assert "Hidden from all 2 heads, thought 5 is not missed: 0 % of the answers break" in section
+    n_heads = model.n_layers * model.n_heads
+    assert f"Hidden from all {n_heads} heads, thought 5 is not missed: 0 % of" in section
     assert f"Most answers arrive towards &#39;{goal}&#39; at dose" in section
     assert section.count("<svg") == section.count("Not to conclude") == 2
     tables = {file.stem for file in tmp_path.glob("**/tables/*.csv")}
     assert {"steering", "head_sets", "head_agreement"} <= tables
 
 
-def test_what_a_search_in_parallel_says_is_a_sentence_and_a_table(tiny_gpt2_model) -> None:
+def test_what_a_search_in_parallel_says_is_a_sentence_and_a_table(study, tiny_gpt2_model) -> None:
     graphs = graph_problems(8, [f"w{i}" for i in range(26)], n_steps=2)
     how = {"max_new_tokens": 3, "batch_size": None, "seed": 0, "resume": None}
     found = {"frontier": _experiments.ASKED["frontier"](tiny_gpt2_model, graphs, how)}
     tables = dict(_experiments.experiment_tables(found))
-    study: Any = SimpleNamespace(name="tiny", experiment_tables=tables)
-    asked = QUESTIONS["frontier"]
+    study, asked = dataclasses.replace(study, experiments=found), QUESTIONS["frontier"]
     n_parts = int(tables["frontier"]["p_holm"].notnull().sum())
     assert asked.answer(study) == (
         f"Of {n_parts} parts of the search at a thought, 0 are more like it than the same names in "
@@ -203,7 +202,7 @@ def test_what_a_search_in_parallel_says_is_a_sentence_and_a_table(tiny_gpt2_mode
 
 def test_the_command_line_asks_for_them(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(page_of_report, "figures", lambda *places: [])  # they take long
-    words = ["study", "toy-gpt2", "--n", "6", "--corruptions", "zero", "--layers=-1"]
+    words = ["study", "toy-gpt2", "--n", "4", "--corruptions", "zero", "--layers=-1"]
     words += ["--max-new-tokens", "8", "--out", str(tmp_path / "out")]
     refused = CliRunner().invoke(app, [*words, "--experiments", "telepathy"])
     assert refused.exit_code == 2

@@ -33,6 +33,12 @@ def edge_effects(
         a mean over problems), `n_problems`, `others` (the mean of the control), `difference` from
         it, `p` (McNemar's exact test, or random signs) and `p_holm` over all edges of a downstream;
         `needed`, whether more comes of the edge than of the control, with p_holm < 0.05.
+
+    Notes
+    -----
+    Divergences are skewed: a few problems make most of a mean. Of 20 problems with log-normal ones
+    a 95 % interval held the truth in 90 % of made-up worlds, of 60 and 200 in 93 % (calibration in
+    docs/experiments.md). Rates, and all tests, keep their level.
     """
     if outcome not in graph or "hidden" not in graph[outcome].dims:
         raise ValueError(

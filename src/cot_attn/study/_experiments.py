@@ -57,16 +57,16 @@ def _interchange(
 
 def _steer(model: ContinuousThoughtModel, problems: Sequence[Problem], how: Options) -> xr.Dataset:
     """Lead one half of the problems to the commonest answer of the other, of which it is made."""
-    known, unknown = _halves(problems, how["seed"])
-    goal = _commonest(known)
-    towards = [problem for problem in known if problem.answer == goal]
-    away = [problem for problem in known if problem.answer != goal]
+    made_from, tried_on = _halves(problems, how["seed"])
+    goal = _commonest(made_from)
+    towards = [problem for problem in made_from if problem.answer == goal]
+    away = [problem for problem in made_from if problem.answer != goal]
     direction = difference_of_means(model, towards, away, label=f"towards {goal!r}")
-    return steer(model, unknown, direction, DOSES, target=goal, **how)
+    return steer(model, tried_on, direction, DOSES, target=goal, **how)
 
 
 def _heads(model: ContinuousThoughtModel, problems: Sequence[Problem], how: Options) -> xr.Dataset:
-    """Look at the last thought, in batches of which a backward pass can be made."""
+    """Look at the last thought; a backward pass has smaller batches of its own."""
     chosen = {name: value for name, value in how.items() if value is not None}
     return rank_heads(model, problems, model.n_thoughts - 1, **chosen)
 
@@ -135,10 +135,10 @@ def check_experiments(
         for problem in problems:
             graph_of(problem)
     if "steer" in names:
-        known, _ = _halves(problems, seed)
-        if len({problem.answer for problem in known}) < 2:
+        made_from, _ = _halves(problems, seed)
+        if len({problem.answer for problem in made_from}) < 2:
             raise ValueError(
-                f"The {len(known)} problems that a direction would be made from have no two "
+                f"The {len(made_from)} problems that a direction would be made from have no two "
                 "different answers. Give more problems, or problems with different answers."
             )
 
