@@ -228,7 +228,7 @@ def _template(model: ContinuousThoughtModel) -> list[Finding]:
     template, tokenizer, found = model.template, model.tokenizer, []
     n_rows = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
     for name, ids in (("bot", template.bot), ("eot", template.eot), ("eos", (template.eos,))):
-        if max(ids) >= n_rows:
+        if max(ids, default=0) >= n_rows:
             found.append(Finding("looks wrong", f"{name} is {ids}; there are {n_rows} embeddings"))
         elif any(not tokenizer.decode([token]) for token in ids):
             found.append(Finding("not known", f"what {name} {ids} is: the tokenizer names no such"))

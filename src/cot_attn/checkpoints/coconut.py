@@ -57,6 +57,8 @@ class Coconut(Format):
         """Return the pause embedding of a control; otherwise the hidden state is fed back."""
         return {_PAUSE: (d_model,)} if _PAUSE in tensors else {}
 
-    def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
+    def feedback(
+        self, tensors: Mapping[str, Tensor], vocabulary: Vocabulary, info: CheckpointInfo
+    ) -> Feedback:
         """Return the identity, or the pause embedding of a control."""
         return Constant(tensors[_PAUSE]) if _PAUSE in tensors else Identity()
