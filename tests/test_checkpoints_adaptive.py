@@ -95,16 +95,9 @@ def test_a_configuration_without_the_settings_is_refused(tmp_path):
         ContinuousThoughtModel.from_pretrained(folder, n_thoughts=12)
 
 
-@pytest.mark.parametrize(
-    ("name", "need"),
-    [
-        ("AlbertTan/CoLaR", "take the weights out"),
-        ("whynlp/pccot-gpt2", "stages would need an iteration"),
-    ],
-)
-def test_a_known_checkpoint_that_does_not_fit_says_what_it_would_need(name, need):
-    with pytest.raises(ValueError, match=f"known and cannot be loaded.*{need}"):
-        ContinuousThoughtModel.from_pretrained(name)
+def test_training_states_are_not_opened_and_say_what_to_do():
+    with pytest.raises(ValueError, match=r"known and cannot be loaded.*take the weights out"):
+        ContinuousThoughtModel.from_pretrained("AlbertTan/CoLaR")
 
 
 def test_an_unknown_latent_loop_checkpoint_says_which_families_were_tried(tmp_path):

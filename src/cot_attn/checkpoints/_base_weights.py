@@ -6,7 +6,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from cot_attn.checkpoints._base import Base
+from cot_attn.checkpoints._build import untied_names
 from cot_attn.checkpoints._lora import find_lora
+from cot_attn.checkpoints._trained_tokens import TOKENS, with_trained_tokens
 from cot_attn.checkpoints._weights import Weights
 
 WRAPPED = "base_model.model."
@@ -36,7 +38,7 @@ def with_base_weights(weights: Weights, base: Base, prefix: str) -> Weights:
     trained = {
         key.removeprefix(prefix): tensor
         for key, tensor in weights.tensors.items()
-        if key.startswith(prefix)
+        if key.startswith(prefix) and TOKENS not in key
     }
     lora = find_lora(trained, weights.where)
     try:
@@ -48,8 +50,8 @@ def with_base_weights(weights: Weights, base: Base, prefix: str) -> Weights:
             f"{base.source!r} cannot be read: {cause}. Give as base= the folder or hub id of the "
             "model that it was trained from, with its weights."
         ) from error
+    tensors = model.state_dict()
     of_base = {
-        prefix + (lora.key(name) if lora else name): tensor
-        for name, tensor in model.state_dict().items()
+        prefix + (lora.key(name) if lora else name): tensors[name] for name in untied_names(model)
     }
-    return replace(weights, tensors=of_base | weights.tensors)
+    return replace(weights, tensors=with_trained_tokens(of_base | weights.tensors, weights))

@@ -118,7 +118,7 @@ def read_language_model(
         raise diff.error(weights.where, what, hint)
     check_finite(stored, weights.where)
 
-    adapter = read_adapter_config(weights.folder)
+    adapter = read_adapter_config(weights.folder, trained_tokens=form.on_base)
     tensors = {name: stored[key] for name, key in untied.items()}
     config, notes = vocabulary.base.config, vocabulary.notes
     if lora is None:

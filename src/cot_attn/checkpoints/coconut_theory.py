@@ -8,14 +8,14 @@ No token opens the thoughts: thought 0 is made from the question's last token, t
 stands in BOT's place. `[A]` closes them. An answer is one token, and nothing ends it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from tokenizers import Tokenizer, models, pre_tokenizers
-from torch import Tensor
 from transformers import GPT2Config, PreTrainedTokenizerFast
 
 from cot_attn.checkpoints._base import Base, read_base
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
+from cot_attn.checkpoints._weights import Weights
 from cot_attn.checkpoints.coconut import Coconut
 from cot_attn.checkpoints.registry import CheckpointInfo
 from cot_attn.models.feedback import Feedback
@@ -48,10 +48,11 @@ class CoconutTheory(Coconut):
         """Whether keys can be those of such a checkpoint when the user says so."""
         return {self.prefix + _WIDTHS, self.prefix + _POSITIONS} <= set(keys)
 
-    def base(self, source: str, tensors: Mapping[str, Tensor]) -> Base:
+    def base(self, source: str, weights: Weights) -> Base:
         """Return the GPT-2 that the tensors are of, and the symbols."""
         if source:
             return read_base(source)
+        tensors = weights.tensors
         d_model = tensors[self.prefix + _WIDTHS].shape[1]
         blocks = {key.split(".")[3] for key in tensors if ".h." in key}
         tokenizer = symbol_tokenizer()

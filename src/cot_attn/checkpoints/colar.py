@@ -21,7 +21,7 @@ from cot_attn.checkpoints._base import Base
 from cot_attn.checkpoints._state_dict import Shape
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
 from cot_attn.checkpoints.formats import Format
-from cot_attn.checkpoints.registry import CheckpointInfo
+from cot_attn.checkpoints.registry import CheckpointInfo, Family
 from cot_attn.checkpoints.report import Setting
 from cot_attn.models.feedback import Feedback
 from cot_attn.models.latent_head import LatentHead
@@ -43,7 +43,7 @@ _LAYERS = {"fc.0": "expand", "fc.2": "inner", "fc.3": "norm", "mean": "mean", "l
 class Colar(Format):
     """The format of CoLaR's own checkpoints."""
 
-    family = "colar"
+    family: ClassVar[Family] = "colar"
     title = "CoLaR"
     prefix = "llm."
     added = AddedTokens((), bot=SEPARATOR, eot=SEPARATOR)

@@ -18,6 +18,7 @@ from cot_attn.checkpoints.colar import Colar, LatentTtsColar
 from cot_attn.checkpoints.formats import Format
 from cot_attn.checkpoints.latent_tts import LatentTts
 from cot_attn.checkpoints.parts import ModelParts
+from cot_attn.checkpoints.pccot import Pccot
 from cot_attn.checkpoints.registry import KNOWN_UNUSED, CheckpointInfo, Family
 from cot_attn.checkpoints.report import LoadReport
 
@@ -30,6 +31,7 @@ FORMATS: dict[Family, Format] = {
         LatentTts(),
         LatentTtsColar(),
         Colar(),
+        Pccot(),
         Adaptive(),
     )
 }
@@ -111,7 +113,7 @@ def read_checkpoint(
     _check_compression(user.compression, form)
     info = user.over(info or _unknown(path, form, user))
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        base = form.base(info.base, stored.tensors)
+        base = form.base(info.base, stored)
         if form.on_base:
             stored = with_base_weights(stored, base, form.prefix)
             notes += (f"read the weights of {base.source}, of which it holds what was trained",)
@@ -217,6 +219,6 @@ def _format(family: Family | None, weights: Weights) -> Format:
         f"{weights.where} is not a checkpoint of {tried}: its "
         f"first keys are {keys}. CODI's begin with 'codi.', Coconut's with 'base_causallm.', those "
         "of adaptive latent reasoning with '_base_model.'; LatentTTS has some with 'projector.' or "
-        "'lt_head.', CoLaR with 'latent_policy.'. A plain language model is read by "
-        f"from_language_model. The likely cause: {cause}."
+        "'lt_head.', CoLaR with 'latent_policy.', PCCoT's are an adapter with a '.token_adapter.'. "
+        f"A plain language model is read by from_language_model. The likely cause: {cause}."
     )

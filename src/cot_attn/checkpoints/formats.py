@@ -9,6 +9,7 @@ from torch import Tensor
 from cot_attn.checkpoints._base import Base, read_base
 from cot_attn.checkpoints._state_dict import Shape
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
+from cot_attn.checkpoints._weights import Weights
 from cot_attn.checkpoints.registry import CheckpointInfo, Family
 from cot_attn.checkpoints.report import Setting
 from cot_attn.models.feedback import Feedback
@@ -51,8 +52,8 @@ class Format(ABC):
     needs_base: ClassVar[bool] = True
     on_base: ClassVar[bool] = False
 
-    def base(self, source: str, tensors: Mapping[str, Tensor]) -> Base:
-        """Return the architecture and the tokenizer of a checkpoint with these tensors."""
+    def base(self, source: str, weights: Weights) -> Base:
+        """Return the architecture and the tokenizer of a checkpoint."""
         return read_base(source)
 
     def recognises(self, keys: Iterable[str]) -> bool:

@@ -59,12 +59,12 @@ def load(
     name_or_path
         A bundled name (`toy-gpt2`), a hub id, a local folder, or a weight file.
     family
-        `codi`, `coconut`, `coconut-theory`, `latent-tts`, `latent-tts-colar`, `colar` or
-        `adaptive`; by default what the keys look like.
+        `codi`, `coconut`, `coconut-theory`, `latent-tts`, `latent-tts-colar`, `colar`,
+        `pccot` or `adaptive`; by default what the keys look like.
     base
         The hub id or folder of the model that the checkpoint was trained from; by default the
         checkpoint's own folder. Only its configuration and tokenizer are read, and its weights
-        where the checkpoint holds what was trained alone (`colar`).
+        where the checkpoint holds what was trained alone (`colar`, `pccot`).
     n_thoughts
         How many thoughts a run has unless it is told otherwise.
     lora_alpha

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 Family = Literal[
-    "codi", "coconut", "coconut-theory", "latent-tts", "latent-tts-colar", "colar", "adaptive"
+    "codi",
+    "coconut",
+    "coconut-theory",
+    "latent-tts",
+    "latent-tts-colar",
+    "colar",
+    "pccot",
+    "adaptive",
 ]
 
 _CODI_GOLDEN = (
@@ -23,6 +30,10 @@ _LATENT_TTS = (
 _THEORY = (
     "a plain Hugging Face loop, and the official code's tokenizer, on made-up files; none of its "
     "own files was seen"
+)
+_PCCOT = (
+    "a plain Hugging Face loop, on a small GPT-2 with an adapter that peft wrote as the official "
+    "code lets it; none of its own files was seen"
 )
 _ADAPTIVE = (
     "the official code (commit 4e7d7dd), on small Llamas of the same format with random weights; "
@@ -214,6 +225,13 @@ _KNOWN: dict[str, CheckpointInfo] = {
         answer_marker="Answer:",
         verified=_LATENT_TTS,
     ),
+    "whynlp/pccot-gpt2": CheckpointInfo(
+        "pccot",
+        "openai-community/gpt2",
+        n_thoughts=24,
+        lora_alpha=32,
+        verified=_PCCOT,
+    ),
     "Shibo-UCSD/coconut-theory": CheckpointInfo(
         "coconut-theory",
         "",  # its architecture and tokenizer are code
@@ -253,11 +271,6 @@ NOT_READ: dict[str, str] = {
         "torch.save(torch.load(file, weights_only=False)['state_dict'], 'pytorch_model.bin'). Load "
         "that with family='colar', n_thoughts=64 and, as base=, the model that it was trained from."
     ),
-    "whynlp/pccot-gpt2": (
-        "It makes all thoughts at once, in several Jacobi passes, each from the last pass's hidden "
-        "states shifted by one. A run here makes one thought after the other: stages would need "
-        "an iteration."
-    ),
 }
 """Latent-reasoning checkpoints that are known and cannot be loaded, and what they would need."""
 
@@ -269,6 +282,7 @@ KNOWN_UNUSED: dict[Family, tuple[str, ...]] = {
     "latent-tts": (),
     "latent-tts-colar": (),
     "colar": (),
+    "pccot": (),
     "adaptive": (),
 }
 
