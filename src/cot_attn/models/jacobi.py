@@ -42,7 +42,7 @@ class Jacobi(Feedback):
     ...         tokenizer=toy.tokenizer,
     ...     )
     ...     print(sum(a.endswith(p.answer) for a, p in zip(model.generate(problems), problems)))
-    3
+    4
     20
     """
 
