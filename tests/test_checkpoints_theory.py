@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from cot_attn import AttentionRecorder, Intervention, run_variants
+from cot_attn import AttentionRecorder, Intervention, check_model, run_variants
 from cot_attn.data import Problem
 from cot_attn.experiments import usage
 from cot_attn.interventions import Zero
@@ -116,6 +116,14 @@ def test_its_thoughts_can_be_changed(model):
     assert effects["failed"].notnull().all()
     with pytest.raises(ValueError, match="no BOT to pause with"):
         usage(model, problems, max_new_tokens=1)
+
+
+def test_it_is_checked_with_graphs_and_says_that_an_answer_is_one_token(model):
+    report = check_model(model, max_new_tokens=1)
+    assert report.passed
+    assert all("[R]" in question for question, _ in report.answers)
+    assert "max_new_tokens=1" in report.loaded
+    assert not any("did not end" in what for what in report.of("looks wrong"))
 
 
 def test_other_files_than_gpt2s_are_not_read_as_such(tmp_path):

@@ -39,6 +39,7 @@ class CoconutTheory(Coconut):
     added = AddedTokens((), bot="<|start-latent|>", eot="[A]")
     answer_marker = None
     needs_base = False
+    notes = ("an answer is one token and nothing ends it: give max_new_tokens=1",)
 
     def recognises(self, keys: Iterable[str]) -> bool:
         """Whether keys are those of such a checkpoint: they look like any Coconut's."""

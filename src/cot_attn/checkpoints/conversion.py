@@ -152,7 +152,7 @@ def _converted(
             n_tensors=inner.n_tensors,
             repeated=inner.repeated,
             unused=inner.unused,
-            notes=notes + inner.notes,
+            notes=notes + inner.notes + form.notes,
             verified=info.verified,
         ),
         stop=stop,

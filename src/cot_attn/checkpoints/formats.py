@@ -41,6 +41,8 @@ class Format(ABC):
         Whether a checkpoint's architecture and tokenizer stand in other files than its weights.
     on_base
         Whether a checkpoint holds what was trained alone, so that the base's weights are read too.
+    notes
+        What the load report says of every such checkpoint.
     """
 
     family: ClassVar[Family]
@@ -51,6 +53,7 @@ class Format(ABC):
     answer_marker: ClassVar[str | None] = None
     needs_base: ClassVar[bool] = True
     on_base: ClassVar[bool] = False
+    notes: ClassVar[tuple[str, ...]] = ()
 
     def base(self, source: str, weights: Weights) -> Base:
         """Return the architecture and the tokenizer of a checkpoint."""
