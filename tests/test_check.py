@@ -1,5 +1,6 @@
 """`cot-attn check` finds what is broken, says what is doubtful, and passes what is sound."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -86,6 +87,10 @@ def test_the_command_says_by_its_status_what_it_found(tmp_path, monkeypatch):
     sound = CliRunner().invoke(app, ["check", "toy-gpt2"])
     assert sound.exit_code == 0, sound.output
     assert "passed:  two runs agree" in sound.output
+    rows = [{"id": name, "question": f"{name} sets", "answer": "3"} for name in ("Ben", "Cleo")]
+    (tmp_path / "two.json").write_text(json.dumps(rows))
+    two = CliRunner().invoke(app, ["check", "toy-gpt2", "--problems", str(tmp_path / "two.json")])
+    assert "'Ben sets' ->" in two.output, two.output
     monkeypatch.setattr(checking, "_alone", lambda *_: checking.Finding("failed", "something"))
     assert CliRunner().invoke(app, ["check", "toy-gpt2"]).exit_code == 1
     missing = CliRunner().invoke(app, ["check", str(tmp_path / "nothing")])

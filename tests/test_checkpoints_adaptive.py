@@ -95,27 +95,16 @@ def test_a_configuration_without_the_settings_is_refused(tmp_path):
         ContinuousThoughtModel.from_pretrained(folder, n_thoughts=12)
 
 
-@pytest.mark.parametrize(
-    ("name", "need"),
-    [
-        ("Shibo-UCSD/coconut-theory", "No token opens its thoughts"),
-        ("AlbertTan/CoLaR", "samples from that head"),
-        ("ModalityDance/latent-tts-colar", "lt_head"),
-        ("whynlp/pccot-gpt2", "stages would need an iteration"),
-    ],
-)
-def test_a_known_checkpoint_that_does_not_fit_says_what_it_would_need(name, need):
-    with pytest.raises(ValueError, match=f"known and cannot be loaded.*{need}"):
-        ContinuousThoughtModel.from_pretrained(name)
+def test_training_states_are_not_opened_and_say_what_to_do():
+    with pytest.raises(ValueError, match=r"known and cannot be loaded.*take the weights out"):
+        ContinuousThoughtModel.from_pretrained("AlbertTan/CoLaR")
 
 
 def test_an_unknown_latent_loop_checkpoint_says_which_families_were_tried(tmp_path):
     save_file({"soft_prompt.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="codi or coconut or latent-tts or adaptive") as error:
+    with pytest.raises(ValueError, match=r"any of the families codi, coconut, .*adaptive") as error:
         ContinuousThoughtModel.from_pretrained(tmp_path, n_thoughts=6)
     said = str(error.value)
-    for prefix in ("soft_prompt.weight", "'codi.'", "'base_causallm.'", "'_base_model.'"):
+    prefixes = ("'codi.'", "'base_causallm.'", "'_base_model.'", "'lt_head.'", "'latent_policy.'")
+    for prefix in ("soft_prompt.weight", *prefixes):
         assert prefix in said
-    save_file({"lt_head.mean.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="CoLaR's latent head, which is not read"):
-        ContinuousThoughtModel.from_pretrained(tmp_path, n_thoughts=6)

@@ -25,6 +25,13 @@ _QUESTIONS = {
     "Ben saves 5 dollars a week. In how many weeks has he 45 dollars?": "9",
 }
 
+_GRAPHS = {
+    "0 2 | 2 6 | 1 3 | 6 8 | 3 9 [Q] 8 9 [R] 0": "8",
+    "4 7 | 0 5 | 5 1 | 7 2 | 1 3 [Q] 2 3 [R] 0": "3",
+    "6 1 | 2 4 | 1 9 | 4 8 | 8 5 [Q] 9 5 [R] 2": "5",
+}
+"""What `_QUESTIONS` is for models that read graphs in symbols."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -125,7 +132,7 @@ def check_model(
     else:
         made = ContinuousThoughtModel.from_pretrained(model, validate=False, **options)
         name = str(model)
-    asked = list(problems) if problems is not None else _default_problems(name)
+    asked = list(problems) if problems is not None else _default_problems(name, made)
     asked = asked[:n]
     findings = _self_checks(made)
     run = made.run(asked, max_new_tokens=max_new_tokens, batch_size=8)
@@ -145,12 +152,14 @@ def check_model(
     return CheckReport(loaded, tuple(findings), tuple(zip(shown, run.answers[:3], strict=True)))
 
 
-def _default_problems(name: str) -> list[Problem]:
+def _default_problems(name: str, model: ContinuousThoughtModel) -> list[Problem]:
     if name in bundled_models():
         return list(load_problems("toy", n=40))
+    report = model.load_report
+    symbols = report is not None and report.family == "coconut-theory"
     return [
         Problem(f"check {i}", question, answer)
-        for i, (question, answer) in enumerate(_QUESTIONS.items())
+        for i, (question, answer) in enumerate((_GRAPHS if symbols else _QUESTIONS).items())
     ]
 
 
@@ -186,7 +195,7 @@ def _answers(run: Run, asked: Sequence[Problem], max_new_tokens: int) -> list[Fi
     if len(asked) > 2 and len(set(run.answers)) == 1 and len({p.answer for p in asked}) > 1:
         found.append(f"every answer is the same: {run.answers[0]!r}")
     n_cut = sum(len(tokens) >= max_new_tokens for tokens in run.answer_tokens)
-    if n_cut:
+    if n_cut and max_new_tokens > 1:
         found.append(
             f"{n_cut} of {len(asked)} answers did not end within {max_new_tokens} tokens: is EOS "
             "right?"
@@ -228,7 +237,7 @@ def _template(model: ContinuousThoughtModel) -> list[Finding]:
     template, tokenizer, found = model.template, model.tokenizer, []
     n_rows = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
     for name, ids in (("bot", template.bot), ("eot", template.eot), ("eos", (template.eos,))):
-        if max(ids) >= n_rows:
+        if max(ids, default=0) >= n_rows:
             found.append(Finding("looks wrong", f"{name} is {ids}; there are {n_rows} embeddings"))
         elif any(not tokenizer.decode([token]) for token in ids):
             found.append(Finding("not known", f"what {name} {ids} is: the tokenizer names no such"))

@@ -207,10 +207,11 @@ def check(
         typer.Option(help="A data set's name, or a JSON, JSONL or CSV file; by default a few."),
     ] = None,
     n: Annotated[int | None, typer.Option("--n", min=2, help="How many problems.")] = None,
-    family: Annotated[str | None, typer.Option(help="codi or coconut.")] = None,
+    family: Annotated[str | None, typer.Option(help="Whose format it has, such as codi.")] = None,
     base: Annotated[str | None, typer.Option(help="What it was trained from.")] = None,
     n_thoughts: Annotated[int | None, typer.Option(min=0)] = None,
     lora_alpha: Annotated[float | None, typer.Option(help="LoRA's alpha.")] = None,
+    compression: Annotated[int | None, typer.Option(min=1, help="Of CoLaR's prompt.")] = None,
     weights: Annotated[str | None, typer.Option(help="The weight file of a folder.")] = None,
     dtype: Annotated[str, typer.Option(help="As in PyTorch.")] = "float32",
     device: Annotated[str, typer.Option(help="As in PyTorch.")] = "cpu",
@@ -225,12 +226,15 @@ def check(
         from cot_attn.check import check_model
         from cot_attn.data import load_problems
 
-        asked = None if problems is None else load_problems(problems, n=n or 100)
+        asked = None
+        if problems is not None:
+            asked = load_problems(problems, n=n or min(100, len(load_problems(problems))))
         options = {
             "family": family,
             "base": base,
             "n_thoughts": n_thoughts,
             "lora_alpha": lora_alpha,
+            "compression": compression,
             "weights": weights,
             "dtype": dtype,
             "device": device,

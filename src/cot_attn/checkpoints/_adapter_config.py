@@ -92,8 +92,19 @@ class AdapterConfig:
         return any(f".{module}".endswith(f".{target}") for target in self.targets)
 
 
-def read_adapter_config(folder: Path) -> AdapterConfig | None:
+TRAINED_TOKENS = "trainable_token_indices"
+"""What it calls the tokens whose embeddings were trained."""
+
+
+def read_adapter_config(folder: Path, *, trained_tokens: bool = False) -> AdapterConfig | None:
     """Read the `adapter_config.json` of a folder; None where there is none or it is empty.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    trained_tokens
+        Whether embeddings of single tokens were read, if it says that there are any.
 
     Raises
     ------
@@ -122,10 +133,11 @@ def read_adapter_config(folder: Path) -> AdapterConfig | None:
         ) from error
     if kind != "LORA":
         raise ValueError(f"{file} says peft_type={kind!r}; only LoRA is read. {_ADVICE}")
+    known = {TRAINED_TOKENS} if trained_tokens else set()
     beyond = {
         name: value
         for name, value in settings.items()
-        if value and name not in _READ | _OF_NO_MATTER
+        if value and name not in _READ | _OF_NO_MATTER | known
     }
     if beyond:
         listed = ", ".join(f"{name}={value!r}" for name, value in beyond.items())

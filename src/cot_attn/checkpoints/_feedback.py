@@ -8,6 +8,8 @@ from torch import Tensor
 from cot_attn.checkpoints._kinds import Kinds
 from cot_attn.models import loops
 from cot_attn.models.feedback import Feedback, Identity, Projection
+from cot_attn.models.jacobi import Jacobi
+from cot_attn.models.latent_head import LatentHead
 
 _KINDS = Kinds(
     "feedback",
@@ -23,6 +25,8 @@ _KINDS = Kinds(
         "linear": loops.Linear,
         "linear rms": loops.LinearRms,
         "rescaled": loops.Rescaled,
+        "latent head": LatentHead,
+        "jacobi": Jacobi,
     },
 )
 

@@ -13,6 +13,7 @@ from cot_attn.checkpoints._adapter_config import (
     read_adapter_config,
 )
 from cot_attn.checkpoints._base import Base
+from cot_attn.checkpoints._base_weights import WRAPPED
 from cot_attn.checkpoints._build import blank_model, embedding_name, language_model, tied_names
 from cot_attn.checkpoints._lora import Lora, find_lora
 from cot_attn.checkpoints._mismatch_hint import mismatch_hint
@@ -27,8 +28,6 @@ from cot_attn.checkpoints._weights import Weights
 from cot_attn.checkpoints.formats import Format
 from cot_attn.checkpoints.registry import CheckpointInfo
 from cot_attn.checkpoints.report import Setting
-
-_WRAPPED = "base_model.model."  # what peft puts before every name
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def read_language_model(
     stored = dict(weights.tensors)
     of_feedback = form.feedback_shapes(stored, base.config.hidden_size)
     unused = take_unused(stored, info.unused)
-    wrapped = form.prefix + _WRAPPED
+    wrapped = form.prefix + WRAPPED
     prefix = wrapped if any(key.startswith(wrapped) for key in stored) else form.prefix
     inner = {
         key.removeprefix(prefix): tensor for key, tensor in stored.items() if key.startswith(prefix)
@@ -119,7 +118,7 @@ def read_language_model(
         raise diff.error(weights.where, what, hint)
     check_finite(stored, weights.where)
 
-    adapter = read_adapter_config(weights.folder)
+    adapter = read_adapter_config(weights.folder, trained_tokens=form.on_base)
     tensors = {name: stored[key] for name, key in untied.items()}
     config, notes = vocabulary.base.config, vocabulary.notes
     if lora is None:

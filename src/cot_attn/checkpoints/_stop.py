@@ -6,12 +6,23 @@ from typing import Any
 from torch import nn
 
 from cot_attn.checkpoints._kinds import Kinds
-from cot_attn.models.stopping import BinaryHead, EntropyBelow, Separator, StopRule
+from cot_attn.models.stopping import (
+    BinaryHead,
+    EntropyBelow,
+    SampledSeparator,
+    Separator,
+    StopRule,
+)
 
 _KINDS = Kinds(
     "stop rule",
     StopRule,  # type: ignore[type-abstract]  # its subclasses are asked for, none is made of it
-    {"entropy below": EntropyBelow, "separator": Separator, "binary head": BinaryHead},
+    {
+        "entropy below": EntropyBelow,
+        "separator": Separator,
+        "sampled separator": SampledSeparator,
+        "binary head": BinaryHead,
+    },
 )
 
 

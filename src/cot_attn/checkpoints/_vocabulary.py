@@ -21,7 +21,8 @@ class AddedTokens:
     names
         Their names, in the order in which training adds them.
     bot, eot
-        Which of the names open and close the thoughts.
+        The names of those that open and close the thoughts: two of these or, where the family adds
+        none, tokens that the base has. They may be the same.
     """
 
     names: tuple[str, ...]
@@ -85,6 +86,12 @@ def grown_vocabulary(
         "eot": dict(_sources(base, folder, added.eot, "eot", user_ids["eot"])),
     }
     bot, eot = (_agreed(role, claims) for role, claims in sources.items())
+    for role, name in (("bot", added.bot), ("eot", added.eot)):
+        if not usual and not sources[role]:
+            raise ValueError(
+                f"The tokenizer of {base.source} has no token {name!r}, which this family puts "
+                "round the thoughts. Give as base= the model that the checkpoint was trained from."
+            )
     n_usual = base.n_vocabulary + len(usual)
     if bot is None and eot is None:
         base.check_tokenizer()
@@ -99,8 +106,8 @@ def grown_vocabulary(
         )
     bot = usual[added.bot] if bot is None else bot
     eot = usual[added.eot] if eot is None else eot
-    _check(bot, eot, n_rows, base)
-    if (bot, eot) != (usual[added.bot], usual[added.eot]):
+    _check(bot, eot, n_rows, base, one_token=added.bot == added.eot)
+    if usual and (bot, eot) != (usual[added.bot], usual[added.eot]):
         names = {added.bot: bot, added.eot: eot}
     else:
         names = usual
@@ -138,15 +145,16 @@ def _agreed(role: str, claims: Mapping[str, int]) -> int | None:
     return next(iter(claims.values()), None)
 
 
-def _check(bot: int, eot: int, n_rows: int, base: Base) -> None:
+def _check(bot: int, eot: int, n_rows: int, base: Base, *, one_token: bool) -> None:
     if len(base.tokenizer) > n_rows:
         raise ValueError(
             f"The tokenizer of {base.source} has {len(base.tokenizer)} tokens, the checkpoint's "
             f"embedding {n_rows} rows. Give as base= the model that it was trained from."
         )
-    if bot == eot or max(bot, eot) >= n_rows:
+    if (bot == eot) != one_token or max(bot, eot) >= n_rows:
+        wanted = "one id for both" if one_token else "two different ids"
         raise ValueError(
-            f"bot is {bot} and eot is {eot}; accepted are two different ids below {n_rows}, the "
+            f"bot is {bot} and eot is {eot}; accepted are {wanted} below {n_rows}, the "
             "number of rows that the embedding has."
         )
 

@@ -76,7 +76,9 @@ class Adaptive(Format):
             for name in _MODES[_mode(tensors)]
         }
 
-    def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
+    def feedback(
+        self, tensors: Mapping[str, Tensor], vocabulary: Vocabulary, info: CheckpointInfo
+    ) -> Feedback:
         """Return what the tensors hold, or the identity where there are none."""
         mode = _mode(tensors)
         found = {

@@ -11,13 +11,14 @@ is computed.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
 from cot_attn.checkpoints._state_dict import Shape
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
 from cot_attn.checkpoints.formats import Format
-from cot_attn.checkpoints.registry import CheckpointInfo
+from cot_attn.checkpoints.registry import CheckpointInfo, Family
 from cot_attn.models.feedback import Feedback, Identity
 from cot_attn.models.loops import Constant
 from cot_attn.models.template import Template
@@ -28,7 +29,7 @@ _PAUSE = "pause_embedding"
 class Coconut(Format):
     """The format of Coconut's checkpoints."""
 
-    family = "coconut"
+    family: ClassVar[Family] = "coconut"
     title = "Coconut"
     prefix = "base_causallm."
     duplicate = "embedding."
@@ -37,7 +38,7 @@ class Coconut(Format):
         bot="<|start-latent|>",
         eot="<|end-latent|>",
     )
-    answer_marker = "###"
+    answer_marker: ClassVar[str | None] = "###"
 
     def template(
         self, vocabulary: Vocabulary, info: CheckpointInfo, feedback: Feedback
@@ -57,6 +58,8 @@ class Coconut(Format):
         """Return the pause embedding of a control; otherwise the hidden state is fed back."""
         return {_PAUSE: (d_model,)} if _PAUSE in tensors else {}
 
-    def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
+    def feedback(
+        self, tensors: Mapping[str, Tensor], vocabulary: Vocabulary, info: CheckpointInfo
+    ) -> Feedback:
         """Return the identity, or the pause embedding of a control."""
         return Constant(tensors[_PAUSE]) if _PAUSE in tensors else Identity()

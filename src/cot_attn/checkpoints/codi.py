@@ -62,7 +62,9 @@ class Codi(Format):
             shapes |= {"prj.ln.weight": (d_model,), "prj.ln.bias": (d_model,)}
         return shapes
 
-    def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
+    def feedback(
+        self, tensors: Mapping[str, Tensor], vocabulary: Vocabulary, info: CheckpointInfo
+    ) -> Feedback:
         """Return the projection, or the identity where there is none."""
         if "prj.1.weight" not in tensors:
             return Identity()

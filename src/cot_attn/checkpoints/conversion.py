@@ -1,25 +1,39 @@
 """A checkpoint in another project's format becomes the parts of a model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
 
-from cot_attn.checkpoints._base import Base, read_base
+from cot_attn.checkpoints._base import Base
+from cot_attn.checkpoints._base_weights import with_base_weights
 from cot_attn.checkpoints._language_model import read_language_model
 from cot_attn.checkpoints._weights import Weights, read_weights
 from cot_attn.checkpoints._wrappers import without_wrappers
 from cot_attn.checkpoints.adaptive import Adaptive
 from cot_attn.checkpoints.coconut import Coconut
+from cot_attn.checkpoints.coconut_theory import CoconutTheory
 from cot_attn.checkpoints.codi import Codi
+from cot_attn.checkpoints.colar import Colar, LatentTtsColar
 from cot_attn.checkpoints.formats import Format
 from cot_attn.checkpoints.latent_tts import LatentTts
 from cot_attn.checkpoints.parts import ModelParts
-from cot_attn.checkpoints.registry import KNOWN_UNUSED, NOT_READ, CheckpointInfo, Family
+from cot_attn.checkpoints.pccot import Pccot
+from cot_attn.checkpoints.registry import KNOWN_UNUSED, CheckpointInfo, Family
 from cot_attn.checkpoints.report import LoadReport
 
 FORMATS: dict[Family, Format] = {
-    form.family: form for form in (Codi(), Coconut(), LatentTts(), Adaptive())
+    form.family: form
+    for form in (
+        Codi(),
+        Coconut(),
+        CoconutTheory(),
+        LatentTts(),
+        LatentTtsColar(),
+        Colar(),
+        Pccot(),
+        Adaptive(),
+    )
 }
 """The formats that are read, by family."""
 
@@ -36,11 +50,15 @@ class UserOptions:
     remove_eos: bool | None = None
     bot: int | None = None
     eot: int | None = None
+    compression: int | None = None
 
     def about_the_format(self) -> list[str]:
         """Return which options were given, leaving out those that suit any model."""
-        names = ("family", "base", "lora_alpha", "use_rslora", "remove_eos", "bot", "eot")
-        return [name for name in names if getattr(self, name) is not None]
+        return [
+            each.name
+            for each in fields(self)
+            if each.name != "n_thoughts" and getattr(self, each.name) is not None
+        ]
 
     def over(self, info: CheckpointInfo) -> CheckpointInfo:
         """Return what is known, overridden by the options."""
@@ -52,6 +70,7 @@ class UserOptions:
             use_rslora=info.use_rslora if self.use_rslora is None else self.use_rslora,
             bot=info.bot if self.bot is None else self.bot,
             eot=info.eot if self.eot is None else self.eot,
+            compression=info.compression if self.compression is None else self.compression,
         )
         if self.remove_eos is None:
             return overridden
@@ -91,9 +110,14 @@ def read_checkpoint(
     """
     stored, notes = without_wrappers(read_weights(path, weights))
     form = _format(user.family or (info.family if info else None), stored)
+    _check_compression(user.compression, form)
     info = user.over(info or _unknown(path, form, user))
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        return _converted(form, stored, read_base(info.base), info, str(path), name, notes)
+        base = form.base(info.base, stored)
+        if form.on_base:
+            stored = with_base_weights(stored, base, form.prefix)
+            notes += (f"read the weights of {base.source}, of which it holds what was trained",)
+        return _converted(form, stored, base, info, str(path), name, notes)
 
 
 def _converted(
@@ -108,7 +132,7 @@ def _converted(
     """Turn a state dict into parts and say in the report what was read."""
     inner = read_language_model(weights, base, info, form)
     form.check(inner.vocabulary, weights.tensors)
-    feedback = form.feedback(weights.tensors)
+    feedback = form.feedback(weights.tensors, inner.vocabulary, info)
     settings = {"n_thoughts": info.n_thoughts, **form.settings(info, feedback), **inner.settings}
     if (stop := form.stop(inner.vocabulary)) is not None:
         settings["stop"] = repr(stop)
@@ -123,23 +147,37 @@ def _converted(
             source=source,
             family=form.family,
             files=weights.digests,
-            base=info.base,
+            base=base.source,
             settings=settings,
             n_tensors=inner.n_tensors,
             repeated=inner.repeated,
             unused=inner.unused,
-            notes=notes + inner.notes,
+            notes=notes + inner.notes + form.notes,
             verified=info.verified,
         ),
         stop=stop,
     )
 
 
+def _check_compression(compression: object, form: Format) -> None:
+    """Raise where a compression is no whole number, or is asked of a family without one."""
+    if compression is None:
+        return
+    if not isinstance(form, Colar):
+        raise ValueError(f"compression= is of CoLaR's prompt; {form.title} has none. Leave it out.")
+    if isinstance(compression, bool) or not isinstance(compression, int) or compression < 1:
+        raise ValueError(
+            f"compression is {compression!r}; give how many tokens a thought stands for, a whole "
+            "number from 1 on. CoLaR was trained with 1 to 5."
+        )
+
+
 def _unknown(path: Path, form: Format, user: UserOptions) -> CheckpointInfo:
     """Return what can be said of a checkpoint that nobody knows."""
     folder = path if path.is_dir() else path.parent
     config = folder / "config.json"
-    if user.base is None and not (config.is_file() and config.read_bytes().strip()):
+    alone = not (config.is_file() and config.read_bytes().strip())
+    if user.base is None and alone and form.needs_base:
         found = "an empty config.json" if config.is_file() else "no config.json"
         raise ValueError(
             f"{folder} has {found}. Give as base= the folder or hub id of the model that "
@@ -152,7 +190,7 @@ def _unknown(path: Path, form: Format, user: UserOptions) -> CheckpointInfo:
         )
     return CheckpointInfo(
         form.family,
-        base=user.base or str(folder),
+        base=user.base or (str(folder) if form.needs_base else ""),
         n_thoughts=user.n_thoughts,
         answer_marker=form.answer_marker,
         unused=KNOWN_UNUSED[form.family],
@@ -172,17 +210,15 @@ def _format(family: Family | None, weights: Weights) -> Format:
     keys = list(weights.tensors)[:5]
     if alike:
         cause = f"these keys are of the family {alike[0]!r}, not {family!r}"
-    elif any(key.startswith(("lt_head.", "latent_policy.")) for key in weights.tensors):
-        needs = NOT_READ["ModalityDance/latent-tts-colar"]
-        cause = f"CoLaR's latent head, which is not read. {needs}"
     elif any(".lora_" in key for key in weights.tensors):
         cause = "a LoRA file without its base; save the whole state dict"
     else:
         cause = "a plain language model, or another method's checkpoint"
+    tried = f"the family {family}" if family else f"any of the families {', '.join(FORMATS)}"
     raise ValueError(
-        f"{weights.where} is not a checkpoint of the family {family or ' or '.join(FORMATS)}: its "
+        f"{weights.where} is not a checkpoint of {tried}: its "
         f"first keys are {keys}. CODI's begin with 'codi.', Coconut's with 'base_causallm.', those "
-        "of adaptive latent reasoning with '_base_model.', and LatentTTS has some with "
-        "'projector.'. A plain language model is read by from_language_model. The likely cause: "
-        f"{cause.removesuffix('.')}."
+        "of adaptive latent reasoning with '_base_model.'; LatentTTS has some with 'projector.' or "
+        "'lt_head.', CoLaR with 'latent_policy.', PCCoT's are an adapter with a '.token_adapter.'. "
+        f"A plain language model is read by from_language_model. The likely cause: {cause}."
     )

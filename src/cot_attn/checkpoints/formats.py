@@ -6,8 +6,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from cot_attn.checkpoints._base import Base, read_base
 from cot_attn.checkpoints._state_dict import Shape
 from cot_attn.checkpoints._vocabulary import AddedTokens, Vocabulary
+from cot_attn.checkpoints._weights import Weights
 from cot_attn.checkpoints.registry import CheckpointInfo, Family
 from cot_attn.checkpoints.report import Setting
 from cot_attn.models.feedback import Feedback
@@ -35,6 +37,12 @@ class Format(ABC):
         The tokens that the family adds to the vocabulary.
     answer_marker
         Text after which the answer's value stands, where the family writes one.
+    needs_base
+        Whether a checkpoint's architecture and tokenizer stand in other files than its weights.
+    on_base
+        Whether a checkpoint holds what was trained alone, so that the base's weights are read too.
+    notes
+        What the load report says of every such checkpoint.
     """
 
     family: ClassVar[Family]
@@ -43,6 +51,13 @@ class Format(ABC):
     duplicate: ClassVar[str | None] = None
     added: ClassVar[AddedTokens]
     answer_marker: ClassVar[str | None] = None
+    needs_base: ClassVar[bool] = True
+    on_base: ClassVar[bool] = False
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def base(self, source: str, weights: Weights) -> Base:
+        """Return the architecture and the tokenizer of a checkpoint."""
+        return read_base(source)
 
     def recognises(self, keys: Iterable[str]) -> bool:
         """Whether keys are those of such a checkpoint."""
@@ -63,7 +78,9 @@ class Format(ABC):
         """Return the keys and shapes that the feedback's tensors must have."""
 
     @abstractmethod
-    def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
+    def feedback(
+        self, tensors: Mapping[str, Tensor], vocabulary: Vocabulary, info: CheckpointInfo
+    ) -> Feedback:
         """Return the feedback that the tensors hold."""
 
     def stop(self, vocabulary: Vocabulary) -> StopRule | None:

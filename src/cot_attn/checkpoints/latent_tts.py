@@ -70,7 +70,9 @@ class LatentTts(Format):
             "projector.4.bias": (d_model,),
         }
 
-    def feedback(self, tensors: Mapping[str, Tensor]) -> Feedback:
+    def feedback(
+        self, tensors: Mapping[str, Tensor], vocabulary: Vocabulary, info: CheckpointInfo
+    ) -> Feedback:
         """Return the projection, or the identity where there is none."""
         if not self.recognises(tensors):
             return Identity()

@@ -40,6 +40,7 @@ def load(
     remove_eos: bool | None = None,
     bot: int | None = None,
     eot: int | None = None,
+    compression: int | None = None,
     weights: str | None = None,
     sha256: str | None = None,
     revision: str | None = None,
@@ -58,10 +59,12 @@ def load(
     name_or_path
         A bundled name (`toy-gpt2`), a hub id, a local folder, or a weight file.
     family
-        `codi`, `coconut`, `latent-tts` or `adaptive`; by default what the keys look like.
+        `codi`, `coconut`, `coconut-theory`, `latent-tts`, `latent-tts-colar`, `colar`,
+        `pccot` or `adaptive`; by default what the keys look like.
     base
         The hub id or folder of the model that the checkpoint was trained from; by default the
-        checkpoint's own folder. Only its configuration and tokenizer are read.
+        checkpoint's own folder. Only its configuration and tokenizer are read, and its weights
+        where the checkpoint holds what was trained alone (`colar`, `pccot`).
     n_thoughts
         How many thoughts a run has unless it is told otherwise.
     lora_alpha
@@ -78,6 +81,9 @@ def load(
         a tokenizer beside the weights or the base's tokenizer give to the family's names; where
         they name none, the added tokens follow the base's last id. Needed where the embedding was
         padded, or grown by other tokens too.
+    compression
+        How many tokens a thought should stand for, as CoLaR's prompt asks; by default 5, and 2 for
+        LatentTTS' copy.
     weights
         The name of the weight file in a folder that has several.
     sha256
@@ -115,6 +121,7 @@ def load(
         remove_eos,
         bot,
         eot,
+        compression,
     )
     if name in NOT_READ:
         raise ValueError(f"{name} is known and cannot be loaded. {NOT_READ[name]}")

@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["codi", "coconut", "latent-tts", "adaptive"]
+Family = Literal[
+    "codi",
+    "coconut",
+    "coconut-theory",
+    "latent-tts",
+    "latent-tts-colar",
+    "colar",
+    "pccot",
+    "adaptive",
+]
 
 _CODI_GOLDEN = (
     "the official CODI code (commit 4fd88d4b76f7), on a small GPT-2 of the same format with random "
@@ -17,6 +26,14 @@ _COCONUT_GOLDEN = (
 _LATENT_TTS = (
     "a plain Hugging Face loop, on made-up files of the layout that its code writes; none of its "
     "own files was seen"
+)
+_THEORY = (
+    "a plain Hugging Face loop, and the official code's tokenizer, on made-up files; none of its "
+    "own files was seen"
+)
+_PCCOT = (
+    "a plain Hugging Face loop, on a small GPT-2 with an adapter that peft wrote as the official "
+    "code lets it; none of its own files was seen"
 )
 _ADAPTIVE = (
     "the official code (commit 4e7d7dd), on small Llamas of the same format with random weights; "
@@ -60,6 +77,10 @@ class CheckpointInfo:
         Greedy accuracy that its authors publish, and that somebody else measured, as fractions.
     measured_on
         The data set of these accuracies.
+    compression
+        How many tokens a thought stands for, as CoLaR's prompt asks for it.
+    embedding_std
+        What CoLaR's training divided embeddings by.
 
     Examples
     --------
@@ -83,6 +104,8 @@ class CheckpointInfo:
     published: float | None = None
     reproduced: float | None = None
     measured_on: str = "GSM8K"
+    compression: int | None = None
+    embedding_std: float | None = None
 
     @property
     def remove_eos(self) -> bool:
@@ -195,6 +218,28 @@ _KNOWN: dict[str, CheckpointInfo] = {
         answer_marker="###",
         verified=_LATENT_TTS,
     ),
+    "ModalityDance/latent-tts-colar": CheckpointInfo(
+        "latent-tts-colar",
+        "ModalityDance/latent-tts-colar",
+        n_thoughts=64,  # at most: it stops by itself
+        answer_marker="Answer:",
+        verified=_LATENT_TTS,
+    ),
+    "whynlp/pccot-gpt2": CheckpointInfo(
+        "pccot",
+        "openai-community/gpt2",
+        n_thoughts=24,
+        lora_alpha=32,
+        verified=_PCCOT,
+    ),
+    "Shibo-UCSD/coconut-theory": CheckpointInfo(
+        "coconut-theory",
+        "",  # its architecture and tokenizer are code
+        n_thoughts=4,  # its evaluation gives a problem as many as it has steps, 3 or 4
+        weights="checkpoint_300",
+        verified=_THEORY,
+        measured_on="ProsQA in symbols",
+    ),
 }
 
 _KNOWN |= {
@@ -220,24 +265,11 @@ _KNOWN |= {
 }
 
 NOT_READ: dict[str, str] = {
-    "Shibo-UCSD/coconut-theory": (
-        "No token opens its thoughts: thought 0 is made from the question's last word, and a "
-        "template needs a BOT. Its tokenizer (40 symbols) is Python code of its authors, of which "
-        "there are no files."
-    ),
     "AlbertTan/CoLaR": (
-        "Its files are pickled training states that hold the LoRA and the Gaussian head alone. It "
-        "would need the base's own weights, a feedback that samples from that head, and a stop "
-        "rule that samples '###'."
-    ),
-    "ModalityDance/latent-tts-colar": (
-        "It would need a feedback of its latent head (`lt_head.*`) scaled by the embeddings' "
-        "standard deviation, and a compression factor in the prompt."
-    ),
-    "whynlp/pccot-gpt2": (
-        "It makes all thoughts at once, in several Jacobi passes, each from the last pass's hidden "
-        "states shifted by one. A run here makes one thought after the other: stages would need "
-        "an iteration."
+        "Its files are training states of Lightning, pickled with more than tensors in them, and "
+        "opening such a pickle runs what is in it. Where you trust a file, take the weights out: "
+        "torch.save(torch.load(file, weights_only=False)['state_dict'], 'pytorch_model.bin'). Load "
+        "that with family='colar', n_thoughts=64 and, as base=, the model that it was trained from."
     ),
 }
 """Latent-reasoning checkpoints that are known and cannot be loaded, and what they would need."""
@@ -246,7 +278,11 @@ NOT_READ: dict[str, str] = {
 KNOWN_UNUSED: dict[Family, tuple[str, ...]] = {
     "codi": _SIM_COT_CODI,
     "coconut": _SIM_COT_COCONUT,
+    "coconut-theory": (),
     "latent-tts": (),
+    "latent-tts-colar": (),
+    "colar": (),
+    "pccot": (),
     "adaptive": (),
 }
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from cot_attn.models import ContinuousThoughtModel, Layout, Moment, Thought
+from cot_attn.models import ContinuousThoughtModel, Jacobi, Layout, Moment, Thought
 from cot_attn.models.forced_answers import ForcedAnswers
 
 
@@ -155,19 +155,24 @@ class _Steps:
         questions: Sequence[Sequence[int]],
         problem_ids: Sequence[str],
     ) -> None:
+        if isinstance(model.feedback, Jacobi):
+            raise ValueError(
+                f"{model.name} makes all thoughts at once (Jacobi); heads are ranked by gradients "
+                "that go from thought to thought. Rank them in a model whose loop makes one after "
+                "the other."
+            )
         self.model, template = model, model.template
         self.problem_ids, self.n_fed = tuple(problem_ids), 0
-        self.layout = Layout(
-            tuple(map(len, questions)), len(template.bot), model.n_thoughts, len(template.eot)
-        )
+        prompts = [template.prompt(question) for question in questions]
+        lengths = tuple(len(prompt) - template.bot_width for prompt in prompts)
+        self.layout = Layout(lengths, template.bot_width, model.n_thoughts, len(template.eot))
         width = self.layout.bot.stop
-        self.prompt = torch.full((len(questions), width), template.eos, device=model.device)
+        self.prompt = torch.full((len(prompts), width), template.eos, device=model.device)
         self.mask = torch.zeros_like(self.prompt)
-        for row, question in enumerate(questions):
-            tokens = torch.tensor([*question, *template.bot], device=model.device)
-            self.prompt[row, width - len(tokens) :] = tokens
-            self.mask[row, width - len(tokens) :] = 1
-        self.positions = torch.zeros(len(questions), dtype=torch.long, device=model.device)
+        for row, prompt in enumerate(prompts):
+            self.prompt[row, width - len(prompt) :] = torch.tensor(prompt, device=model.device)
+            self.mask[row, width - len(prompt) :] = 1
+        self.positions = torch.zeros(len(prompts), dtype=torch.long, device=model.device)
         self.cache = DynamicCache()
         self.hidden: Tensor | None = None
 

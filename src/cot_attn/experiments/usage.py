@@ -143,7 +143,12 @@ def usage(
 def pause_token(model: ContinuousThoughtModel, pause: str | int | None) -> int:
     """Return the id of the pause token."""
     if pause is None:
-        return model.template.bot[-1]
+        if model.template.bot:
+            return model.template.bot[-1]
+        raise ValueError(
+            f"No token opens the thoughts of {model.name}, so there is no BOT to pause with. Give "
+            "as pause= the text or id of one token."
+        )
     if isinstance(pause, int):
         ids = [pause] if 0 <= pause < len(_vocabulary(model)) else []
     else:

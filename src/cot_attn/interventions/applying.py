@@ -16,7 +16,7 @@ from cot_attn.interventions.sites import Attention, Hook
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.finite import NotFiniteError
 from cot_attn.models.rollout import Rollout
-from cot_attn.models.stages import Thought
+from cot_attn.models.stages import Thought, in_earlier_pass
 from cot_attn.recording.selection import selected
 
 
@@ -30,6 +30,8 @@ def apply_interventions(
     seed: int = 0,
 ) -> Iterator[ContinuousThoughtModel]:
     """Apply interventions to everything that the model runs while the context lasts.
+
+    Of a loop that makes all thoughts in several passes (`Jacobi`), they change the last one.
 
     Parameters
     ----------
@@ -99,6 +101,8 @@ class _Applied:
 
     def restore(self, target: Hook, activation: Tensor, hook: object) -> Tensor:
         """Put the baseline back into the later thoughts of frozen rows."""
+        if in_earlier_pass(self._rollout().stage):
+            return activation
         rollout, thought = self._thought()
         lengths = rollout.layout.n_thoughts_each
         rows = [
@@ -119,7 +123,8 @@ class _Applied:
 
     def corrupt(self, target: Hook, activation: Tensor, hook: object) -> Tensor:
         """Replace a hook's activation in the rows that change this thought there."""
-        if not isinstance(self._rollout().stage, Thought):
+        stage = self._rollout().stage
+        if not isinstance(stage, Thought) or in_earlier_pass(stage):
             return activation
         rollout, thought = self._thought()
         result = activation.clone()
@@ -141,6 +146,8 @@ class _Applied:
     def mask(self, layer: int, scores: Scores) -> Scores:
         """Take attention to changed thoughts away from the queries that come later."""
         rollout = self._rollout()
+        if in_earlier_pass(rollout.stage):
+            return scores
         layout, lengths = rollout.layout, rollout.layout.n_thoughts_each
         first = scores.shape[3] - scores.shape[2]
         changes = [

@@ -7,6 +7,8 @@ from .feedback import Identity as Identity
 from .feedback import Moment as Moment
 from .feedback import Projection as Projection
 from .hooks import HookedModel as HookedModel
+from .jacobi import Jacobi as Jacobi
+from .latent_head import LatentHead as LatentHead
 from .loops import Constant as Constant
 from .loops import Linear as Linear
 from .loops import LinearRms as LinearRms
@@ -28,6 +30,7 @@ from .stages import Stage as Stage
 from .stages import Thought as Thought
 from .stopping import BinaryHead as BinaryHead
 from .stopping import EntropyBelow as EntropyBelow
+from .stopping import SampledSeparator as SampledSeparator
 from .stopping import Separator as Separator
 from .stopping import StopRule as StopRule
 from .template import Template as Template
@@ -51,6 +54,8 @@ __all__ = [
     "Feedback",
     "HookedModel",
     "Identity",
+    "Jacobi",
+    "LatentHead",
     "Layout",
     "Linear",
     "LinearRms",
@@ -66,6 +71,7 @@ __all__ = [
     "Rollout",
     "Run",
     "Sampled",
+    "SampledSeparator",
     "Separator",
     "SoftThinking",
     "Stage",

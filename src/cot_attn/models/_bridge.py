@@ -20,10 +20,23 @@ def bridged(
     copied = copy.deepcopy(tokenizer)
     if "name_or_path" not in copied.init_kwargs:
         copied.bos_token = None
+    _let_read_anything(copied)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         return TransformerBridge.boot_transformers(
             name, hf_model=model, tokenizer=copied, dtype=model.dtype, device=model.device
         )
+
+
+def _let_read_anything(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give a tokenizer of few words, which refuses others, a token for those.
+
+    TransformerLens tries a tokenizer out on a word of its own.
+    """
+    try:
+        tokenizer("a")
+    except Exception:  # the tokenizers library raises bare Exceptions
+        words = getattr(tokenizer, "backend_tokenizer").model  # noqa: B009 (not of every tokenizer)
+        words.unk_token = next(iter(tokenizer.get_vocab()))
 
 
 def _fuse_activations(model: PreTrainedModel) -> None:

@@ -68,13 +68,24 @@ def chosen_stages(
     if stages is None:
         return [Prompt(), *(Thought(index) for index in range(n_thoughts)), Close()]
     layout = Layout((1,), bot_width=1, n_thoughts=n_thoughts, eot_width=1)
-    chosen = sorted(stage_set(stages), key=lambda stage: layout.columns(stage).start)
+    chosen = sorted(stage_set(stages), key=partial(_in_a_run, layout))
     if isinstance(chosen[-1], Answer) and chosen[-1].index + 1 >= max_new_tokens:
         raise ValueError(
             f"There is no stage {chosen[-1]} with max_new_tokens={max_new_tokens}: the last token "
             "of an answer is not fed."
         )
     return chosen
+
+
+def _in_a_run(layout: Layout, stage: Stage) -> tuple[int, int, int]:
+    """Return where a stage comes in a run: the prompt, earlier passes over thoughts, all else."""
+    column = layout.columns(stage).start
+    match stage:
+        case Prompt():
+            return (0, 0, 0)
+        case Thought(_, int(iteration)):
+            return (1, iteration, column)
+    return (2, 0, column)
 
 
 def check_distinct(problems: Sequence[Problem]) -> None:

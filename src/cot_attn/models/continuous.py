@@ -38,6 +38,7 @@ from cot_attn.models.activations import (
 from cot_attn.models.decoding import greedy
 from cot_attn.models.feedback import Feedback, Identity, Projection
 from cot_attn.models.hooks import HookedModel
+from cot_attn.models.jacobi import Jacobi
 from cot_attn.models.questions import Question, check_adds_nothing, check_room, encode
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
@@ -141,6 +142,11 @@ class ContinuousThoughtModel(HookedModel):
                 "or None."
             )
         if rule is not None:
+            if isinstance(self.feedback, Jacobi):
+                raise ValueError(
+                    f"{self.name} makes all thoughts at once (Jacobi), so none can be the last. "
+                    "Leave stop out, and give n_thoughts for fewer."
+                )
             check_gaps(self)
         self._stop = rule
 
@@ -428,6 +434,7 @@ class ContinuousThoughtModel(HookedModel):
         remove_eos: bool | None = None,
         bot: int | None = None,
         eot: int | None = None,
+        compression: int | None = None,
         weights: str | None = None,
         sha256: str | None = None,
         revision: str | None = None,
@@ -454,6 +461,7 @@ class ContinuousThoughtModel(HookedModel):
             remove_eos=remove_eos,
             bot=bot,
             eot=eot,
+            compression=compression,
             weights=weights,
             sha256=sha256,
             revision=revision,

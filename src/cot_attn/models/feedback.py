@@ -46,6 +46,10 @@ class Moment:
         table = self._embedding.weight
         return self._scaled(weights.to(table.dtype) @ table)
 
+    def embedded(self, token: int) -> Float[Tensor, " d_model"]:
+        """Return the embedding of a token, as it is fed."""
+        return self._scaled(self._embedding.weight[token])
+
     def embedding_norm(self) -> Float[Tensor, ""]:
         """Return the mean length of the token embeddings, as they are fed."""
         return self._scaled(self._embedding.weight.norm(dim=-1).mean())

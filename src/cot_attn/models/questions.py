@@ -56,7 +56,7 @@ def encode(
             problem, ids = question, _tokens_of(question, tokenizer)
         elif isinstance(question, Problem | str):
             problem = Problem.from_text(question) if isinstance(question, str) else question
-            ids = tokenizer(template.text(problem.question))["input_ids"]
+            ids = _read(problem, tokenizer, template)
         else:
             raise TypeError(
                 f"A question is a {type(question).__name__}; accepted are a Problem, a text, or a "
@@ -67,6 +67,18 @@ def encode(
         problems.append(problem)
         tokens.append(ids)
     return problems, tokens
+
+
+def _read(problem: Problem, tokenizer: PreTrainedTokenizerBase, template: Template) -> list[int]:
+    text = template.text(problem.question)
+    try:
+        ids: list[int] = tokenizer(text, add_special_tokens=template.special_tokens)["input_ids"]
+    except Exception as error:  # the tokenizers library raises bare Exceptions
+        raise ValueError(
+            f"The question of problem {problem.id!r} is {problem.question!r}, which the tokenizer "
+            f"cannot read ({error}). Give words that it knows."
+        ) from error
+    return ids
 
 
 def _from_tokens(

@@ -16,6 +16,7 @@ from cot_attn.data.problem import Problem
 from cot_attn.models._cache import RoomyCache
 from cot_attn.models.feedback import Feedback, Moment
 from cot_attn.models.finite import check_finite, finite_scores
+from cot_attn.models.jacobi import Jacobi
 from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
 from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
@@ -104,27 +105,28 @@ class Rollout:
         stop: StopRule | None = None,
     ) -> None:
         template = model.template
+        prompts = [template.prompt(question) for question in questions]
         self.model = model
         self._stop, self._n_decided = stop, 0
         self.problems = tuple(problems)
         self.layout = Layout(
-            question_lengths=tuple(len(question) for question in questions),
-            bot_width=len(template.bot),
+            question_lengths=tuple(len(prompt) - template.bot_width for prompt in prompts),
+            bot_width=template.bot_width,
             n_thoughts=n_thoughts,
             eot_width=len(template.eot),
         )
         self._cache = RoomyCache()
         self._hidden_states: list[Tensor] = []
+        self._sources: list[Tensor] = []  # of all thoughts, where a pass before this one made them
         device = model.device
         width = self.layout.bot.stop
-        self._prompt = torch.full((len(questions), width), template.eos, device=device)
-        self._mask = torch.zeros((len(questions), 0), dtype=torch.bool, device=device)
-        self._positions = torch.zeros(len(questions), dtype=torch.long, device=device)
+        self._prompt = torch.full((len(prompts), width), template.eos, device=device)
+        self._mask = torch.zeros((len(prompts), 0), dtype=torch.bool, device=device)
+        self._positions = torch.zeros(len(prompts), dtype=torch.long, device=device)
         self._prompt_mask = torch.zeros_like(self._prompt, dtype=torch.bool)
-        for row, question in enumerate(questions):
-            tokens = torch.tensor([*question, *template.bot], device=device)
-            self._prompt[row, width - len(tokens) :] = tokens
-            self._prompt_mask[row, width - len(tokens) :] = True
+        for row, prompt in enumerate(prompts):
+            self._prompt[row, width - len(prompt) :] = torch.tensor(prompt, device=device)
+            self._prompt_mask[row, width - len(prompt) :] = True
 
     @property
     def hidden(self) -> Float[Tensor, "batch d_model"]:
@@ -137,6 +139,8 @@ class Rollout:
         points = self.model.bridge.hook_points() if padded else ()
         with self._in_stage(Prompt()), finite_scores(points):
             self._think(self._prompt_mask, input_ids=self._prompt)
+        if isinstance(self.model.feedback, Jacobi) and self.layout.n_thoughts:
+            self._iterate(self.model.feedback)
 
     def think(
         self, index: int, fed: Float[Tensor, "batch d_model"] | None = None
@@ -146,7 +150,7 @@ class Rollout:
         Without `fed`, the thought is made from the last hidden state.
         """
         with self._in_stage(Thought(index)):
-            before, moment = self.hidden, self._moment(index)
+            before, moment = self._source(index), self._moment(index)
             self._decide(moment)
             if index >= len(self.layout.thoughts):  # all have stopped
                 return torch.full_like(before, torch.nan)
@@ -246,6 +250,7 @@ class Rollout:
         other.problems, other.layout = (), self.layout.rows([])
         other._mask, other._positions = self._mask[:0, :width], self._positions[:0]
         other._hidden_states = [hidden[:0] for hidden in self._hidden_states[: n_thoughts + 1]]
+        other._sources = [hidden[:0] for hidden in self._sources]
         n_rows, n_columns = max(n_rows or 0, len(rows)), max(n_columns or 0, width)
         other._cache = self._cache.empty_like(
             width, n_rows, n_columns, None if spare is None else spare._cache
@@ -267,6 +272,8 @@ class Rollout:
         # The other may have gone on from here.
         pairs = zip(self._hidden_states, other._hidden_states, strict=False)
         self._hidden_states = [torch.cat([hidden, more[rows]]) for hidden, more in pairs]
+        sources = zip(self._sources, other._sources, strict=True)
+        self._sources = [torch.cat([hidden, more[rows]]) for hidden, more in sources]
         self._cache.append_rows(other._cache, rows)
 
     def view(self, rows: slice) -> "Rollout":
@@ -279,6 +286,7 @@ class Rollout:
         other.layout = self.layout.rows(range(len(self.problems))[rows])
         other._mask, other._positions = self._mask[rows], self._positions[rows]
         other._hidden_states = [hidden[rows] for hidden in self._hidden_states]
+        other._sources = [hidden[rows] for hidden in self._sources]
         other._cache = self._cache.view(rows)
         return other
 
@@ -298,6 +306,7 @@ class Rollout:
         self.layout = self.layout.rows(indices)
         self._mask, self._positions = self._mask[rows], self._positions[rows]
         self._hidden_states = [hidden[rows] for hidden in self._hidden_states]
+        self._sources = [hidden[rows] for hidden in self._sources]
         self._cache.select(rows)
 
     def truncated(self, n_rows: int, n_tokens: int) -> "Rollout":
@@ -334,6 +343,29 @@ class Rollout:
             yield
         finally:
             self.model.running = outer
+
+    def _iterate(self, loop: Jacobi) -> None:
+        """Run all passes over the thoughts but the last, and keep what that is made from."""
+        mask, positions, width = self._mask, self._positions, self._mask.shape[1]
+        everywhere = torch.ones_like(positions, dtype=torch.bool)[:, None]
+        for iteration in range(loop.n_iterations):
+            for index in range(self.layout.n_thoughts):
+                with self._in_stage(Thought(index, iteration)):
+                    moment = self._moment(index)
+                    if iteration:
+                        fed = loop(self._source(index), moment)
+                    else:
+                        fed = moment.embedded(loop.placeholder).expand_as(self.hidden)
+                    self._think(everywhere, inputs_embeds=fed[:, None])
+            self._sources = self._hidden_states[:-1]
+            self._hidden_states = self._hidden_states[:1]
+            self._mask, self._positions = mask, positions
+            self._cache = self._cache.view(slice(len(self.problems)), width)
+        self.stage = Prompt()
+
+    def _source(self, index: int) -> Float[Tensor, "batch d_model"]:
+        """Return the hidden states that become thought `index`."""
+        return self._sources[index] if self._sources else self.hidden
 
     def _moment(self, thought: int) -> Moment:
         ids = tuple(problem.id for problem in self.problems)

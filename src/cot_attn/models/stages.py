@@ -29,9 +29,19 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Thought:
-    """Thought `index` is made from the last hidden state and fed."""
+    """Thought `index` is made from the last hidden state and fed.
+
+    Parameters
+    ----------
+    index
+        Which thought, counted from 0.
+    iteration
+        Of a loop that makes all thoughts in several passes (`Jacobi`), which of those before the
+        last; None is the last one, and the only one of other loops.
+    """
 
     index: int
+    iteration: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,16 +66,29 @@ def stage_label(stage: Stage) -> str:
     --------
     >>> [stage_label(stage) for stage in (Prompt(), Thought(0), Close(), Answer(2))]
     ['bot', 'thought 0', 'eot', 'answer 2']
+    >>> stage_label(Thought(0, iteration=1))
+    'thought 0, pass 1'
     """
     match stage:
         case Prompt():
             return "bot"
-        case Thought(index):
-            return f"thought {index}"
+        case Thought(index, iteration):
+            return f"thought {index}" + ("" if iteration is None else f", pass {iteration}")
         case Close():
             return "eot"
         case Answer(index):
             return f"answer {index}"
+
+
+def in_earlier_pass(stage: Stage) -> bool:
+    """Whether a stage is of a pass over the thoughts that another one follows.
+
+    Examples
+    --------
+    >>> [in_earlier_pass(stage) for stage in (Thought(0), Thought(0, iteration=1), Close())]
+    [False, True, False]
+    """
+    return isinstance(stage, Thought) and stage.iteration is not None
 
 
 def stage_set(stages: Iterable[Stage]) -> frozenset[Stage]:
@@ -91,12 +114,15 @@ def stage_set(stages: Iterable[Stage]) -> frozenset[Stage]:
         raise ValueError("stages is empty, so nothing would be called. Give one, or None for all.")
     for stage in listed:
         if isinstance(stage, Thought | Answer):
-            index: object = stage.index
-            if isinstance(index, bool) or not isinstance(index, Integral) or index < 0:
-                raise ValueError(
-                    f"There is no stage {stage}: thoughts and answer tokens are counted from 0 on, "
-                    "in whole numbers, and not from the end."
-                )
+            numbers: list[object] = [stage.index]
+            if in_earlier_pass(stage):
+                numbers.append(stage.iteration)  # type: ignore[union-attr]  # it is a thought
+            for number in numbers:
+                if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
+                    raise ValueError(
+                        f"There is no stage {stage}: thoughts, passes and answer tokens are "
+                        "counted from 0 on, in whole numbers, and not from the end."
+                    )
     return frozenset(listed)
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from cot_attn.models.feedback import Hidden, Moment
+from cot_attn.models.seeds import generator
 
 
 class StopRule(ABC):
@@ -141,6 +142,48 @@ class Separator(StopRule):
     def stops(self, hidden: Hidden, moment: Moment) -> Bool[Tensor, " batch"]:
         """Return where the separator is the likeliest token."""
         return moment.logits(hidden).argmax(dim=-1) == self.token
+
+
+@dataclass(frozen=True)
+class SampledSeparator(StopRule):
+    """Stops where a token that is drawn is the one that separates thoughts from the answer.
+
+    Compressed Latent Reasoning (CoLaR; Tan et al. 2025, arXiv:2505.16552) draws a token behind
+    every thought from the softmax of the logits over `temperature`; there is one thought at least.
+    The draw depends on (seed, problem id, thought) alone.
+
+    Parameters
+    ----------
+    token
+        The separator's id.
+    temperature
+        What the logits are divided by, above 0.
+    seed
+        What else the draws depend on.
+
+    Examples
+    --------
+    >>> SampledSeparator(token=17)
+    SampledSeparator(token=17, temperature=1.0, seed=0)
+    """
+
+    token: int
+    temperature: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}; give a number above 0.")
+
+    def stops(self, hidden: Hidden, moment: Moment) -> Bool[Tensor, " batch"]:
+        """Return where the separator is drawn."""
+        logits = moment.logits(hidden) / self.temperature
+        chance = logits.softmax(dim=-1)[:, self.token]
+        drawn = [
+            torch.rand(1, generator=generator(self.seed, "separator", each, moment.thought))
+            for each in moment.problem_ids
+        ]
+        return (torch.cat(drawn).to(chance) < chance) & (moment.thought > 0)
 
 
 @dataclass(frozen=True)

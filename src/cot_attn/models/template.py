@@ -1,5 +1,6 @@
 """The tokens that stand around a question, its thoughts and its answer."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ class Template:
     Parameters
     ----------
     bot
-        Token ids that close the question. The last one's hidden state becomes thought 0.
+        Token ids that close the question. The last one's hidden state becomes thought 0. Where no
+        token opens the thoughts there are none, and the question's last token stands in their
+        place: it is BOT in results, and not part of the question.
     eot
         Token ids that close the thoughts. The last one predicts the first answer token.
     eos
@@ -21,6 +24,8 @@ class Template:
     question_prefix, question_suffix
         Text put before and behind the question before it is tokenised. A question that is given as
         token ids already has both. As a key, it counts to the question.
+    special_tokens
+        Whether the tokenizer may add tokens of its own to a question, such as a start token.
     normalise_spaces
         Whether the question is stripped and its double spaces made single before tokenising.
     stop_at_first
@@ -52,14 +57,23 @@ class Template:
     stop_at_first: bool = True
     answer_marker: str | None = None
     question_prefix: str = ""
+    special_tokens: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("bot", "eot"):
-            if not getattr(self, name):
-                raise ValueError(
-                    f"Template.{name} is empty. The last token of `bot` predicts thought 0 and the "
-                    "last token of `eot` predicts the answer, so each needs at least one token id."
-                )
+        if not self.eot:
+            raise ValueError(
+                "Template.eot is empty. Its last token predicts the answer, so it needs at least "
+                "one token id."
+            )
+
+    @property
+    def bot_width(self) -> int:
+        """Number of columns that close the question: the tokens of BOT, or what stands for them."""
+        return max(len(self.bot), 1)
+
+    def prompt(self, question: Sequence[int]) -> list[int]:
+        """Return the tokens that are read before thinking, the last of which predicts thought 0."""
+        return [*question, *self.bot]
 
     def text(self, question: str) -> str:
         """Return the question as it is tokenised."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from cot_attn.data.problem import Problem
 from cot_attn.models.finite import NotFiniteError
 from cot_attn.models.hooks import HookedModel, HookFunction, on_its_own_account
+from cot_attn.models.jacobi import Jacobi
 from cot_attn.models.questions import check_room
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Stage, Thought
@@ -100,12 +101,15 @@ def _observe(model: HookedModel, *edits: tuple[str, HookFunction]) -> _Seen:
     def residual(state: Tensor, hook: Any) -> None:
         seen.residual = state.clone()
 
+    # What thought 1 is made from is the hidden state where thought 0 was fed, in most loops.
+    where, stage = "feedback.hook_in", Thought(1)
+    if isinstance(model.feedback, Jacobi):
+        where, stage = f"blocks.{model.n_layers - 1}.hook_out", Thought(0)
     with (
         model.hooks(edits, stages=[Thought(0)]),
         model.hooks([(lambda name: name.endswith("attn.hook_pattern"), pattern)], stages=thinking),
         model.hooks([(_middle(model), residual)], stages=[Thought(0)]),
-        # What thought 1 is made from is the hidden state where thought 0 was fed.
-        model.hooks([("feedback.hook_in", hidden)], stages=[Thought(1)]),
+        model.hooks([(where, hidden)], stages=[stage]),
     ):
         seen.logits = _after_thoughts(model, slice(None)).close()
     return seen

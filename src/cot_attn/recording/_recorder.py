@@ -10,7 +10,7 @@ from torch import Tensor
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
-from cot_attn.models.stages import Prompt
+from cot_attn.models.stages import Prompt, in_earlier_pass
 from cot_attn.recording.selection import Indices, selected
 
 PATTERN = "blocks.{}.attn.hook_pattern"
@@ -64,7 +64,8 @@ class Recorder(ABC):
             self._start(rollout)
             self._forget()
             self._rollout = rollout
-        if rollout is self._rollout:  # else it is a branch of somebody else's
+        # Others are branches of somebody else's, or passes that another one follows.
+        if rollout is self._rollout and not in_earlier_pass(rollout.stage):
             self._record(activation, rollout)
 
     def _end(self, run: Run) -> None:
