@@ -66,8 +66,9 @@ def read_checkpoint(
     info: CheckpointInfo | None,
     user: UserOptions,
     name: str,
+    dtype: torch.dtype = torch.float32,
 ) -> ModelParts:
-    """Read a CODI or Coconut checkpoint, in float32 on the CPU.
+    """Read a CODI or Coconut checkpoint, on the CPU.
 
     Parameters
     ----------
@@ -81,6 +82,8 @@ def read_checkpoint(
         What the user says about it.
     name
         What results call the model.
+    dtype
+        The floating-point type of the language model.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def read_checkpoint(
     form = _format(user.family or (info.family if info else None), stored)
     info = user.over(info or _unknown(path, form, user))
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-        return _converted(form, stored, read_base(info.base), info, str(path), name, notes)
+        return _converted(form, stored, read_base(info.base), info, str(path), name, notes, dtype)
 
 
 def _converted(
@@ -104,9 +107,10 @@ def _converted(
     source: str,
     name: str,
     notes: tuple[str, ...],
+    dtype: torch.dtype,
 ) -> ModelParts:
     """Turn a state dict into parts and say in the report what was read."""
-    inner = read_language_model(weights, base, info, form)
+    inner = read_language_model(weights, base, info, form, dtype)
     form.check(inner.vocabulary, weights.tensors)
     feedback = form.feedback(weights.tensors)
     settings = {"n_thoughts": info.n_thoughts, **form.settings(info, feedback), **inner.settings}
