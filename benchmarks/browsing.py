@@ -73,7 +73,7 @@ def page(n_problems: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def made_up(n_problems: int, seed: int = 0) -> Study:
+def made_up(n_problems: int, seed: int = 0, n_layers: int = LAYERS, n_heads: int = HEADS) -> Study:
     """Return a study in which a k-step problem mostly breaks with one of its first k thoughts."""
     rng = np.random.default_rng(seed)
     ids = [f"made-up-{i:04d}" for i in range(n_problems)]
@@ -85,7 +85,9 @@ def made_up(n_problems: int, seed: int = 0) -> Study:
         "question_length": ("problem", 60 + np.arange(n_problems) % 40),
     }
     return Study(
-        _attention(rng, of_problem),
+        _attention(
+            rng, {**of_problem, "correct": ("problem", right.astype(float))}, n_layers, n_heads
+        ),
         _effects(rng, of_problem, steps, right),
         tuple(
             Problem(
@@ -96,21 +98,25 @@ def made_up(n_problems: int, seed: int = 0) -> Study:
             )
             for i, (name, k) in enumerate(zip(ids, steps, strict=True))
         ),
-        _settings(n_problems),
-        _readouts(rng, of_problem, steps),
+        _settings(n_problems, n_layers),
+        _readouts(rng, of_problem, steps, n_layers),
     )
 
 
-def _attention(rng: np.random.Generator, of_problem: dict[str, Any]) -> xr.Dataset:
+def _attention(
+    rng: np.random.Generator, of_problem: dict[str, Any], n_layers: int, n_heads: int
+) -> xr.Dataset:
     keys = ("question", *PLACES[:-1], "answer")
-    logits = rng.normal(0, 2, (len(of_problem["problem"]), LAYERS, HEADS, len(PLACES), len(keys)))
+    logits = rng.normal(
+        0, 2, (len(of_problem["problem"]), n_layers, n_heads, len(PLACES), len(keys))
+    )
     seen = np.arange(len(keys)) <= 1 + np.arange(len(PLACES))[:, None]
     rows = np.where(seen, np.exp(logits), 0)
     rows /= rows.sum(axis=-1, keepdims=True)
     dims = ("problem", "layer", "head", "query", "key")
     labels = {
-        "layer": range(LAYERS),
-        "head": range(HEADS),
+        "layer": range(n_layers),
+        "head": range(n_heads),
         "query": list(PLACES),
         "key": list(keys),
     }
@@ -150,7 +156,9 @@ def _effects(
     )
 
 
-def _readouts(rng: np.random.Generator, of_problem: dict[str, Any], steps: Any) -> xr.Dataset:
+def _readouts(
+    rng: np.random.Generator, of_problem: dict[str, Any], steps: Any, n_layers: int
+) -> xr.Dataset:
     targets = [f"step {i}" for i in range(1, STEPS + 1)]
     there = np.arange(STEPS) < steps[:, None]
     n, others = len(steps), 8
@@ -166,15 +174,15 @@ def _readouts(rng: np.random.Generator, of_problem: dict[str, Any], steps: Any) 
     ranked = xr.Dataset(
         {
             "text": (("problem", "target"), texts),
-            "rank": (place, ranks(n, LAYERS, len(PLACES), STEPS)),
-            "baseline_rank": ((*place, "other"), ranks(n, LAYERS, len(PLACES), STEPS, others)),
+            "rank": (place, ranks(n, n_layers, len(PLACES), STEPS)),
+            "baseline_rank": ((*place, "other"), ranks(n, n_layers, len(PLACES), STEPS, others)),
             "fed_rank": (fed, ranks(n, THOUGHTS, STEPS)),
             "fed_baseline_rank": ((*fed, "other"), ranks(n, THOUGHTS, STEPS, others)),
         },
         {
             **of_problem,
             "correct": ("problem", np.ones(n)),
-            "layer": range(LAYERS),
+            "layer": range(n_layers),
             "place": list(PLACES),
             "thought": range(THOUGHTS),
             "target": targets,
@@ -211,14 +219,14 @@ def _words(rng: np.random.Generator) -> xr.Dataset:
     )
 
 
-def _settings(n_problems: int) -> dict[str, Any]:
+def _settings(n_problems: int, n_layers: int) -> dict[str, Any]:
     versions = dict.fromkeys(("cot-attn", "torch", "transformers", "transformer-lens"), "0")
     return {
         "model": "made-up",
         "checkpoint": "made-up",
         "dtype": "torch.float32",
         "n_thoughts": THOUGHTS,
-        "n_layers": LAYERS,
+        "n_layers": n_layers,
         "n_problems": n_problems,
         "dataset": ["made-up"],
         "source": None,

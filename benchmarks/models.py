@@ -69,7 +69,7 @@ def subject(
     feedback = Projection(config.hidden_size, config.hidden_size)
     last = config.vocab_size
     template = Template((last - 2,), (last - 1,), last - 3, suppressed=(last - 3,))
-    tokenizer = _tokenizer(config.vocab_size)
+    tokenizer = tokenizer_of(config.vocab_size)
     bridge = bridged(copies[0], tokenizer, name)
     model = ContinuousThoughtModel(
         bridge, feedback, template, N_THOUGHTS, tokenizer=tokenizer, name=name, checkpoint="random"
@@ -87,10 +87,12 @@ def problems(n: int, n_words: int = N_QUESTION) -> list[Problem]:
     ]
 
 
-def _tokenizer(size: int) -> PreTrainedTokenizerFast:
+def tokenizer_of(size: int) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of words w0, w1, .. up to a size."""
     vocabulary = {f"w{i}": i for i in range(size)}
     # Special tokens are left out of answers, so it must be one that no answer has.
     special = f"w{size - 3}"
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=special))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=special, pad_token=special)
+    kinds = dict.fromkeys(("unk_token", "pad_token", "eos_token"), special)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **kinds)

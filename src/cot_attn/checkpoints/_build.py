@@ -1,6 +1,6 @@
 """From a configuration and tensors to a language model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +44,13 @@ def embedding_name(model: PreTrainedModel) -> str:
     return next(name for name, each in model.named_parameters() if each is weight)
 
 
-def language_model(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
-    """Return a Hugging Face model in float32 with copies of these tensors.
+def language_model(
+    config: PretrainedConfig, tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype
+) -> PreTrainedModel:
+    """Return a Hugging Face model with copies of these tensors in a floating-point type.
 
-    They must be all of its untied ones. Nothing is initialised at random, so the caller's random
+    They must be all of its untied ones, and are taken one by one: no more than one of them is there
+    in another type at the same time. Nothing is initialised at random, so the caller's random
     numbers stay as they were.
     """
     with no_init_weights():
@@ -55,10 +58,10 @@ def language_model(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> P
             config, attn_implementation="eager", dtype=torch.float32
         )
     # Copies, because a file's own tensors may be mapped from the disk.
-    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
+    copies = {name: tensor.to(dtype, copy=True) for name, tensor in tensors}
     model.load_state_dict(copies, strict=False, assign=True)
     model.tie_weights()
-    assert set(untied_names(model)) == tensors.keys()
+    assert set(untied_names(model)) == copies.keys()
     model.requires_grad_(False)
     model.eval()
     return model

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from cot_attn.checkpoints._adapter_config import (
@@ -37,7 +38,7 @@ class InnerModel:
     Attributes
     ----------
     language_model
-        The Hugging Face model in float32, LoRA merged, vocabulary grown.
+        The Hugging Face model, LoRA merged, vocabulary grown.
     vocabulary
         Its token ids.
     n_tensors
@@ -60,6 +61,7 @@ def read_language_model(
     base: Base,
     info: CheckpointInfo,
     form: Format,
+    dtype: torch.dtype,
 ) -> InnerModel:
     """Read the language model of a checkpoint, and check that the checkpoint has all and no more.
 
@@ -73,6 +75,8 @@ def read_language_model(
         What its files do not say.
     form
         The format of the checkpoint.
+    dtype
+        The floating-point type of the model. LoRA is merged in float32 before.
 
     Raises
     ------
@@ -123,7 +127,7 @@ def read_language_model(
     config, notes = vocabulary.base.config, vocabulary.notes
     if lora is None:
         check_no_adapter(adapter, weights.where)
-        model, settings = language_model(config, tensors), {}
+        model, settings = language_model(config, tensors.items(), dtype), {}
     else:
         strength = find_strength(lora, adapter, info, weights.where)
         if any(lora.adapts(name) or lora.adapts(first) for name, first in ties.items()):
@@ -133,8 +137,8 @@ def read_language_model(
                 f"{name} no longer shares its tensor with {first}, because LoRA adapts one"
                 for name, first in ties.items()
             )
-        model, settings = language_model(config, tensors), _settings(lora, strength)
-        lora.merge(model, strength.scales(lora), inner)
+        merged = lora.merged(tensors, blank, strength.scales(lora), inner)
+        model, settings = language_model(config, merged, dtype), _settings(lora, strength)
         notes += (f"read {NAME}",) if adapter else ()
     return InnerModel(model, vocabulary, len(wanted), repeated, unused, settings, notes)
 

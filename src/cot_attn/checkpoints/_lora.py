@@ -1,7 +1,7 @@
 """LoRA in a checkpoint: which modules have it, of what rank, and merging it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -58,25 +58,35 @@ class Lora:
         return shapes
 
     @torch.no_grad()
-    def merge(
-        self, model: PreTrainedModel, scales: Mapping[str, float], tensors: Mapping[str, Tensor]
-    ) -> None:
-        """Add to every adapted weight of a model its scale times B A.
+    def merged(
+        self,
+        tensors: Mapping[str, Tensor],
+        model: PreTrainedModel,
+        scales: Mapping[str, float],
+        halves: Mapping[str, Tensor],
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield a model's tensors one by one, to an adapted weight its scale times B A added.
 
         Parameters
         ----------
+        tensors
+            Those of the language model, by its names; no two share a tensor with LoRA.
         model
-            The language model; changed. No two of its names share a tensor with LoRA.
+            The language model's modules, without weights.
         scales
             The strength in every adapted module.
-        tensors
+        halves
             A and B of every adapted module, by peft's names.
         """
-        for name, scale in scales.items():
-            module = model.get_submodule(name)
-            a, b = (tensors[half].to(torch.float32) for half in self._halves(name, module))
+        for name, tensor in tensors.items():
+            adapted, _, parameter = name.rpartition(".")
+            if parameter != "weight" or adapted not in scales:
+                yield name, tensor
+                continue
+            module = model.get_submodule(adapted)
+            a, b = (halves[half].to(torch.float32) for half in self._halves(adapted, module))
             change = (b @ a).T if _is_transposed(module) else b @ a
-            model.get_parameter(f"{name}.weight").add_(change * scale)
+            yield name, tensor.to(torch.float32) + change * scales[adapted]
 
     def _halves(self, name: str, module: nn.Module) -> tuple[str, str]:
         ending = f".{self.adapter}" if self.adapter else ""

@@ -85,8 +85,9 @@ def read_checkpoint(
     info: CheckpointInfo | None,
     user: UserOptions,
     name: str,
+    dtype: torch.dtype = torch.float32,
 ) -> ModelParts:
-    """Read a CODI or Coconut checkpoint, in float32 on the CPU.
+    """Read a CODI or Coconut checkpoint, on the CPU.
 
     Parameters
     ----------
@@ -100,6 +101,8 @@ def read_checkpoint(
         What the user says about it.
     name
         What results call the model.
+    dtype
+        The floating-point type of the language model.
 
     Raises
     ------
@@ -117,7 +120,7 @@ def read_checkpoint(
         if form.on_base:
             stored = with_base_weights(stored, base, form.prefix)
             notes += (f"read the weights of {base.source}, of which it holds what was trained",)
-        return _converted(form, stored, base, info, str(path), name, notes)
+        return _converted(form, stored, base, info, str(path), name, notes, dtype)
 
 
 def _converted(
@@ -128,9 +131,10 @@ def _converted(
     source: str,
     name: str,
     notes: tuple[str, ...],
+    dtype: torch.dtype,
 ) -> ModelParts:
     """Turn a state dict into parts and say in the report what was read."""
-    inner = read_language_model(weights, base, info, form)
+    inner = read_language_model(weights, base, info, form, dtype)
     form.check(inner.vocabulary, weights.tensors)
     feedback = form.feedback(weights.tensors, inner.vocabulary, info)
     settings = {"n_thoughts": info.n_thoughts, **form.settings(info, feedback), **inner.settings}

@@ -114,9 +114,10 @@ def load_language_model(
         in_memory, language_model, source = True, model, str(model.config.name_or_path)
     else:
         source = str(Path(str(model)).expanduser()) if str(model).startswith("~") else str(model)
-        language_model = _model(source, revision)
+        dtype = chosen_dtype(dtype)
+        language_model = _model(source, revision, dtype)
         language_model.to(  # type: ignore[call-arg]  # wrapped in transformers
-            device=chosen_device(device), dtype=chosen_dtype(dtype)
+            device=chosen_device(device), dtype=dtype
         )
     words = _tokenizer(tokenizer, source, revision, in_memory)
     template = _template(language_model, words, chat_template, system, bot, eot, eos, answer_marker)
@@ -127,11 +128,11 @@ def load_language_model(
     return ModelParts(language_model, words, loop, template, n_thoughts, called, stop=stop)
 
 
-def _model(source: str, revision: str | None) -> PreTrainedModel:
+def _model(source: str, revision: str | None, dtype: torch.dtype) -> PreTrainedModel:
     folder, options = _where(source, revision)
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager", **options
+            folder, dtype=dtype, attn_implementation="eager", **options
         )
     except ImportError as error:
         raise ImportError(

@@ -144,10 +144,10 @@ def load(
             raise ValueError(
                 f"{path} is a folder that save_pretrained wrote; it says itself what {names} would."
             )
-        parts = read(path)
+        parts = read(path, dtype)
         parts = parts if n_thoughts is None else replace(parts, n_thoughts=n_thoughts)
     else:
-        parts = read_checkpoint(path, weights, info, user, Path(name).name)
+        parts = read_checkpoint(path, weights, info, user, Path(name).name, dtype)
     named = commit is not None or info is not None or name in bundled_models()
     source = name if named else str(path.absolute())
     assert parts.report is not None

@@ -91,8 +91,8 @@ def save(
         parts.tokenizer.save_pretrained(new)
 
 
-def read(folder: Path) -> ModelParts:
-    """Read a folder that `save` wrote, in float32 on the CPU.
+def read(folder: Path, dtype: torch.dtype = torch.float32) -> ModelParts:
+    """Read a folder that `save` wrote, its language model in a floating-point type, on the CPU.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def read(folder: Path) -> ModelParts:
     check_finite(tensors, str(weights))
     feedback.load_state_dict(_under("feedback.", tensors))
     return ModelParts(
-        language_model=language_model(config, _under("model.", tensors)),
+        language_model=language_model(config, _under("model.", tensors).items(), dtype),
         tokenizer=read_tokenizer(folder),
         feedback=feedback,
         template=template,

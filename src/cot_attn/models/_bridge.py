@@ -1,8 +1,10 @@
 """A TransformerLens bridge round a language model, whose weights stay as they were trained."""
 
 import copy
+from collections.abc import Iterator
 
 import torch
+from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.activations import GELUTanh, NewGELUActivation
@@ -50,6 +52,23 @@ def _fuse_activations(model: PreTrainedModel) -> None:
         for name, child in list(module.named_children()):
             if type(child) is NewGELUActivation:
                 setattr(module, name, GELUTanh())
+
+
+def every_module(*roots: nn.Module) -> Iterator[nn.Module]:
+    """Yield modules and all that is in them, each once.
+
+    A bridge has hundreds, in one another several times; PyTorch's own `modules` also works out
+    their names, which takes longer than a small model's step.
+    """
+    seen: set[int] = set()
+    waiting: list[nn.Module | None] = list(roots)
+    while waiting:
+        module = waiting.pop()
+        if module is None or id(module) in seen:
+            continue
+        seen.add(id(module))
+        yield module
+        waiting.extend(module._modules.values())
 
 
 def check_unprocessed(bridge: TransformerBridge) -> None:

@@ -56,6 +56,8 @@ def set_aside(points: Iterable[HookPoint]) -> Iterator[list[str]]:
     for point in points:
         tables = (point._forward_hooks, point._forward_pre_hooks, point._backward_hooks)
         lists = (point.fwd_hooks, point.bwd_hooks)
+        if not (any(tables) or any(lists)):
+            continue
         wiring = [each for handles in lists for each in handles if _is_wiring(each)]
         stay = {handle.hook.id for handle in wiring}
         if len(wiring) == sum(map(len, lists)) and all(each.keys() <= stay for each in tables):

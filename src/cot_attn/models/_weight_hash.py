@@ -1,15 +1,15 @@
 """The hash of the weights that a model has now."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
 from cot_attn.checkpoints.pretrained import fingerprint
-from cot_attn.models._bridge import check_unprocessed
+from cot_attn.models._bridge import check_unprocessed, every_module
 from cot_attn.models.feedback import Feedback
 
 _WORD, _ROW = 8, 1024  # bytes in a word, words in a row
@@ -41,8 +41,17 @@ class WeightHash:
 
 
 def _state(bridge: TransformerBridge, feedback: Feedback) -> str:
-    modules = (bridge.original_model, feedback)
-    return checksum(tensor for module in modules for tensor in module.state_dict().values())
+    return checksum(stored_tensors(bridge.original_model, feedback))
+
+
+def stored_tensors(*roots: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors that a state dict has of modules, some of them more than once."""
+    for module in every_module(*roots):
+        passing = module._non_persistent_buffers_set
+        buffers = (each for name, each in module._buffers.items() if name not in passing)
+        for tensor in (*module._parameters.values(), *buffers):
+            if tensor is not None:
+                yield tensor
 
 
 def checksum(tensors: Iterable[Tensor]) -> str:

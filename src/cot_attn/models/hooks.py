@@ -12,7 +12,7 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from cot_attn.data.problem import Problem
-from cot_attn.models._bridge import check_unprocessed
+from cot_attn.models._bridge import check_unprocessed, every_module
 from cot_attn.models._hook_points import HookName, chosen_names, remove, set_aside
 from cot_attn.models.feedback import Feedback
 from cot_attn.models.rollout import Rollout
@@ -224,8 +224,8 @@ class HookedModel:
 
 def _stop_training(*modules: nn.Module) -> None:
     """Switch modules to evaluation; to look at all of them is quicker than to switch them again."""
-    for module in modules:
-        if any(each.training for each in module.modules()):
+    if any(each.training for each in every_module(*modules)):
+        for module in modules:
             module.eval()
 
 
@@ -272,7 +272,9 @@ def _attached(
     """
     pairs = list(fwd_hooks)
     feedback = {str(point.name): point for point in model.feedback_points}
-    names = [*feedback, *model.bridge.hook_dict]
+    # The bridge puts its dictionary of hooks together anew each time that it is asked.
+    on_feedback_alone = all(isinstance(name, str) and name in feedback for name, _ in pairs)
+    names = [*feedback] if on_feedback_alone else [*feedback, *model.bridge.hook_dict]
     silent = {number: name for number, (name, _) in enumerate(pairs)}
     with ExitStack() as stack:
         on_bridge = []
@@ -284,7 +286,8 @@ def _attached(
                 stack.callback(remove, point, point.add_hook(limited))
             if chosen - feedback.keys():
                 on_bridge.append((name, limited))
-        stack.enter_context(model.bridge.hooks(fwd_hooks=on_bridge))
+        if on_bridge:
+            stack.enter_context(model.bridge.hooks(fwd_hooks=on_bridge))
         yield silent
 
 
