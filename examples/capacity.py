@@ -1,6 +1,6 @@
 """What moves with the size of toy models? Reads capacity.csv and draws capacity.png.
 
-`make ladder` and `python -m benchmarks.capacity` make the table anew, in an hour or two.
+`make ladder` and `python -m benchmarks.capacity` make the table anew, in an hour or so.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ SHOWN = {
     "attention: effective thoughts": "attention: effective thoughts",
     "importance: effective thoughts": "importance: effective thoughts",
     "correlation": "correlation within problems",
-    "usage: no thoughts": "right answers: none less all thoughts (points)",
-    "usage: another problem's": "right answers: another's less own thoughts (points)",
+    "usage: no thoughts": "change without thoughts (points)",
+    "usage: another problem's": "change with another's thoughts (points)",
     "exits: thoughts to the final answer": "thoughts to the final answer",
 }
 
