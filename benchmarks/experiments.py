@@ -1,6 +1,6 @@
 """What an experiment costs beside `run_variants` with as many variants.
 
-`python -m benchmarks.experiments [--problems 120] [--repeats 3]`
+`python -m benchmarks.experiments [--model gpt2-124m] [--problems 120] [--repeats 5] [--all]`
 
 Variants are compared that draw, as experiments do, on the unchanged runs of all problems: each puts
 another problem's thoughts in the place of one's own. Heads are compared with knock-outs.
@@ -16,7 +16,9 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measuring import interleaved
+from benchmarks.measuring import middle, timed
+from benchmarks.models import N_ANSWER, SHAPES, subject
+from benchmarks.models import problems as random_problems
 from cot_attn import ContinuousThoughtModel, Intervention, run_variants
 from cot_attn.data import Problem
 from cot_attn.experiments import (
@@ -40,9 +42,9 @@ Ratios = dict[str, dict[str, float]]
 
 def all_ratios(model: ContinuousThoughtModel, n: int, repeats: int) -> Ratios:
     """Time every experiment on a bundled model."""
-    problems = toy_problems(n, steps=[4])
+    given = toy_problems(n, steps=[4])
     thoughts = range(model.n_thoughts)
-    direction = Direction.given(model.run(problems[:1]).thoughts[0, 3], model.n_thoughts)
+    direction = Direction.given(model.run(given[:1]).thoughts[0, 3], model.n_thoughts)
     every = list(product(range(model.n_layers), range(model.n_heads)))
     doses = (0.5, 1.0)
 
@@ -51,20 +53,20 @@ def all_ratios(model: ContinuousThoughtModel, n: int, repeats: int) -> Ratios:
             Intervention(3, KnockOut(), Attention(layers=[layer], heads=[head]))
             for layer, head in every
         ]
-        return run_variants(model, problems, changes, ["failed", "kl_value"], only_correct=False)
+        return run_variants(model, given, changes, ["failed", "kl_value"], only_correct=False)
 
     def replaced(chosen: list[Any]) -> Any:
-        return exchanged(model, problems, chosen, ANSWERS)
+        return exchanged(model, given, chosen, ANSWERS)
 
     works = {
-        **used_and_carried(model, problems),
-        "exits": lambda: exit_curve(model, problems),
+        **used_and_carried(model, given),
+        "exits": lambda: exit_curve(model, given),
         "9 variants": lambda: replaced([*thoughts, *[thoughts] * 3]),
-        "steer": lambda: steer(model, problems, direction, doses, thoughts=[3], n_random=9),
+        "steer": lambda: steer(model, given, direction, doses, thoughts=[3], n_random=9),
         "20 variants": lambda: replaced([3] * 20),
-        "heads": lambda: rank_heads(model, problems, 3, sizes=[1], n_random=1),
+        "heads": lambda: rank_heads(model, given, 3, sizes=[1], n_random=1),
         "16 knock-outs": knocked_out,
-        "graph": lambda: causal_graph(model, problems),
+        "graph": lambda: causal_graph(model, given),
         "170 variants": lambda: replaced([*thoughts, 5] * 24 + [0, 1]),
     }
     return compared(works, repeats)
@@ -102,30 +104,48 @@ def exchanged(
 
 
 def compared(works: Works, repeats: int) -> Ratios:
-    """Time pieces of work in turns and divide the first of each two by the second."""
-    next(iter(works.values()))()  # what is done once is done by now
-    seconds, names = interleaved(works, repeats), list(works)
-    return {
-        f"{one} / {other}": {
-            "wall": seconds[one].wall / seconds[other].wall,
-            "cpu": seconds[one].cpu / seconds[other].cpu,
-            "seconds": seconds[one].cpu,
+    """Time pieces of work in turns and divide the first of each two by the second, each time."""
+    names = list(works)
+    for work in works.values():
+        work()  # what is done once is done by now
+    taken = [{name: timed(work)[0] for name, work in works.items()} for _ in range(repeats)]
+    found: Ratios = {}
+    for one, other in zip(names[::2], names[1::2], strict=True):
+        ratios = [each[one] / each[other] for each in taken]
+        cpu = [ratio.cpu for ratio in ratios]
+        found[f"{one} / {other}"] = {
+            "wall": middle(ratios).wall,
+            "cpu": middle(ratios).cpu,
+            "least cpu": min(cpu),
+            "most cpu": max(cpu),
+            "seconds": middle([each[one] for each in taken]).cpu,
         }
-        for one, other in zip(names[::2], names[1::2], strict=True)
-    }
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="toy-gpt2")
+    parser.add_argument("--model", default="toy-gpt2", help="a bundled model, or gpt2-124m")
     parser.add_argument("--problems", type=int, default=120)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--all", action="store_true", help="all experiments of a bundled model")
     asked = parser.parse_args()
-    model = ContinuousThoughtModel.from_pretrained(asked.model)
-    shown = Table("experiment / variants", "wall clock", "processor time", "seconds of it")
-    for name, value in all_ratios(model, asked.problems, asked.repeats).items():
-        numbers = (f"{value[each]:.2f}" for each in ("wall", "cpu", "seconds"))
-        shown.add_row(name, *numbers)
+    if asked.model in SHAPES:
+        model, given = subject(asked.model).model, random_problems(asked.problems)
+        ratios = compared(used_and_carried(model, given, N_ANSWER), asked.repeats)
+    else:
+        model = ContinuousThoughtModel.from_pretrained(asked.model)
+        given = toy_problems(asked.problems, steps=[4])
+        ratios = (
+            all_ratios(model, asked.problems, asked.repeats)
+            if asked.all
+            else compared(used_and_carried(model, given), asked.repeats)
+        )
+    shown = Table("experiment / variants", "wall clock", "processor time", "from, to", "seconds")
+    for name, value in ratios.items():
+        numbers = (f"{value[each]:.2f}" for each in ("wall", "cpu"))
+        spread = f"{value['least cpu']:.2f} to {value['most cpu']:.2f}"
+        shown.add_row(name, *numbers, spread, f"{value['seconds']:.2f}")
     Console().print(shown)
 
 

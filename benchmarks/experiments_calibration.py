@@ -98,6 +98,18 @@ def exits(rng: Generator, n: int, n_runs: int) -> Counts:
     }
 
 
+def rates(rng: Generator, n: int, n_runs: int) -> Counts:
+    """A count of problems is binomial, so that what its interval covers is known without luck."""
+    counts = np.arange(n + 1)
+    right = xr.DataArray(
+        (np.arange(n)[:, None] < counts).astype(float),
+        dims=("problem", "n_thoughts"),
+        coords={"problem": range(n), "n_thoughts": counts},
+    )
+    there = covers(stats.exit_accuracy(xr.Dataset({"correct": right})), TRUE_RATE)
+    return {"any rate, exactly, covers": np.array([binom.pmf(counts, n, TRUE_RATE) @ there])}
+
+
 def interchange(rng: Generator, n: int, n_runs: int) -> Counts:
     """A source's vector does what a random one does; bases and sources differ in ease."""
     n_sources = 3
@@ -244,6 +256,7 @@ WORLDS: dict[str, Callable[[Generator, int, int], Counts]] = {
     "frontier": frontier,
     "usage": usage,  # this and the next go run by run, and take minutes
     "heads": heads,
+    "rates": rates,
 }
 
 

@@ -180,7 +180,7 @@ def test_a_study_drives_one_half_of_its_problems_and_looks_at_heads(tmp_path, mo
     section = text[text.index('id="experiments"') : text.index('id="figures"')]
     n_heads = model.n_layers * model.n_heads
     assert f"Hidden from all {n_heads} heads, thought 5 is not missed: 0 % of" in section
-    assert f"Most answers arrive towards &#39;{goal}&#39; at dose" in section
+    assert f"Steered towards &#39;{goal}&#39;, most answers arrive there at dose" in section
     assert section.count("<svg") == section.count("Not to conclude") == 2
     tables = {file.stem for file in tmp_path.glob("**/tables/*.csv")}
     assert {"steering", "head_sets", "head_agreement"} <= tables
@@ -194,8 +194,8 @@ def test_what_a_search_in_parallel_says_is_a_sentence_and_a_table(study, tiny_gp
     study, asked = dataclasses.replace(study, experiments=found), QUESTIONS["frontier"]
     n_parts = int(tables["frontier"]["p_holm"].notnull().sum())
     assert asked.answer(study) == (
-        f"Of {n_parts} parts of the search at a thought, 0 are more like it than the same names in "
-        "another part (Holm p < 0.05)."
+        "Thoughts are more like nodes than like the same names in another part in 0 of "
+        f"{n_parts} pairs of a thought and a part of the search (Holm p < 0.05)."
     )
     assert len(asked.table(study, "folder").rows) == n_parts
 

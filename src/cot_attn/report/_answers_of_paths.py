@@ -108,10 +108,11 @@ def frontier(study: Study) -> str:
         for part in table["part"].values
         if bool(found.sel(thought=thought, part=part))
     ]
+    named = f": {', '.join(parts)}." if parts else "."
     return (
-        f"Of {int(tested.sum())} parts of the search at a thought, {len(parts)} are more like it "
-        f"than the same names in another part (Holm p < {LEVEL})"
-        f"{': ' if parts else '.'}{', '.join(parts)}{'.' if parts else ''}"
+        "Thoughts are more like nodes than like the same names in another part in "
+        f"{len(parts)} of {int(tested.sum())} pairs of a thought and a part of the search (Holm "
+        f"p < {LEVEL}){named}"
     )
 
 

@@ -121,7 +121,8 @@ def steering(study: Study) -> str:
     reached = study.experiment_tables["steering"].sel(outcome="target")
     best = reached.isel(dose=int(reached["estimate"].fillna(-1).argmax("dose")))
     return (
-        f"Most answers arrive {reached.attrs['name']} at dose {float(best['dose']):g}: "
+        f"Steered {reached.attrs['name']}, most answers arrive there at dose "
+        f"{float(best['dose']):g}: "
         f"{percent(best['estimate'])} % of {int(best['n_problems'])} (95 % interval "
         f"{percent_interval(best)}), where {reached.attrs['n_random']} random directions of its "
         f"norm bring {percent(best['random_low'])} to {percent(best['random_high'])} % there "
