@@ -9,6 +9,7 @@ from torch import nn
 from conftest import BOT, BUILDERS, EOT, wrap
 from cot_attn import Intervention, run_variants
 from cot_attn.data import Problem
+from cot_attn.experiments import rank_heads
 from cot_attn.interventions import Attention, KnockOut, Resample, Zero, apply_interventions, collect
 from cot_attn.models import (
     ContinuousThoughtModel,
@@ -127,7 +128,10 @@ def test_a_change_is_one_of_the_last_pass(model, questions):
     clean = collect(model, problems, hooks=[h for c in changes for h in c.site.hooks(model)])
     for number, change in enumerate(changes):
         with apply_interventions(model, change, clean):
-            answers = model.generate(problems, max_new_tokens=3)
+            run = model.run(problems, max_new_tokens=3)
+        answers, (first, *_) = run.answers, change.thoughts
+        others = [index for index in range(N_THOUGHTS) if index != first]
+        torch.testing.assert_close(run.thoughts[:, others], thoughts[:, others])
         assert effects["answer"].transpose("problem", ...).values[:, number].tolist() == answers
 
 
@@ -152,6 +156,9 @@ def test_it_is_saved_and_comes_back(model, questions, tmp_path):
 def test_what_cannot_be_says_so(model):
     with pytest.raises(ValueError, match="all thoughts at once"):
         model.stop = EntropyBelow(0.5)
+    asked = [Problem(f"p{i}", "w1 w2", "w3", answer_type="text") for i in range(2)]
+    with pytest.raises(ValueError, match="gradients that go from thought to thought"):
+        rank_heads(model, asked, 0, max_new_tokens=1)
     with pytest.raises(ValueError, match="n_iterations is 0"):
         Jacobi(Identity(), 0, PLACEHOLDER)
     with pytest.raises(ValueError, match="placeholder is -1"):
