@@ -80,6 +80,7 @@ def test_a_batch_gives_what_a_plain_loop_gives_for_each_question(architecture, q
         )
 
 
+@pytest.mark.slow
 def test_after_as_many_passes_as_thoughts_it_is_the_loop_alone(questions):
     _, model = twins("gpt2", N_THOUGHTS)
     alone = ContinuousThoughtModel(
@@ -92,6 +93,7 @@ def test_after_as_many_passes_as_thoughts_it_is_the_loop_alone(questions):
     assert not torch.allclose(fewer.run(questions).thoughts, expected.thoughts, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_each_pass_feeds_can_be_asked_for(model, questions):
     reference, _ = twins("gpt2", 2)
     stages = [Thought(3), Thought(3, iteration=1), Prompt(), Thought(3, iteration=0)]
@@ -108,6 +110,7 @@ def test_what_each_pass_feeds_can_be_asked_for(model, questions):
             torch.testing.assert_close(inputs[row, place], fed[3] + position, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_change_is_one_of_the_last_pass(model, questions):
     problems = [Problem(q, q, a or "w0", answer_type="text") for q, a in zip(
         questions[:4], model.generate(questions[:4], max_new_tokens=3), strict=True
@@ -141,6 +144,7 @@ def test_a_thought_less_leaves_the_others_as_they_are(model, questions):
     assert model.run(questions[:1], n_thoughts=0, max_new_tokens=1).thoughts.shape[1] == 0
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_comes_back(model, questions, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")
