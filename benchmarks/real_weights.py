@@ -268,10 +268,9 @@ def page(
         "processor time."
     )
     again = "the same answers" if same else "OTHER answers"
-    rounded = "; ".join(
-        f"with {c['loop']} as a thought, {c['plain_from_exact']:.2g} for the plain loop and "
-        f"{c['from_exact']:.2g} here, and {c['plain_answers']} of {len(QUESTIONS)} answers of the "
-        "plain loop stay"
+    rounded = "\n".join(
+        f"| {c['loop']} | {c['plain_from_exact']:.1e} | {c['from_exact']:.1e} | "
+        f"{c['plain_answers']} of {len(QUESTIONS)} |"
         for c in cases
         if c["dtype"] != "float32"
     )
@@ -301,9 +300,16 @@ token is an attention sink: read shares among thoughts, not attention on thought
 - Reading the GGUF file, once, and writing it as an ordinary folder took {gguf_s:.0f} s (mostly the
   reader's tables of names); everything else was loaded from that folder.
 - Saved and loaded again in {save_s:.1f} s, it gives {again}.
-- In bfloat16 batch and plain loop round differently, and neither is near float32, from which the
-  greatest difference of a thought is: {rounded}. Soft Thinking takes the likeliest tokens, so
-  that a near tie moves a whole thought. Study such a loop in float32.
+
+bfloat16 rounds each loop otherwise, and neither is near float32. The greatest difference of a
+thought from the plain loop in float32, and how many of the plain loop's answers stay as in float32:
+
+| a thought | plain loop | here | answers |
+|---|---|---|---|
+{rounded}
+
+Soft Thinking keeps the likeliest tokens only, so a near tie moves a whole thought, in one loop or
+in the other. Study such a loop in float32.
 
 What `cot-attn check` says of it, with Soft Thinking. It is a small model that was never trained to
 read its own thoughts, and {N_NEW} tokens are few:

@@ -144,6 +144,7 @@ def of_colar(folder: Path) -> tuple[Path, LlamaForCausalLM, Head]:
     return trained, wrapped.merge_and_unload(), head
 
 
+@pytest.mark.slow
 def test_colar_draws_thoughts_and_their_end_on_the_weights_of_its_base(tmp_path):
     file, hf_model, head = of_colar(tmp_path)
     base = tmp_path / "Llama-3.2-1B-Instruct"
@@ -176,6 +177,7 @@ def test_colar_draws_thoughts_and_their_end_on_the_weights_of_its_base(tmp_path)
     torch.testing.assert_close(thoughts, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_is_saved_with_its_head_and_its_rule(tmp_path):
     of_latent_tts(tmp_path)
     model = ContinuousThoughtModel.from_pretrained(tmp_path, n_thoughts=MOST, compression=4)

@@ -86,6 +86,7 @@ def model(checkpoint) -> ContinuousThoughtModel:
     return ContinuousThoughtModel.from_pretrained(trained, base=base, n_thoughts=N_THOUGHTS)
 
 
+@pytest.mark.slow
 def test_it_thinks_as_pefts_own_model_in_a_plain_loop(model, checkpoint):
     run = model.run(QUESTIONS, max_new_tokens=1)
     for row, question in enumerate(QUESTIONS):
@@ -100,6 +101,7 @@ def test_it_thinks_as_pefts_own_model_in_a_plain_loop(model, checkpoint):
     assert isinstance(model.feedback.loop, Identity)
 
 
+@pytest.mark.slow
 def test_it_is_saved_as_one_folder(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")

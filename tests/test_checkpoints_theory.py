@@ -59,6 +59,7 @@ def plain(hf_model: GPT2LMHeadModel, graph: str):
     return torch.cat(thoughts, dim=1)[0], output.logits[0, -1], patterns
 
 
+@pytest.mark.slow
 def test_it_thinks_and_looks_as_a_plain_loop(model, hf_model):
     with AttentionRecorder(model) as recorder, PositionRecorder(model) as positions:
         run = model.run(GRAPHS, max_new_tokens=1)
@@ -106,6 +107,7 @@ def test_it_is_saved_without_a_bot(model, tmp_path):
     torch.testing.assert_close(found.thoughts, expected.thoughts)
 
 
+@pytest.mark.slow
 def test_its_thoughts_can_be_changed(model):
     answers = model.generate(GRAPHS, max_new_tokens=1)
     problems = [

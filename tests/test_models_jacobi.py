@@ -9,6 +9,7 @@ from torch import nn
 from conftest import BOT, BUILDERS, EOT, wrap
 from cot_attn import Intervention, run_variants
 from cot_attn.data import Problem
+from cot_attn.experiments import rank_heads
 from cot_attn.interventions import Attention, KnockOut, Resample, Zero, apply_interventions, collect
 from cot_attn.models import (
     ContinuousThoughtModel,
@@ -79,6 +80,7 @@ def test_a_batch_gives_what_a_plain_loop_gives_for_each_question(architecture, q
         )
 
 
+@pytest.mark.slow
 def test_after_as_many_passes_as_thoughts_it_is_the_loop_alone(questions):
     _, model = twins("gpt2", N_THOUGHTS)
     alone = ContinuousThoughtModel(
@@ -91,6 +93,7 @@ def test_after_as_many_passes_as_thoughts_it_is_the_loop_alone(questions):
     assert not torch.allclose(fewer.run(questions).thoughts, expected.thoughts, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_each_pass_feeds_can_be_asked_for(model, questions):
     reference, _ = twins("gpt2", 2)
     stages = [Thought(3), Thought(3, iteration=1), Prompt(), Thought(3, iteration=0)]
@@ -107,6 +110,7 @@ def test_what_each_pass_feeds_can_be_asked_for(model, questions):
             torch.testing.assert_close(inputs[row, place], fed[3] + position, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_change_is_one_of_the_last_pass(model, questions):
     problems = [Problem(q, q, a or "w0", answer_type="text") for q, a in zip(
         questions[:4], model.generate(questions[:4], max_new_tokens=3), strict=True
@@ -127,7 +131,10 @@ def test_a_change_is_one_of_the_last_pass(model, questions):
     clean = collect(model, problems, hooks=[h for c in changes for h in c.site.hooks(model)])
     for number, change in enumerate(changes):
         with apply_interventions(model, change, clean):
-            answers = model.generate(problems, max_new_tokens=3)
+            run = model.run(problems, max_new_tokens=3)
+        answers, (first, *_) = run.answers, change.thoughts
+        others = [index for index in range(N_THOUGHTS) if index != first]
+        torch.testing.assert_close(run.thoughts[:, others], thoughts[:, others])
         assert effects["answer"].transpose("problem", ...).values[:, number].tolist() == answers
 
 
@@ -137,6 +144,7 @@ def test_a_thought_less_leaves_the_others_as_they_are(model, questions):
     assert model.run(questions[:1], n_thoughts=0, max_new_tokens=1).thoughts.shape[1] == 0
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_comes_back(model, questions, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")
@@ -152,6 +160,9 @@ def test_it_is_saved_and_comes_back(model, questions, tmp_path):
 def test_what_cannot_be_says_so(model):
     with pytest.raises(ValueError, match="all thoughts at once"):
         model.stop = EntropyBelow(0.5)
+    asked = [Problem(f"p{i}", "w1 w2", "w3", answer_type="text") for i in range(2)]
+    with pytest.raises(ValueError, match="gradients that go from thought to thought"):
+        rank_heads(model, asked, 0, max_new_tokens=1)
     with pytest.raises(ValueError, match="n_iterations is 0"):
         Jacobi(Identity(), 0, PLACEHOLDER)
     with pytest.raises(ValueError, match="placeholder is -1"):

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from cot_attn.models import ContinuousThoughtModel, Jacobi, Layout, Moment, Thought
+from cot_attn.models import ContinuousThoughtModel, Layout, Moment, Thought
 from cot_attn.models.forced_answers import ForcedAnswers
 
 
@@ -155,12 +155,6 @@ class _Steps:
         questions: Sequence[Sequence[int]],
         problem_ids: Sequence[str],
     ) -> None:
-        if isinstance(model.feedback, Jacobi):
-            raise ValueError(
-                f"{model.name} makes all thoughts at once (Jacobi); heads are ranked by gradients "
-                "that go from thought to thought. Rank them in a model whose loop makes one after "
-                "the other."
-            )
         self.model, template = model, model.template
         self.problem_ids, self.n_fed = tuple(problem_ids), 0
         prompts = [template.prompt(question) for question in questions]

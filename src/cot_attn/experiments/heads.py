@@ -20,7 +20,7 @@ from cot_attn.experiments._trials import Trial, Trials
 from cot_attn.experiments.one_number import require_one_number
 from cot_attn.interventions import Attention
 from cot_attn.interventions.resume import outlasting_its_parts
-from cot_attn.models import ContinuousThoughtModel
+from cot_attn.models import ContinuousThoughtModel, Jacobi
 
 TOP = "top"
 Head = tuple[int, int]
@@ -82,6 +82,12 @@ def rank_heads(
         no backward pass to its heads.
     """
     require_one_number(model, "rank_heads")
+    if isinstance(model.feedback, Jacobi):
+        raise ValueError(
+            f"{model.name} makes all thoughts at once (Jacobi); heads are ranked by gradients "
+            "that go from thought to thought. Rank them in a model whose loop makes one after "
+            "the other."
+        )
     problems = check_problems(problems)
     if not 0 <= thought < model.n_thoughts or len(problems) < 2 or n_random < 1:
         raise ValueError(

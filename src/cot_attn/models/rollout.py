@@ -130,7 +130,10 @@ class Rollout:
 
     @property
     def hidden(self) -> Float[Tensor, "batch d_model"]:
-        """The hidden state, after the final norm, that becomes the next thought."""
+        """The hidden state, after the final norm, that becomes the next thought.
+
+        Of a loop that makes all thoughts at once, that of the last position that was fed.
+        """
         return self._hidden_states[-1]
 
     def read(self) -> None:
