@@ -135,6 +135,8 @@ def test_the_report_shows_it_where_it_was_asked_for(study: Study, plain: Study) 
     assert "--readouts" in page
     assert "readouts=True" in page
     assert "for step 2 above" in page
+    assert f"looked for: {', '.join(study.top_words.attrs['wanted'])}" in page
+    assert f"{study.probe.attrs['label']} · layer 3" in page
     assert "the final norm and unembedding" in page.replace("&#39;s", "'s").replace(
         "model's", "the"
     )
