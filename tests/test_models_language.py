@@ -152,6 +152,12 @@ def test_bad_options_get_a_sentence(options, said):
         in_memory(**options)
 
 
+def test_a_model_without_an_unembedding_is_refused():
+    bare = BUILDERS["gpt2"]().transformer
+    with pytest.raises(ValueError, match="GPT2Model has no unembedding"):
+        from_language_model(bare, tokenizer=tiny_tokenizer(), eot="w1", n_thoughts=1)
+
+
 def test_files_that_are_no_model_get_a_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         from_language_model(tmp_path / "none.gguf")

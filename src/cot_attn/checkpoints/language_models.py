@@ -106,11 +106,16 @@ def load_language_model(
     ImportError
         Where a GGUF file is given and the package `gguf` is missing.
     ValueError
-        Where the files are damaged, a chat template is asked for and there is none, a text has no
-        tokens, or no token ends an answer.
+        Where the files are damaged, the model has no unembedding, a chat template is asked for and
+        there is none, a text has no tokens, or no token ends an answer.
     """
     in_memory = False
     if isinstance(model, PreTrainedModel):
+        if model.get_output_embeddings() is None:
+            raise ValueError(
+                f"{type(model).__name__} has no unembedding, so it predicts no token. Give a causal "
+                "language model, such as AutoModelForCausalLM makes of the same files."
+            )
         in_memory, language_model, source = True, model, str(model.config.name_or_path)
     else:
         source = str(Path(str(model)).expanduser()) if str(model).startswith("~") else str(model)
