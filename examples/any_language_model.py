@@ -49,7 +49,7 @@ def main() -> None:
         keys = [f"thought {index}" for index in range(asked.thoughts)]
         on_thoughts = float(attention.sel(query="eot", key=keys).sum("key").mean())
         mean = share(attention, "eot").mean(["problem", "layer", "head"]).values
-        shares = ", ".join(f"{each:.2f}" for each in mean)
+        shares = f"[{', '.join(f'{each:.2f}' for each in mean)}]"
         print(f"{name}: {answers}")
         print(f"  {on_thoughts:.1%} of EOT's attention is on thoughts; shares {shares}")
 
