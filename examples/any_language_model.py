@@ -48,7 +48,8 @@ def main() -> None:
         attention = recorder.dataset()["attention"]
         keys = [f"thought {index}" for index in range(asked.thoughts)]
         on_thoughts = float(attention.sel(query="eot", key=keys).sum("key").mean())
-        shares = share(attention, "eot").mean(["problem", "layer", "head"]).values.round(2).tolist()
+        mean = share(attention, "eot").mean(["problem", "layer", "head"]).values
+        shares = f"[{', '.join(f'{each:.2f}' for each in mean)}]"
         print(f"{name}: {answers}")
         print(f"  {on_thoughts:.1%} of EOT's attention is on thoughts; shares {shares}")
 
