@@ -7,7 +7,6 @@ import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.rollout import Rollout
@@ -133,15 +132,15 @@ class _Roles:
 
     def __init__(self, layout: Layout, n_positions: int, device: torch.device) -> None:
         keys = list(layout.keys().values())
-        self.layout = layout
-        roles = torch.full((n_positions,), len(keys), device=device)
+        self.layout, self._n_roles = layout, len(keys) + 1
+        self._columns = torch.full((n_positions,), len(keys), device=device)
         for index, columns in enumerate(keys):
-            roles[columns.start : columns.stop] = index
-        self._has_role = one_hot(roles, len(keys) + 1).float()
+            self._columns[columns.start : columns.stop] = index
 
     def __len__(self) -> int:
-        return len(self._has_role)
+        return len(self._columns)
 
     def summed(self, row: Float[Tensor, "batch head position"]) -> Float[Tensor, "batch head key"]:
         """Sum a row over the columns of each role; padding has no attention to add."""
-        return row.float() @ self._has_role
+        sums = row.new_zeros((*row.shape[:2], self._n_roles), dtype=torch.float32)
+        return sums.index_add_(-1, self._columns, row.float())
