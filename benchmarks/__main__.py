@@ -13,11 +13,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import browsing, experiments, growth, recording, speed
+from benchmarks import browsing, experiments, growth, loading, recording, speed, studying
 from benchmarks.agreement import agreement
 from benchmarks.correlation_speed import correlating
 from benchmarks.models import N_ANSWER, SHAPES, problems, subject
-from cot_attn import ContinuousThoughtModel, bundled_models
+from cot_attn import ContinuousThoughtModel, bundled_models, load_problems
 
 CONSOLE = Console()
 
@@ -58,6 +58,9 @@ def main() -> None:
             results["recorded attention"] = recording.attention(one, 16, 2 * asked.repeats + 1)
             results["recorded states"] = recording.states(one)
             results["stored record"] = recording.stored(one)
+            results["one intervention, gpt2-124m"] = speed.one_intervention(
+                one.model, problems(1)[0], 2 * asked.repeats + 1
+            )
             results["lens"] = recording.lens(one, 32, asked.repeats)
             works = experiments.used_and_carried(one.model, problems(6), N_ANSWER)
             results["experiments, gpt2-124m"] = experiments.compared(works, asked.repeats)
@@ -69,11 +72,19 @@ def main() -> None:
     }
     save(results, asked.out)
     toy = ContinuousThoughtModel.from_pretrained("toy-gpt2")
+    results["one intervention, toy-gpt2"] = speed.one_intervention(
+        toy, load_problems("toy", n=1)[0], 15
+    )
+    results["recording, 30 layers"] = recording.overhead(
+        subject("smollm2-135m"), 8, 2 * asked.repeats + 1
+    )
     results["experiments, toy-gpt2"] = experiments.all_ratios(toy, 120, asked.repeats)
     save(results, asked.out)
     results["correlating"] = correlating()
     results["growth of time"] = growth.exponents(subject("small"), asked.repeats)
     results["page"] = browsing.pages()
+    results["own share of a study"] = studying.own_share()
+    results["loading"] = dict(loading.peaks())
     save(results, asked.out)
     results["growth of time with size"] = growth.size_exponents(asked.repeats)
     results["peak memory"] = growth.peak_memory((100, 1000))
@@ -137,6 +148,36 @@ def table(results: dict[str, Any]) -> Table:
             f"{value['wall']:.2f}",
             f"{value['cpu']:.2f}",
             "",
+        )
+    for name in ("toy-gpt2", "gpt2-124m"):
+        if found := results.get(f"one intervention, {name}"):
+            shown.add_row(
+                f"one intervention on one problem of {name} / a plain run",
+                f"{found['ratio']['wall']:.2f}",
+                f"{found['ratio']['cpu']:.2f}",
+                "<= 2.5",
+            )
+    value = results["recording, 30 layers"]["ratios"]["attention"]
+    shown.add_row(
+        "attention recorded at 30 layers / bare run",
+        f"{value['wall']:.3f}",
+        f"{value['cpu']:.3f}",
+        "<= 1.05",
+    )
+    for part, value in results["own share of a study"].items():
+        wanted = {"all": "<= 60", "page": "<= 10"}.get(part, "")
+        shown.add_row(
+            f"a study's own share: {part}, seconds",
+            f"{value['wall']:.1f}",
+            f"{value['cpu']:.1f}",
+            wanted,
+        )
+    for way, value in results["loading"].items():
+        shown.add_row(
+            f"loading {way}: anonymous memory (with pages of the file) / weights",
+            f"{value['anonymous']:.2f} ({value['peak']:.2f})",
+            "",
+            "<= 1.3",
         )
     for name in ("gpt2-124m", "toy-gpt2"):
         for ratio, value in results.get(f"experiments, {name}", {}).items():

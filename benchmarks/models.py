@@ -34,6 +34,17 @@ SHAPES: dict[str, PretrainedConfig] = {
         tie_word_embeddings=True,
         initializer_range=0.03,
     ),
+    # SmolLM2 135M: many layers, each of little work.
+    "smollm2-135m": LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        tie_word_embeddings=True,
+        initializer_range=0.04,
+    ),
     "small": GPT2Config(n_embd=128, n_layer=4, n_head=4, vocab_size=2000, initializer_range=0.1),
 }
 """The weights are as large as lets another thought change the answer, and float noise change none:

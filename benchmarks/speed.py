@@ -6,10 +6,11 @@ from typing import Any
 
 from benchmarks import batched, plain, planted
 from benchmarks.matmul import needed, rate
-from benchmarks.measuring import Seconds, middle, timed
+from benchmarks.measuring import Seconds, interleaved, middle, timed
 from benchmarks.models import N_ANSWER, Subject, problems
 from cot_attn.data import Problem
-from cot_attn.interventions import run_variants
+from cot_attn.interventions import Intervention, Zero, run_variants
+from cot_attn.models import ContinuousThoughtModel
 
 
 def compare(
@@ -105,6 +106,33 @@ def compare(
         },
         "seconds": {name: vars(each) for name, each in {**times, "bound": bound}.items()},
         "ratios": {name: vars(each) for name, each in ratios.items()},
+    }
+
+
+def one_intervention(
+    model: ContinuousThoughtModel, problem: Problem, repeats: int
+) -> dict[str, Any]:
+    """Time one intervention on one problem beside one plain run of it, in turns.
+
+    What is found out once about a model is known by then.
+    """
+    works = {
+        "intervention": lambda: run_variants(
+            model,
+            [problem],
+            [Intervention(2, Zero())],
+            ["failed"],
+            max_new_tokens=N_ANSWER,
+            only_correct=False,
+        ),
+        "plain": lambda: model.run([problem], max_new_tokens=N_ANSWER),
+    }
+    for work in works.values():
+        work()
+    times = interleaved(works, repeats)
+    return {
+        "seconds": {name: vars(each) for name, each in times.items()},
+        "ratio": vars(times["intervention"] / times["plain"]),
     }
 
 

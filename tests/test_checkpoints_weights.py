@@ -10,7 +10,8 @@ from checkpoint_files import COCONUT, CODI, SAID, Golden
 from cot_attn import AttentionRecorder, Problem, TokenAblator, run_variants
 from cot_attn.interventions import Intervention, Zero
 from cot_attn.models import ContinuousThoughtModel, validate
-from cot_attn.models._weight_hash import checksum
+from cot_attn.models._bridge import every_module
+from cot_attn.models._weight_hash import checksum, stored_tensors
 
 QUESTIONS = Golden(CODI).questions
 FOLDED = "the final norm is folded into the unembedding"
@@ -258,3 +259,12 @@ def test_a_change_of_any_one_number_changes_the_checksum(shape, dtype):
 def test_the_checksum_of_a_part_of_a_larger_storage():
     whole = torch.arange(9000, dtype=torch.float32)
     assert checksum([whole[1:]]) == checksum([whole[1:].clone()])
+
+
+def test_the_checksum_is_over_all_that_a_state_dict_has(tiny_gpt2_model):
+    roots = (tiny_gpt2_model.bridge.original_model, tiny_gpt2_model.feedback)
+    looked_at = {(each.data_ptr(), each.shape) for each in stored_tensors(*roots)}
+    for root in roots:
+        assert set(root.modules()) <= set(every_module(*roots))
+        for name, tensor in root.state_dict().items():
+            assert (tensor.data_ptr(), tensor.shape) in looked_at, name

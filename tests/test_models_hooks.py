@@ -52,6 +52,21 @@ def test_an_index_may_be_a_whole_number_of_any_type(
     assert seen == [Thought(2)]
 
 
+def test_hooks_on_the_feedback_do_not_ask_the_bridge_for_its_own(
+    tiny_gpt2_model: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[None] = []
+    kind = type(tiny_gpt2_model.bridge)
+    dictionary = kind.hook_dict.fget
+    monkeypatch.setattr(kind, "hook_dict", property(lambda b: asked.append(None) or dictionary(b)))
+    with tiny_gpt2_model.hooks([("feedback.hook_out", nothing)]):
+        tiny_gpt2_model.think(["w1"])
+    assert not asked
+    with tiny_gpt2_model.hooks([("blocks.0.hook_out", nothing)]):
+        tiny_gpt2_model.think(["w1"])
+    assert asked
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stages", "run"),

@@ -1,6 +1,6 @@
 """From a configuration and tensors to a language model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +44,15 @@ def embedding_name(model: PreTrainedModel) -> str:
     return next(name for name, each in model.named_parameters() if each is weight)
 
 
+def copied(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    """Yield copies in a type one by one: a file's own tensors may be mapped from the disk."""
+    yield from ((name, tensor.to(dtype, copy=True)) for name, tensor in tensors.items())
+
+
 def language_model(
     config: PretrainedConfig, tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype
 ) -> PreTrainedModel:
-    """Return a Hugging Face model with copies of these tensors in a floating-point type.
+    """Return a Hugging Face model in a floating-point type, whose own the tensors become.
 
     They must be all of its untied ones, and are taken one by one: no more than one of them is there
     in another type at the same time. Nothing is initialised at random, so the caller's random
@@ -57,11 +62,10 @@ def language_model(
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             config, attn_implementation="eager", dtype=torch.float32
         )
-    # Copies, because a file's own tensors may be mapped from the disk.
-    copies = {name: tensor.to(dtype, copy=True) for name, tensor in tensors}
-    model.load_state_dict(copies, strict=False, assign=True)
+    own = {name: tensor.to(dtype) for name, tensor in tensors}
+    model.load_state_dict(own, strict=False, assign=True)
     model.tie_weights()
-    assert set(untied_names(model)) == copies.keys()
+    assert set(untied_names(model)) == own.keys()
     model.requires_grad_(False)
     model.eval()
     return model

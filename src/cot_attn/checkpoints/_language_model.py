@@ -15,7 +15,13 @@ from cot_attn.checkpoints._adapter_config import (
 )
 from cot_attn.checkpoints._base import Base
 from cot_attn.checkpoints._base_weights import WRAPPED
-from cot_attn.checkpoints._build import blank_model, embedding_name, language_model, tied_names
+from cot_attn.checkpoints._build import (
+    blank_model,
+    copied,
+    embedding_name,
+    language_model,
+    tied_names,
+)
 from cot_attn.checkpoints._lora import Lora, find_lora
 from cot_attn.checkpoints._mismatch_hint import mismatch_hint
 from cot_attn.checkpoints._state_dict import (
@@ -127,7 +133,7 @@ def read_language_model(
     config, notes = vocabulary.base.config, vocabulary.notes
     if lora is None:
         check_no_adapter(adapter, weights.where)
-        model, settings = language_model(config, tensors.items(), dtype), {}
+        model, settings = language_model(config, copied(tensors, dtype), dtype), {}
     else:
         strength = find_strength(lora, adapter, info, weights.where)
         if any(lora.adapts(name) or lora.adapts(first) for name, first in ties.items()):

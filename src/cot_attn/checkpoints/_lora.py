@@ -65,7 +65,7 @@ class Lora:
         scales: Mapping[str, float],
         halves: Mapping[str, Tensor],
     ) -> Iterator[tuple[str, Tensor]]:
-        """Yield a model's tensors one by one, to an adapted weight its scale times B A added.
+        """Yield copies of a model's tensors one by one, scale times B A added to adapted weights.
 
         Parameters
         ----------
@@ -81,12 +81,12 @@ class Lora:
         for name, tensor in tensors.items():
             adapted, _, parameter = name.rpartition(".")
             if parameter != "weight" or adapted not in scales:
-                yield name, tensor
+                yield name, tensor.clone()
                 continue
             module = model.get_submodule(adapted)
             a, b = (halves[half].to(torch.float32) for half in self._halves(adapted, module))
             change = (b @ a).T if _is_transposed(module) else b @ a
-            yield name, tensor.to(torch.float32) + change * scales[adapted]
+            yield name, tensor.to(torch.float32, copy=True).add_(change * scales[adapted])
 
     def _halves(self, name: str, module: nn.Module) -> tuple[str, str]:
         ending = f".{self.adapter}" if self.adapter else ""

@@ -113,8 +113,8 @@ def load_language_model(
     if isinstance(model, PreTrainedModel):
         if model.get_output_embeddings() is None:
             raise ValueError(
-                f"{type(model).__name__} has no unembedding, so it predicts no token. Give a causal "
-                "language model, such as AutoModelForCausalLM makes of the same files."
+                f"{type(model).__name__} has no unembedding, so it predicts no token. Give a "
+                "causal language model, such as AutoModelForCausalLM makes of the same files."
             )
         in_memory, language_model, source = True, model, str(model.config.name_or_path)
     else:

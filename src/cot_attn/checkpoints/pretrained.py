@@ -18,7 +18,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from cot_attn._writing import taking_the_place_of
 from cot_attn.checkpoints._base import read_tokenizer
-from cot_attn.checkpoints._build import blank_model, language_model, untied_names
+from cot_attn.checkpoints._build import blank_model, copied, language_model, untied_names
 from cot_attn.checkpoints._feedback import describe, rebuilt
 from cot_attn.checkpoints._state_dict import check_finite, state_dict_diff
 from cot_attn.checkpoints._stop import describe_stop, rebuilt_stop
@@ -133,7 +133,7 @@ def read(folder: Path, dtype: torch.dtype = torch.float32) -> ModelParts:
     check_finite(tensors, str(weights))
     feedback.load_state_dict(_under("feedback.", tensors))
     return ModelParts(
-        language_model=language_model(config, _under("model.", tensors).items(), dtype),
+        language_model=language_model(config, copied(_under("model.", tensors), dtype), dtype),
         tokenizer=read_tokenizer(folder),
         feedback=feedback,
         template=template,

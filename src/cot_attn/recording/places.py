@@ -45,6 +45,7 @@ class PlaceRecorder(Recorder):
         super().__init__(model, hook, layers)
         self._asked = None if places is None else _checked(places, self.called)
         self._rows: dict[Stage, list[Tensor]] = {}
+        self._wanted: dict[Stage, bool] = {}
         self._batches: list[xr.Dataset] = []
         self._seen: set[str] = set()
         self._n_thoughts: int | None = None
@@ -69,8 +70,13 @@ class PlaceRecorder(Recorder):
         return asked
 
     def _record(self, activation: Tensor, rollout: Rollout) -> None:
-        stage, asked = rollout.stage, self.places(rollout.layout.n_thoughts)
-        if place_of(stage) in asked or (isinstance(stage, Close) and VALUE in asked):
+        stage = rollout.stage
+        if stage not in self._wanted:  # all layers of a pass are alike
+            asked = self.places(rollout.layout.n_thoughts)
+            self._wanted[stage] = place_of(stage) in asked or (
+                isinstance(stage, Close) and VALUE in asked
+            )
+        if self._wanted[stage]:
             self._rows.setdefault(stage, []).append(self._kept(activation, rollout))
 
     def _start(self, rollout: Rollout) -> None:
@@ -104,7 +110,7 @@ class PlaceRecorder(Recorder):
         self._seen.update(problem.id for problem in run.problems)
 
     def _forget(self) -> None:
-        self._rows = {}
+        self._rows, self._wanted = {}, {}
 
     def _joined(self) -> xr.Dataset:
         """Return the batches as one, with what results say of the model.
