@@ -121,8 +121,8 @@ def rank_heads(
         for column, (layer, head) in enumerate(single):
             values[:, layer, head] = alone[name][:, column]
     ranks = np.empty(shape[1:], dtype=int)
-    for rank, head in enumerate(order):
-        ranks[head] = rank
+    for rank, of_layer in enumerate(order):
+        ranks[of_layer] = rank
     names = [TOP, *(f"random {number}" for number in range(n_random))]
     joint = {}
     for name in found:
