@@ -10,6 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from cot_attn.checkpoints._base import read_base
+from cot_attn.checkpoints._base_weights import with_base_weights
 from cot_attn.checkpoints._trained_tokens import with_trained_tokens
 from cot_attn.checkpoints._weights import Weights
 from cot_attn.models import ContinuousThoughtModel, Identity, Jacobi
@@ -109,6 +111,15 @@ def test_it_is_saved_as_one_folder(model, tmp_path):
     torch.testing.assert_close(found.thoughts, expected.thoughts)
     assert found.answers == expected.answers
     assert again.template == model.template
+
+
+def test_what_a_checkpoint_holds_itself_stays(checkpoint):
+    base, trained, _ = checkpoint
+    name = "base_model.model.transformer.ln_f.weight"
+    weights = Weights({name: torch.full((32,), 5.0)}, {trained / "adapter_model.safetensors": ""})
+    whole = with_base_weights(weights, read_base(base), "").tensors
+    assert whole[name].eq(5).all()
+    assert whole["base_model.model.transformer.ln_f.bias"].eq(0).all()
 
 
 def test_trained_rows_are_put_into_and_behind_the_bases_table(tmp_path):

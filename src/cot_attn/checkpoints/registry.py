@@ -229,7 +229,6 @@ _KNOWN: dict[str, CheckpointInfo] = {
         "pccot",
         "openai-community/gpt2",
         n_thoughts=24,
-        lora_alpha=32,
         verified=_PCCOT,
     ),
     "Shibo-UCSD/coconut-theory": CheckpointInfo(
