@@ -28,8 +28,8 @@ _LATENT_TTS = (
     "own files was seen"
 )
 _THEORY = (
-    "a plain Hugging Face loop, and the official code's tokenizer, on made-up files; none of its "
-    "own files was seen"
+    "a plain Hugging Face loop, and the official code's table of tokens, on made-up files; none of "
+    "its own files was seen"
 )
 _PCCOT = (
     "a plain Hugging Face loop, on a small GPT-2 with an adapter that peft wrote as the official "

@@ -43,6 +43,10 @@ class Thought:
     index: int
     iteration: int | None = None
 
+    def __repr__(self) -> str:
+        of_pass = "" if self.iteration is None else f", iteration={self.iteration!r}"
+        return f"Thought(index={self.index!r}{of_pass})"
+
 
 @dataclass(frozen=True)
 class Close:
