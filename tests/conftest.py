@@ -52,10 +52,6 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_runtest_setup() -> None:
-    type_checks.begin_test()
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark docstrings' examples that load or build a model: they take seconds."""
     for item in items:

@@ -2,12 +2,9 @@
 
 `--jaxtyping-packages` (pyproject.toml) decorates every function of the library, and one within a
 function each time anew, so that dimensions of one name agree. Where no dimension is annotated, the
-type checker alone refuses the same in a fraction of the time. Where one is, a test checks the first
-calls of each function, and not the thousands that a loop makes after them.
+type checker alone refuses the same in a fraction of the time.
 """
 
-import functools
-from collections import Counter
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, Literal, get_args, get_origin
@@ -16,11 +13,9 @@ import jaxtyping
 from beartype import BeartypeConf, beartype
 
 Decorator = Callable[[Any], Any]
-FIRST_CALLS = 30
 
 _jaxtyped = jaxtyping.jaxtyped
 _without_dimensions = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
-_calls: Counter[str] = Counter()
 
 
 def has_dimensions(annotation: Any) -> bool:
@@ -41,29 +36,12 @@ def jaxtyped(*, typechecker: Decorator) -> Decorator:
     def decorated(given: Any) -> Any:
         if isinstance(given, type) and hasattr(given.__init__, "__wrapped__"):
             return given  # its constructor is decorated otherwise, and was checked within that
-        if not isinstance(given, FunctionType):
+        annotations = given.__annotations__.values() if isinstance(given, FunctionType) else [""]
+        if any(map(has_dimensions, annotations)):
             return _jaxtyped(given, typechecker=typechecker)
-        if any(map(has_dimensions, given.__annotations__.values())):
-            return _at_first(given, _jaxtyped(given, typechecker=typechecker))
         return _without_dimensions(given)
 
     return decorated
-
-
-def _at_first(given: FunctionType, checked: Callable[..., Any]) -> Callable[..., Any]:
-    name = f"{given.__module__}.{given.__qualname__}"
-
-    @functools.wraps(checked)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        _calls[name] += 1
-        return (checked if _calls[name] <= FIRST_CALLS else given)(*args, **kwargs)
-
-    return called
-
-
-def begin_test() -> None:
-    """Check first calls again."""
-    _calls.clear()
 
 
 def make_affordable() -> None:
