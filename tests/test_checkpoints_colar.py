@@ -170,7 +170,10 @@ def test_colar_draws_thoughts_and_their_end_on_the_weights_of_its_base(tmp_path)
     model.feedback.temperature = 0.0
     model.stop = None
     thoughts = model.think(QUESTIONS[:1]).thoughts[0]
-    never = lambda logits, index: False  # noqa: E731
+
+    def never(logits, index):
+        return False
+
     expected, _ = plain(
         hf_model, QUESTIONS[0], 3, lambda h, i: 0.018 * head.mean(head.fc(h)), never
     )

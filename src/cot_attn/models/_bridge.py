@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.activations import GELUTanh, NewGELUActivation
 
 
@@ -37,8 +37,9 @@ def _let_read_anything(tokenizer: PreTrainedTokenizerBase) -> None:
     try:
         tokenizer("a")
     except Exception:  # the tokenizers library raises bare Exceptions
-        words = getattr(tokenizer, "backend_tokenizer").model  # noqa: B009 (not of every tokenizer)
-        words.unk_token = next(iter(tokenizer.get_vocab()))
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise
+        tokenizer.backend_tokenizer.model.unk_token = next(iter(tokenizer.get_vocab()))
 
 
 def _fuse_activations(model: PreTrainedModel) -> None:

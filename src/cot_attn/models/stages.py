@@ -119,8 +119,8 @@ def stage_set(stages: Iterable[Stage]) -> frozenset[Stage]:
     for stage in listed:
         if isinstance(stage, Thought | Answer):
             numbers: list[object] = [stage.index]
-            if in_earlier_pass(stage):
-                numbers.append(stage.iteration)  # type: ignore[union-attr]  # it is a thought
+            if isinstance(stage, Thought) and stage.iteration is not None:
+                numbers.append(stage.iteration)
             for number in numbers:
                 if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
                     raise ValueError(
