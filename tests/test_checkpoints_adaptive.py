@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from cot_attn.models import BinaryHead, ContinuousThoughtModel
 
@@ -70,10 +70,34 @@ def test_it_is_saved_with_its_rule(tmp_path):
     assert settings["format_version"] == 2  # which a reader without stop rules refuses
 
 
+def test_a_softmax_re_embedding_leaves_out_what_is_no_word(tmp_path):
+    how = {"recurrent_filter_mode": "SRE", "unused_token_ids": [30, 31]}
+    folder = written(tmp_path / "c", "None", **how)
+    model = ContinuousThoughtModel.from_pretrained(folder, n_thoughts=3)
+    model.stop = None
+    plain = LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).eval()
+    stored = load_file(folder / "model.safetensors")
+    inner = {name.removeprefix("_base_model."): each for name, each in stored.items()}
+    assert plain.load_state_dict(inner, strict=False).missing_keys == ["lm_head.weight"]  # is tied
+    question = torch.tensor(GOLDEN["goldens"]["None"][0]["question"])
+    table = plain.get_input_embeddings().weight
+    fed = table[[*question.tolist(), NAMES["<START>"]]]
+    with torch.no_grad():
+        for _ in range(3):
+            logits = plain(inputs_embeds=fed[None]).logits[0, -1]
+            logits[[NAMES["<|CONTINUE|>"], NAMES["<|STOP|>"], 30, 31]] = -torch.inf
+            fed = torch.cat([fed, logits.softmax(dim=-1)[None] @ table])
+    torch.testing.assert_close(model.think([question]).thoughts[0], fed[-3:])
+    model.save_pretrained(tmp_path / "saved")
+    again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")
+    assert again.feedback.settings() == {"barred": [30, 31, 37, 39]}
+
+
 REFUSED = {
     "add_latent_to_end=true": {"add_latent_to_end": True},
     "lora_mode=true": {"lora_mode": True},
-    "recurrent_filter_mode is 'SRE'": {"recurrent_filter_mode": "SRE"},
+    "recurrent_filter_mode is 'SRE', for which": {"recurrent_filter_mode": "SRE"},
+    "recurrent_filter_mode is 'GRU', which is not read": {"recurrent_filter_mode": "GRU"},
     "recurrent_filter_mode is None, for which": {"recurrent_filter_mode": None},
     "says start_token_id 35, the tokenizer 36": {"start_token_id": 35},
 }

@@ -2,9 +2,10 @@
 
 They are stored as Hugging Face stores a language model, under `_base_model.`, with what stands
 between hidden state and thought beside it in `recurrent_filter.*`: nothing, a linear map with an
-RMSNorm and a bias behind it, one with a LayerNorm, or an MLP. `config.json` says which, and the ids
-of four tokens. START closes the question and END the thoughts; before each thought, the logits of
-CONTINUE and STOP decide, greedily, whether there is one. Answers never have the last three.
+RMSNorm and a bias behind it, one with a LayerNorm, or an MLP; a softmax re-embedding has no
+tensors. `config.json` says which, and the ids of four tokens. START closes the question and END the
+thoughts; before each thought, the logits of CONTINUE and STOP decide, greedily, whether there is
+one. Answers never have the last three.
 
 The authors' evaluation gives the question as it is, though training put "Question: " before it; so
 does this.
@@ -22,6 +23,7 @@ from cot_attn.checkpoints.formats import Format
 from cot_attn.checkpoints.registry import CheckpointInfo
 from cot_attn.models.feedback import Feedback, Identity
 from cot_attn.models.loops import Linear, LinearRms
+from cot_attn.models.reembedding import SoftmaxReembedding
 from cot_attn.models.stopping import BinaryHead, StopRule
 from cot_attn.models.template import Template
 
@@ -30,6 +32,7 @@ _FILTER = "recurrent_filter."
 _MLP = {"input_layer": "expand", "output_layer": "contract", "norm": "norm"}
 _MODES: dict[str | None, frozenset[str]] = {
     None: frozenset(),
+    "SRE": frozenset(),
     "linear": frozenset({"linear_layer.weight", "linear_layer.bias", "norm.weight", "bias"}),
     "linear_ln": frozenset(
         {"linear_layer.weight", "linear_layer.bias", "norm.weight", "norm.bias"}
@@ -87,6 +90,10 @@ class Adaptive(Format):
             if name.startswith(_FILTER)
         }
         if mode is None:
+            said = _settings(vocabulary)
+            no_words = (said["continue_token_id"], said["stop_token_id"])
+            if said["recurrent_filter_mode"] == "SRE":
+                return SoftmaxReembedding([*no_words, *said.get("unused_token_ids", ())])
             return Identity()
         if mode == "MLP":
             return projection_of(found, _MLP)
@@ -109,8 +116,7 @@ class Adaptive(Format):
         mode = said["recurrent_filter_mode"]
         if mode not in _MODES:
             raise ValueError(
-                f"The checkpoint's recurrent_filter_mode is {mode!r}, which is not read: "
-                "'SRE' re-embeds a softmax from which tokens are barred. Read are "
+                f"The checkpoint's recurrent_filter_mode is {mode!r}, which is not read. Read are "
                 f"{', '.join(map(repr, _MODES))}."
             )
         names = {each.removeprefix(_FILTER) for each in tensors if each.startswith(_FILTER)}

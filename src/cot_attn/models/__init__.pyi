@@ -19,6 +19,7 @@ from .loops import Rescaled as Rescaled
 from .loops import Sampled as Sampled
 from .loops import SoftThinking as SoftThinking
 from .questions import Question as Question
+from .reembedding import SoftmaxReembedding as SoftmaxReembedding
 from .rollout import Rollout as Rollout
 from .run import Run as Run
 from .stages import Answer as Answer
@@ -74,6 +75,7 @@ __all__ = [
     "SampledSeparator",
     "Separator",
     "SoftThinking",
+    "SoftmaxReembedding",
     "Stage",
     "StopRule",
     "Template",

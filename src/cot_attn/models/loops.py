@@ -46,8 +46,7 @@ class SoftThinking(ReadingFeedback):
     The concept token of Soft Thinking (Zhang et al. 2025, arXiv:2505.15778): with the softmax c of
     the logits over `temperature`, after top-k and then top-p filtering and renormalisation, what is
     fed is sum_k c[k] e(k), where e(k) is the input embedding of token k. Nothing is trained. Their
-    stop at low entropy (Cold Stop) is a rule of its own, `EntropyBelow`. Without filtering
-    it is the softmax re-embedding of models that are trained so (arXiv:2511.21581).
+    stop at low entropy (Cold Stop) is a rule of its own, `EntropyBelow`.
 
     Parameters
     ----------
