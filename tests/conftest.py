@@ -69,6 +69,14 @@ def fonts_without_what_a_pdf_has_no_use_for() -> None:
     Options._drop_tables_default = [*Options._drop_tables_default, "GDEF", "GPOS", "GSUB"]
 
 
+@pytest.fixture(autouse=True)
+def checkpoints_known_to_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test leave a checkpoint registered that another one would then know."""
+    from cot_attn.checkpoints import registry
+
+    monkeypatch.setattr(registry, "_KNOWN", dict(registry._KNOWN))
+
+
 VOCABULARY = 60
 EOS, BOT, EOT = VOCABULARY - 3, VOCABULARY - 2, VOCABULARY - 1
 

@@ -10,7 +10,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from cot_attn.checkpoints import CheckpointInfo, register_checkpoint, registry
+from cot_attn.checkpoints import CheckpointInfo, register_checkpoint
 from cot_attn.models import ContinuousThoughtModel, LatentHead, Moment, SampledSeparator, Separator
 from cot_attn.models.seeds import generator
 
@@ -217,8 +217,7 @@ def test_a_separator_is_drawn_as_often_as_it_is_likely():
     assert not rule.stops(hidden.expand(n, -1), Moment(hf_model, names, 0)).any()
 
 
-def test_what_is_not_said_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_KNOWN", dict(registry._KNOWN))
+def test_what_is_not_said_is_asked_for(tmp_path):
     file, _, _ = of_colar(tmp_path)
     base = tmp_path / "Llama-3.2-1B-Instruct"
     how = {"base": base, "n_thoughts": MOST, "lora_alpha": 8}
