@@ -189,11 +189,11 @@ def _readouts(
         },
         {"model": "made-up", "space": "hidden", "lens": "logit"},
     )
-    return with_part(with_part(ranked, PROBE, _probed(rng)), WORDS, _words(rng))
+    return with_part(with_part(ranked, PROBE, _probed(rng, n_layers)), WORDS, _words(rng, n_layers))
 
 
-def _probed(rng: np.random.Generator) -> xr.Dataset:
-    dims, shape = ("layer", "place"), (LAYERS, len(PLACES))
+def _probed(rng: np.random.Generator, n_layers: int) -> xr.Dataset:
+    dims, shape = ("layer", "place"), (n_layers, len(PLACES))
     names = "accuracy low high chance p q control selectivity question_only question_only_layer"
     names = f"{names} gain gain_low gain_high"
     values: dict[str, Any] = {name: (dims, rng.random(shape)) for name in names.split()}
@@ -201,11 +201,11 @@ def _probed(rng: np.random.Generator) -> xr.Dataset:
     values["reason"] = (dims, np.full(shape, "", dtype=object))
     made = {"n_folds": 5, "n_permutations": 199, "n_controls": 5, "confidence": 0.95}
     told = {"measure": "accuracy", "label": "step 2 above 12, the median", **made}
-    return xr.Dataset(values, {"layer": range(LAYERS), "place": list(PLACES)}, told)
+    return xr.Dataset(values, {"layer": range(n_layers), "place": list(PLACES)}, told)
 
 
-def _words(rng: np.random.Generator) -> xr.Dataset:
-    dims, shape = ("layer", "place", "nth"), (LAYERS, len(PLACES), 2)
+def _words(rng: np.random.Generator, n_layers: int) -> xr.Dataset:
+    dims, shape = ("layer", "place", "nth"), (n_layers, len(PLACES), 2)
     ids = rng.integers(0, 50257, shape)
     return xr.Dataset(
         {
@@ -214,7 +214,7 @@ def _words(rng: np.random.Generator) -> xr.Dataset:
             "probability": (dims, rng.random(shape)),
             "elsewhere": (dims, rng.random(shape)),
         },
-        {"layer": range(LAYERS), "place": list(PLACES), "nth": [1, 2]},
+        {"layer": range(n_layers), "place": list(PLACES), "nth": [1, 2]},
         {"problem": "made-up-0005", "wanted": ["12", "7", "600"], "n_others": 24},
     )
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal
 
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 Weight = Literal["normal", "bold"]
 
@@ -22,11 +22,26 @@ def text_width(text: str, size: float, weight: Weight = "normal") -> float:
     """
     if not text.strip():
         return 0.3 * size * len(text)
-    # Measured large: glyphs are hinted to whole pixels at small sizes.
-    path = TextPath(
-        (0, 0), text, size=100, prop=FontProperties(family="DejaVu Sans", weight=weight)
-    )
-    return float(path.get_extents().x1) * size / 100
+    # Outlines, not pixels: glyphs are hinted to whole pixels at small sizes.
+    font = FontProperties(family="DejaVu Sans", weight=weight)
+    outline, _ = text_to_path.get_text_path(font, text)
+    # Curves have points of their own at their extremes. Some characters have no outline.
+    rightmost = max((x for x, _ in outline), default=0.0)
+    return float(rightmost) * size / text_to_path.FONT_SCALE
+
+
+def visible(token: str) -> str:
+    r"""Return a token without the spaces round it, and what has no ink as a sign or an escape.
+
+    Examples
+    --------
+    >>> visible(" apples"), visible(" ")
+    ('apples', '␣')
+    >>> print(visible("a\u200bb"))  # a space of no width
+    a\u200bb
+    """
+    signs = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in token.strip())
+    return "".join(signs) or "␣"
 
 
 def wrapped(

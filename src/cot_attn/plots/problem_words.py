@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from cot_attn.plots._headings import heading
 from cot_attn.plots._heatmap import DARK, LIGHTNESS, add_scale
 from cot_attn.plots._summaries import model_of, require_dims, scalar_label
-from cot_attn.plots._text import text_width
+from cot_attn.plots._text import text_width, visible
 from cot_attn.plots._units import short
 from cot_attn.plots.canvas import COLUMN, FAINT, INK, SMALL, axes_or_new, axes_size, style
 from cot_attn.plots.colours import SHARES, thought_colour
@@ -142,7 +142,7 @@ def _layout(row: xr.DataArray, width: float) -> tuple[list[Word], list[tuple[str
         row["key"].values, row["key_text"].values, row["key_role"].values, strict=True
     ):
         name = _block(role)
-        shown = str(text).strip().removeprefix("thought ") or "␣"
+        shown = visible(str(text)).removeprefix("thought ")
         box = text_width(shown, SIZE) + 2 * PADDING
         if role == "thought":
             box = max(box, 2 * LINE)

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from cot_attn.plots._headings import heading
 from cot_attn.plots._summaries import model_of, require_dims
-from cot_attn.plots._text import text_width
+from cot_attn.plots._text import text_width, visible
 from cot_attn.plots.canvas import COLUMN, FAINT, INK, PAGE, axes_or_new, axes_size, style
 from cot_attn.plots.lens_maps import across_label, short_places
 
@@ -68,7 +68,7 @@ def top_words(words: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     for layer in range(1, n_layers):
         ax.axhline(layer - 0.5, color="#dddddd", linewidth=0.5)
     for layer, place, rank in np.ndindex(n_layers, n_places, k):
-        text = str(words["token"].values[layer, place, rank]).strip() or "␣"
+        text = visible(str(words["token"].values[layer, place, rank]))
         if int(words["token_id"].values[layer, place, rank]) < 0:
             continue
         usual = float(words["elsewhere"].values[layer, place, rank]) >= USUAL
