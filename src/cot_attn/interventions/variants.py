@@ -11,13 +11,15 @@ from cot_attn._former import former_arguments
 from cot_attn._progress import progress
 from cot_attn.data.problem import Problem, check_problems
 from cot_attn.interventions._engine.batches import most_rows
+from cot_attn.interventions._engine.behaviour import behaviour
 from cot_attn.interventions._engine.engine import Engine
+from cot_attn.interventions._engine.results import Beside
 from cot_attn.interventions.context import CleanActivations, collect_encoded
 from cot_attn.interventions.intervention import Intervention, check_interventions
 from cot_attn.interventions.noise_floor import measured_floor, unchanged_at
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.interventions.resume import finished_problems
-from cot_attn.models.batching import Batches
+from cot_attn.models.batching import Batches, check_sizes
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
 
@@ -120,7 +122,7 @@ def run_variants(
     >>> result.variant[result.thoughts.sel(thought=2)].item()
     'zero @ input of thought 2'
     """
-    tell_of_hooks(model, "run_variants")
+    tell_of_hooks(model, "run_variants", stacklevel=6)
     check_problems(problems)
     check_outcomes(outcomes)
     check_interventions(interventions, model)
@@ -128,10 +130,40 @@ def run_variants(
         raise ValueError(
             "donors is empty. Give the problems that may donate, or None for `problems` themselves."
         )
-    if (batch_size is not None and batch_size < 1) or max_new_tokens < 1:
-        raise ValueError(
-            f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; give at least 1."
-        )
+    check_sizes(batch_size, max_new_tokens)
+    return measured_variants(
+        model,
+        problems,
+        interventions,
+        outcomes,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        seed=seed,
+        donors=donors,
+        only_correct=only_correct,
+        resume=resume,
+    )
+
+
+def measured_variants(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    interventions: Sequence[Intervention],
+    outcomes: Sequence[str],
+    *,
+    max_new_tokens: int,
+    batch_size: int | None,
+    seed: int,
+    donors: Sequence[Problem] | CleanActivations | None,
+    only_correct: bool,
+    resume: str | PathLike[str] | None,
+    beside: Beside | None = None,
+) -> xr.Dataset:
+    """Do what `run_variants` does when it has checked what it was given, and measure more beside.
+
+    The model is isolated. What is measured off the clean runs beside the variants is kept in
+    `beside`; all else is as in `run_variants`.
+    """
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
     size = batch_size or most_rows(model, questions, max_new_tokens)
     collected, chosen = (donors, None) if isinstance(donors, CleanActivations) else (None, donors)
@@ -149,6 +181,7 @@ def run_variants(
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
         **({} if collected is None else {"collected": collected}),
+        **({} if beside is None else {"beside": behaviour(type(beside))}),
     )
     clean, thinking = (
         (collected, None)
@@ -173,6 +206,7 @@ def run_variants(
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
         thinking=thinking,
+        beside=beside,
     )
     del thinking  # the engine lets go of it as soon as it can
     n_rows = len(problems) * len(interventions)
