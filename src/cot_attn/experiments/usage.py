@@ -26,46 +26,6 @@ from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
 from cot_attn.stats.usage import NONE, OTHERS, TRAINED, usage_summary
 
 
-class WithoutThoughts:
-    """What a model answers when EOT follows BOT, measured off its runs with thoughts.
-
-    Parameters
-    ----------
-    model
-        The model.
-    n_problems
-        How many problems there are.
-    max_new_tokens
-        The greatest number of tokens in an answer.
-
-    Attributes
-    ----------
-    arrays
-        `answer` and `kl_value`, as in the result of `usage`.
-    """
-
-    def __init__(self, model: ContinuousThoughtModel, n_problems: int, max_new_tokens: int) -> None:
-        self.model, self.max_new_tokens = model, max_new_tokens
-        self.arrays = {
-            "answer": np.full(n_problems, "", dtype=object),
-            "kl_value": np.full(n_problems, np.nan),
-        }
-
-    def measure(
-        self,
-        problems: Sequence[int],
-        rollout: Rollout,
-        forced: ForcedAnswers,
-        log_p: Mapping[str, Float[Tensor, "batch d_vocab"]],
-    ) -> None:
-        """Force the answers as trained on runs that leave before the first thought."""
-        rows, bare = list(problems), TeacherForced(leaving(rollout, 0), forced)
-        divergences = divergence(log_p["kl_value"], bare.at_value())
-        self.arrays["kl_value"][rows] = divergences.cpu().numpy()
-        answers = [self.model.decode(each) for each in bare.answers(self.max_new_tokens)]
-        self.arrays["answer"][rows] = answers
-
-
 @torch.no_grad()
 @on_its_own_account
 def usage(
@@ -199,6 +159,46 @@ def pause_token(model: ContinuousThoughtModel, pause: str | int | None) -> int:
 def _vocabulary(model: ContinuousThoughtModel) -> Float[Tensor, "d_vocab d_model"]:
     weight: Tensor = model.bridge.original_model.get_input_embeddings().weight
     return weight
+
+
+class WithoutThoughts:
+    """What a model answers when EOT follows BOT, measured off its runs with thoughts.
+
+    Parameters
+    ----------
+    model
+        The model.
+    n_problems
+        How many problems there are.
+    max_new_tokens
+        The greatest number of tokens in an answer.
+
+    Attributes
+    ----------
+    arrays
+        `answer` and `kl_value`, as in the result of `usage`.
+    """
+
+    def __init__(self, model: ContinuousThoughtModel, n_problems: int, max_new_tokens: int) -> None:
+        self.model, self.max_new_tokens = model, max_new_tokens
+        self.arrays = {
+            "answer": np.full(n_problems, "", dtype=object),
+            "kl_value": np.full(n_problems, np.nan),
+        }
+
+    def measure(
+        self,
+        problems: Sequence[int],
+        rollout: Rollout,
+        forced: ForcedAnswers,
+        log_p: Mapping[str, Float[Tensor, "batch d_vocab"]],
+    ) -> None:
+        """Force the answers as trained on runs that leave before the first thought."""
+        rows, bare = list(problems), TeacherForced(leaving(rollout, 0), forced)
+        divergences = divergence(log_p["kl_value"], bare.at_value())
+        self.arrays["kl_value"][rows] = divergences.cpu().numpy()
+        answers = [self.model.decode(each) for each in bare.answers(self.max_new_tokens)]
+        self.arrays["answer"][rows] = answers
 
 
 def strangers(problems: Sequence[Problem], seed: int) -> dict[str, str]:
