@@ -1,5 +1,8 @@
 """Whether thoughts are used: conditions as a plain loop runs them, and verdicts that are known."""
 
+from collections import Counter
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +13,15 @@ from conftest import tiny_gpt2, wrap
 from cot_attn import ContinuousThoughtModel, load_problems, stats
 from cot_attn.data import Problem
 from cot_attn.experiments import usage
-from cot_attn.experiments.replacements import MatchedNoise, normal_weights, weighted_deviations
+from cot_attn.experiments.replacements import (
+    MatchedNoise,
+    Transplant,
+    normal_weights,
+    weighted_deviations,
+)
 from cot_attn.experiments.usage import pause_token, strangers
-from cot_attn.interventions import Context, collect
-from cot_attn.models import Projection
+from cot_attn.interventions import Context, Intervention, collect, run_variants
+from cot_attn.models import Close, Projection, Prompt, Thought
 from cot_attn.toy import handmade_model, handmade_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins, divergence
 
@@ -52,6 +60,51 @@ def test_every_condition_is_what_a_plain_loop_does(questions: list[str]) -> None
                 assert here["kl_value"].item() == pytest.approx(kl, abs=1e-4)
     assert sources.keys() == rows.keys()
     assert not any(problem == source for problem, source in sources.items())
+
+
+@pytest.mark.parametrize("batch_size", [None, 14], ids=["one batch", "several"])
+def test_nothing_is_run_twice_that_as_many_variants_run_once(
+    batch_size: int | None, tiny_gpt2_model: ContinuousThoughtModel
+) -> None:
+    """Answers are decoded for as long as they are; all else is the same work, or less."""
+    model, n_conditions = tiny_gpt2_model, 7
+    problems = [Problem(f"p{i}", " ".join(["w1", "w2", "w3"][: 1 + i % 3]), "1") for i in range(9)]
+    ids = [problem.id for problem in problems]
+    changes = [
+        Intervention(
+            range(model.n_thoughts),
+            Transplant(dict(zip(ids, np.roll(ids, shift), strict=True)), f"moved {shift}"),
+        )
+        for shift in range(1, n_conditions + 1)
+    ]
+    how = {"max_new_tokens": 3, "batch_size": batch_size}
+    measured = ["answer", "kl_value"]
+    works: list[Callable[[], object]] = [
+        lambda: usage(model, problems, **how),
+        lambda: run_variants(model, problems, changes, measured, only_correct=False, **how),
+    ]
+    for work in works:
+        work()  # what is tried out once for each model is known by now
+    asked, variants = (rows_fed(model, work) for work in works)
+    assert asked[Prompt] == variants[Prompt] == len(problems) * (1 if batch_size is None else 2)
+    assert asked[Thought] <= variants[Thought]
+    assert asked[Close] <= variants[Close]
+
+
+def rows_fed(model: ContinuousThoughtModel, work: Callable[[], object]) -> Counter[type]:
+    """Count the rows that a piece of work feeds to a language model, by the kind of stage."""
+    counts: Counter[type] = Counter()
+
+    def count(module: object, arguments: object, inputs: dict[str, torch.Tensor]) -> None:
+        counts[type(model.running.stage)] += len(inputs["attention_mask"])
+
+    transformer = model.bridge.original_model.base_model
+    handle = transformer.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        work()
+    finally:
+        handle.remove()
+    return counts
 
 
 @pytest.mark.parametrize("name", ["toy-gpt2", "toy-llama"])

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import cot_attn.interventions._engine.engine as engine
-import cot_attn.interventions.variants as measuring
 from cot_attn.data import Problem, grade
 from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
+from cot_attn.interventions._engine import batches, engine
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.models.batching import Batches
 from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
@@ -182,7 +181,7 @@ def test_the_noise_floor_takes_as_many_rows_as_fit(
 
     monkeypatch.setattr(engine, "Batches", Noted)
     for fit in (7, 10_000):
-        monkeypatch.setattr(measuring, "fitting", lambda model, n_positions, fit=fit: fit)
+        monkeypatch.setattr(batches, "fitting", lambda model, n_positions, fit=fit: fit)
         noise_floor(model, problems, ["kl_first"], max_new_tokens=N_NEW)
     noise_floor(model, problems, ["kl_first"], max_new_tokens=N_NEW, batch_size=4)
     n_rows = len(problems) * N_THOUGHTS

@@ -1,6 +1,6 @@
 """A run that was interrupted goes on where it was, and never takes another run's results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from cot_attn.interventions._engine.baseline import Baseline
 from cot_attn.interventions._engine.contents import digest
 from cot_attn.interventions._engine.identity import identity
 from cot_attn.interventions.resume import Arrays, FinishedProblems, Lasting
-from cot_attn.models import ContinuousThoughtModel, Feedback, Identity
+from cot_attn.interventions.variants import measured_variants
+from cot_attn.models import ContinuousThoughtModel, Feedback, Identity, Rollout
+from cot_attn.models.forced_answers import ForcedAnswers
 
 pytestmark = pytest.mark.slow
 
@@ -370,6 +372,48 @@ def test_problems_in_a_lasting_folder_stay_until_their_owner_removes_them(
     again = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=Lasting(tmp_path))
     assert sum(n_read) < len(PROBLEMS)  # the noise floor alone
     xr.testing.assert_identical(again, first)
+
+
+class Lengths:
+    """How many tokens each problem was answered, measured beside variants."""
+
+    def __init__(self) -> None:
+        self.arrays = {"lengths": np.full(len(PROBLEMS), -1)}
+        self.n_measured = 0
+
+    def measure(
+        self, problems: Sequence[int], rollout: Rollout, forced: ForcedAnswers, log_p: object
+    ) -> None:
+        self.n_measured += len(problems)
+        self.arrays["lengths"][list(problems)] = forced.length.cpu().numpy()
+
+
+def test_what_is_measured_beside_variants_is_kept_with_them(
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(beside: Lengths, **options: Any) -> xr.Dataset:
+        asked = {**OPTIONS, "seed": 0, "donors": None, "resume": tmp_path, **options}
+        return measured_variants(tiny_gpt2_model, PROBLEMS, CHANGES, beside=beside, **asked)
+
+    with torch.no_grad(), tiny_gpt2_model.isolated():
+        expected = run(whole := Lengths(), resume=None)
+        stopped_at(monkeypatch, 2, lambda: run(Lengths()))
+        result = run(rest := Lengths())
+    said = tiny_gpt2_model.run(PROBLEMS, max_new_tokens=OPTIONS["max_new_tokens"]).answer_tokens
+    assert whole.arrays["lengths"].tolist() == rest.arrays["lengths"].tolist() == [*map(len, said)]
+    assert (whole.n_measured, rest.n_measured) == (len(PROBLEMS), len(PROBLEMS) - 4)
+    xr.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_a_run_without_it_is_not_taken_for_one_with_it(
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
+) -> None:
+    folder, beside = Lasting(tmp_path), Lengths()
+    asked: dict[str, Any] = {**OPTIONS, "seed": 0, "donors": None, "resume": folder}
+    run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **asked)
+    with torch.no_grad(), tiny_gpt2_model.isolated():
+        measured_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **asked, beside=beside)
+    assert beside.n_measured == len(PROBLEMS)
 
 
 def test_two_runs_of_the_same_are_told_of_each_other(

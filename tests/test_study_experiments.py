@@ -129,8 +129,8 @@ def test_a_study_killed_in_an_experiment_goes_on_there(tmp_path, monkeypatch) ->
         patch.setattr(_experiments, "exit_curve", killed)
         with pytest.raises(KeyboardInterrupt):
             run_study(model, problems, **asked, resume=tmp_path / "kept")
-    # Effects, no thoughts, thoughts replaced.
-    assert len(list((tmp_path / "kept").rglob("*.npz"))) == 3
+    # Effects, thoughts replaced and left out.
+    assert len(list((tmp_path / "kept").rglob("*.npz"))) == 2
     kept, keep = [], FinishedProblems.keep
     monkeypatch.setattr(
         FinishedProblems, "keep", lambda run, arrays: (kept.append(run), keep(run, arrays))

@@ -11,6 +11,7 @@ from cot_attn._progress import progress
 from cot_attn.data import Problem, check_problems
 from cot_attn.interventions.resume import finished_problems
 from cot_attn.models import ContinuousThoughtModel
+from cot_attn.models.batching import check_sizes
 
 Arrays = dict[str, np.ndarray]
 Batch = Mapping[str, np.ndarray]
@@ -49,10 +50,7 @@ def batch_by_batch(
         Whatever else the arrays depend on.
     """
     problems = check_problems(problems)
-    if (batch_size is not None and batch_size < 1) or max_new_tokens < 1:
-        raise ValueError(
-            f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; give at least 1."
-        )
+    check_sizes(batch_size, max_new_tokens)
     _, questions = model.encode(problems, n_thoughts=n_thoughts, max_new_tokens=max_new_tokens)
     kept = finished_problems(
         resume,

@@ -10,6 +10,7 @@ from cot_attn.data import Problem, grade
 from cot_attn.models import ContinuousThoughtModel, Rollout
 from cot_attn.models.decoding import continued, next_tokens
 from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.unembedding import MANY, Workspace
 
 Tokens = list[int]
 
@@ -96,8 +97,11 @@ class TeacherForced:
         only what comes behind is decoded.
         """
         template, tokens = self.rollout.model.template, self.forced.tokens
-        best, (row, column) = tokens.clone(), self.forced.real.nonzero(as_tuple=True)
-        best[row, column] = next_tokens(self.rollout.logits(self.hidden[row, column]), template)
+        best, workspace = tokens.clone(), Workspace()
+        for few in torch.split(self.forced.real.nonzero(), MANY):
+            row, column = few.unbind(dim=1)
+            logits = self.rollout.logits(self.hidden[row, column], workspace)
+            best[row, column] = next_tokens(logits, template)
         departures = self.forced.departures(best)
         departed = torch.nonzero(departures >= 0)[:, 0]
         departed = departed[departures[departed].argsort(stable=True)]

@@ -46,6 +46,30 @@ class Transplant:
 
 
 @dataclass(frozen=True)
+class MeanOfAll:
+    """The mean of all thoughts of all donors: one vector, whichever thought is replaced.
+
+    Parameters
+    ----------
+    label
+        The name in results.
+    """
+
+    label: str = "mean of all thoughts"
+
+    def many(self, activations: Activations, contexts: Sequence[Context]) -> Activations:
+        """Return the mean, once for each problem."""
+        clean, hook = contexts[0].clean, contexts[0].hook
+        sample = clean[hook][clean.rows(sorted(clean.donors))]
+        mean: Tensor = sample.mean(dim=(0, 1), dtype=torch.float64).to(activations)
+        return mean.expand_as(activations)
+
+    def __call__(self, activation: Activation, context: Context) -> Activation:
+        """Return the mean."""
+        return self.many(activation[None], [context])[0]
+
+
+@dataclass(frozen=True)
 class FirstRepeated:
     """The problem's first thought, whichever thought is replaced."""
 

@@ -1,7 +1,7 @@
 """Is the thought used? The thoughts replaced by others, by constants, by noise, and left out."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 
 import numpy as np
@@ -12,26 +12,22 @@ from torch import Tensor
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, right
-from cot_attn.experiments._batches import Arrays, batch_by_batch
-from cot_attn.experiments._forced import TeacherForced, divergence, forced_answers
+from cot_attn.experiments._forced import TeacherForced, divergence
 from cot_attn.experiments.exits import leaving
 from cot_attn.experiments.one_number import require_one_number
-from cot_attn.experiments.replacements import FirstRepeated, MatchedNoise, Transplant
-from cot_attn.interventions import (
-    CleanActivations,
-    Corruption,
-    Hook,
-    Intervention,
-    Replace,
-    ShuffleAll,
-    run_variants,
-)
-from cot_attn.interventions.resume import outlasting_its_parts
-from cot_attn.models import ContinuousThoughtModel, greedy
+from cot_attn.experiments.replacements import FirstRepeated, MatchedNoise, MeanOfAll, Transplant
+from cot_attn.interventions import Corruption, Intervention, Replace, ShuffleAll
+from cot_attn.interventions.intervention import check_interventions
+from cot_attn.interventions.variants import measured_variants
+from cot_attn.models import ContinuousThoughtModel, Rollout
+from cot_attn.models.batching import check_sizes
+from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
 from cot_attn.stats.usage import NONE, OTHERS, TRAINED, usage_summary
 
 
-@outlasting_its_parts
+@torch.no_grad()
+@on_its_own_account
 def usage(
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
@@ -86,6 +82,7 @@ def usage(
     >>> found.attrs["verdict"].split(":")[0]
     'Content used'
     """
+    tell_of_hooks(model, "usage", stacklevel=5)
     require_one_number(model, "usage")
     problems = check_problems(problems)
     n_thoughts = model.n_thoughts
@@ -95,16 +92,9 @@ def usage(
             "least two thoughts and at least three problems, to replace one's by another's."
         )
     token = pause_token(model, pause)
-    bare = _without_thoughts(
-        model, problems, max_new_tokens=max_new_tokens, batch_size=batch_size, resume=resume
-    )
-    thoughts = _by_id(problems, torch.from_numpy(bare["thoughts"]).to(model.device, model.dtype))
-    constants = {
-        "mean thought": thoughts["input"].double().mean(dim=(0, 1)).to(model.dtype),
-        "pause": _vocabulary(model)[token].detach(),
-    }
     corruptions: dict[str, Corruption] = {
-        **{name: Replace(vector, name) for name, vector in constants.items()},
+        "mean thought": MeanOfAll("mean thought"),
+        "pause": Replace(_vocabulary(model)[token].detach(), "pause"),
         OTHERS: Transplant(strangers(problems, seed), OTHERS),
         "another order": ShuffleAll(),
         "first repeated": FirstRepeated(),
@@ -112,19 +102,24 @@ def usage(
     }
     every = range(n_thoughts)
     changes = {name: Intervention(every, change) for name, change in corruptions.items()}
-    variants = run_variants(
+    interventions = list(changes.values())
+    check_interventions(interventions, model)
+    check_sizes(batch_size, max_new_tokens)
+    bare = WithoutThoughts(model, len(problems), max_new_tokens)
+    variants = measured_variants(
         model,
         problems,
-        list(changes.values()),
+        interventions,
         ["answer", "kl_value"],
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         seed=seed,
-        donors=thoughts,
+        donors=None,
         only_correct=False,
         resume=resume,
+        beside=bare,
     )
-    found = _together(problems, changes, variants, bare)
+    found = _together(problems, changes, variants, bare.arrays)
     found = found.assign_attrs(
         **model.provenance(),
         experiment="usage",
@@ -166,55 +161,44 @@ def _vocabulary(model: ContinuousThoughtModel) -> Float[Tensor, "d_vocab d_model
     return weight
 
 
-def _without_thoughts(
-    model: ContinuousThoughtModel,
-    problems: Sequence[Problem],
-    *,
-    max_new_tokens: int,
-    batch_size: int | None,
-    resume: str | PathLike[str] | None,
-) -> Arrays:
-    """Run problems as they are, keep what is fed as thoughts, and answer without one beside."""
+class WithoutThoughts:
+    """What a model answers when EOT follows BOT, measured off its runs with thoughts.
 
-    def job(batch: list[Problem], questions: list[list[int]]) -> Arrays:
-        rollout = model.rollout(batch, questions, model.n_thoughts)
-        rollout.read()
-        fed = torch.stack([rollout.think(index) for index in range(model.n_thoughts)], dim=1)
-        closed = leaving(rollout, model.n_thoughts)
-        tokens = greedy(closed, closed.close(), max_new_tokens)
-        forced = forced_answers(model, batch, tokens, max_new_tokens)
-        trained, bare = (
-            TeacherForced(leaving(rollout, n_thoughts), forced)
-            for n_thoughts in (model.n_thoughts, 0)
-        )
-        divergences = divergence(trained.at_value(), bare.at_value()).cpu().numpy()
-        answers = [model.decode(each) for each in bare.answers(max_new_tokens)]
-        return {
-            "thoughts": fed.double().cpu().numpy(),
-            "answer": np.array(answers, dtype=object),
-            "kl_value": divergences,
+    Parameters
+    ----------
+    model
+        The model.
+    n_problems
+        How many problems there are.
+    max_new_tokens
+        The greatest number of tokens in an answer.
+
+    Attributes
+    ----------
+    arrays
+        `answer` and `kl_value`, as in the result of `usage`.
+    """
+
+    def __init__(self, model: ContinuousThoughtModel, n_problems: int, max_new_tokens: int) -> None:
+        self.model, self.max_new_tokens = model, max_new_tokens
+        self.arrays = {
+            "answer": np.full(n_problems, "", dtype=object),
+            "kl_value": np.full(n_problems, np.nan),
         }
 
-    return batch_by_batch(
-        model,
-        problems,
-        job,
-        question="runs without thoughts",
-        n_thoughts=model.n_thoughts,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        resume=resume,
-    )
-
-
-def _by_id(
-    problems: Sequence[Problem], thoughts: Float[Tensor, "problem n_thoughts d_model"]
-) -> CleanActivations:
-    """Return what was fed as what corruptions draw on, whatever the order of the problems."""
-    ids = [problem.id for problem in problems]
-    order = sorted(range(len(ids)), key=lambda i: ids[i])
-    activations = {Hook("input"): thoughts[order]}
-    return CleanActivations(tuple(sorted(ids)), activations, frozenset(ids))
+    def measure(
+        self,
+        problems: Sequence[int],
+        rollout: Rollout,
+        forced: ForcedAnswers,
+        log_p: Mapping[str, Float[Tensor, "batch d_vocab"]],
+    ) -> None:
+        """Force the answers as trained on runs that leave before the first thought."""
+        rows, bare = list(problems), TeacherForced(leaving(rollout, 0), forced)
+        divergences = divergence(log_p["kl_value"], bare.at_value())
+        self.arrays["kl_value"][rows] = divergences.cpu().numpy()
+        answers = [self.model.decode(each) for each in bare.answers(self.max_new_tokens)]
+        self.arrays["answer"][rows] = answers
 
 
 def strangers(problems: Sequence[Problem], seed: int) -> dict[str, str]:
@@ -238,7 +222,7 @@ def _together(
     problems: Sequence[Problem],
     changes: dict[str, Intervention],
     variants: xr.Dataset,
-    bare: Arrays,
+    bare: Mapping[str, np.ndarray],
 ) -> xr.Dataset:
     """Lay the conditions side by side: as trained, without thoughts, and the replacements."""
     labels = [change.label for change in changes.values()]

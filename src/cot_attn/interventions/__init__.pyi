@@ -18,13 +18,13 @@ from .corruption import Unchanged as Unchanged
 from .corruption import Zero as Zero
 from .intervention import Downstream as Downstream
 from .intervention import Intervention as Intervention
+from .noise_floor import noise_floor as noise_floor
 from .outcomes import OUTCOMES as OUTCOMES
 from .outcomes import Outcome as Outcome
 from .sites import Attention as Attention
 from .sites import Hook as Hook
 from .sites import KeysValues as KeysValues
 from .sites import Site as Site
-from .variants import noise_floor as noise_floor
 from .variants import run_variants as run_variants
 
 Place = Context

@@ -1,32 +1,28 @@
-"""The one way to intervene: run variants of problems and measure what each did, and the noise."""
+"""The one way to intervene: run variants of problems, and measure what each did."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from itertools import product
 from os import PathLike
 
-import numpy as np
 import torch
 import xarray as xr
 
 from cot_attn._former import former_arguments
 from cot_attn._progress import progress
 from cot_attn.data.problem import Problem, check_problems
-from cot_attn.interventions._engine.baseline import Thinking
-from cot_attn.interventions._engine.batches import fitting
+from cot_attn.interventions._engine.batches import most_rows
+from cot_attn.interventions._engine.behaviour import behaviour
 from cot_attn.interventions._engine.engine import Engine
-from cot_attn.interventions._probe import memory
+from cot_attn.interventions._engine.results import Beside
 from cot_attn.interventions.context import CleanActivations, collect_encoded
-from cot_attn.interventions.corruption import Unchanged
-from cot_attn.interventions.intervention import Downstream, Intervention, check_interventions
+from cot_attn.interventions.intervention import Intervention, check_interventions
+from cot_attn.interventions.noise_floor import measured_floor, unchanged_at
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes
 from cot_attn.interventions.resume import finished_problems
-from cot_attn.interventions.sites import Site
-from cot_attn.models.batching import Batches
+from cot_attn.models.batching import Batches, check_sizes
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
 
-Condition = tuple[Site | str, Downstream]
 FLOOR_SHARE = 16
 """The noise floor is measured on one problem in this many, and on one at least."""
 
@@ -126,7 +122,7 @@ def run_variants(
     >>> result.variant[result.thoughts.sel(thought=2)].item()
     'zero @ input of thought 2'
     """
-    tell_of_hooks(model, "run_variants")
+    tell_of_hooks(model, "run_variants", stacklevel=6)
     check_problems(problems)
     check_outcomes(outcomes)
     check_interventions(interventions, model)
@@ -134,12 +130,42 @@ def run_variants(
         raise ValueError(
             "donors is empty. Give the problems that may donate, or None for `problems` themselves."
         )
-    if (batch_size is not None and batch_size < 1) or max_new_tokens < 1:
-        raise ValueError(
-            f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; give at least 1."
-        )
+    check_sizes(batch_size, max_new_tokens)
+    return measured_variants(
+        model,
+        problems,
+        interventions,
+        outcomes,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        seed=seed,
+        donors=donors,
+        only_correct=only_correct,
+        resume=resume,
+    )
+
+
+def measured_variants(
+    model: ContinuousThoughtModel,
+    problems: Sequence[Problem],
+    interventions: Sequence[Intervention],
+    outcomes: Sequence[str],
+    *,
+    max_new_tokens: int,
+    batch_size: int | None,
+    seed: int,
+    donors: Sequence[Problem] | CleanActivations | None,
+    only_correct: bool,
+    resume: str | PathLike[str] | None,
+    beside: Beside | None = None,
+) -> xr.Dataset:
+    """Do what `run_variants` does when it has checked what it was given, and measure more beside.
+
+    The model is isolated. What is measured off the clean runs beside the variants is kept in
+    `beside`; all else is as in `run_variants`.
+    """
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
-    size = batch_size or _most_rows(model, questions, max_new_tokens)
+    size = batch_size or most_rows(model, questions, max_new_tokens)
     collected, chosen = (donors, None) if isinstance(donors, CleanActivations) else (None, donors)
     if collected is not None:
         _check_stop(collected, model)
@@ -155,6 +181,7 @@ def run_variants(
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
         **({} if collected is None else {"collected": collected}),
+        **({} if beside is None else {"beside": behaviour(type(beside))}),
     )
     clean, thinking = (
         (collected, None)
@@ -179,6 +206,7 @@ def run_variants(
         max_new_tokens=max_new_tokens,
         only_correct=only_correct,
         thinking=thinking,
+        beside=beside,
     )
     del thinking  # the engine lets go of it as soon as it can
     n_rows = len(problems) * len(interventions)
@@ -188,12 +216,12 @@ def run_variants(
     usable = [row for row in rows if results.correct[row]] or rows
     few = sorted(usable, key=lambda row: problems[row].id)[: -(-len(usable) // FLOOR_SHARE)]
     provenance = model.provenance()
-    floor = _floor(
+    floor = measured_floor(
         model,
         provenance,
         [problems[row] for row in few],
         [questions[row] for row in few],
-        _unchanged(model, [(change.site, change.downstream) for change in interventions]),
+        unchanged_at(model, [(change.site, change.downstream) for change in interventions]),
         outcomes,
         clean=clean,
         thinking=engine.thinking,
@@ -208,78 +236,6 @@ def run_variants(
     return dataset
 
 
-@former_arguments(treatments="conditions")
-@torch.no_grad()
-@on_its_own_account
-def noise_floor(
-    model: ContinuousThoughtModel,
-    problems: Sequence[Problem],
-    outcomes: Sequence[str] = DEFAULT,
-    *,
-    conditions: Iterable[Condition] = (("input", "recompute"),),
-    max_new_tokens: int = 64,
-    batch_size: int | None = None,
-) -> dict[str, float]:
-    """Return how much each outcome moves when nothing was changed.
-
-    Every thought is put back as it was, at each site and with each downstream, in two shapes of
-    batch. What differs from the baseline, or between the two, is rounding; an effect below it is
-    none.
-
-    Parameters
-    ----------
-    model
-        The model.
-    problems
-        A few problems; those with a right baseline tell.
-    outcomes
-        What is measured; see `run_variants`.
-    conditions
-        Pairs of a site and a downstream.
-    max_new_tokens
-        The greatest number of tokens in an answer.
-    batch_size
-        The larger of the two shapes, by default as many rows as fit into free memory; the other
-        is a third of it.
-
-    Returns
-    -------
-    dict
-        For each numeric outcome the greatest deviation over the problems; NaN where no baseline
-        was right.
-
-    Examples
-    --------
-    >>> from cot_attn import ContinuousThoughtModel, load_problems, noise_floor
-    >>> model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
-    >>> noise_floor(model, load_problems("toy", n=2), ["kl_first"])["kl_first"] < 1e-4
-    True
-    """
-    unchanged = _unchanged(model, conditions)
-    _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
-    size = batch_size or _most_rows(model, questions, max_new_tokens)
-    clean, thinking = collect_encoded(
-        model,
-        problems,
-        questions,
-        {hook for change in unchanged for hook in change.baselines(model)},
-        donors=None,
-        batch_size=size,
-    )
-    return _floor(
-        model,
-        model.provenance(),
-        problems,
-        questions,
-        unchanged,
-        outcomes,
-        clean=clean,
-        thinking=thinking,
-        max_new_tokens=max_new_tokens,
-        size=size,
-    )
-
-
 def _check_stop(clean: CleanActivations, model: ContinuousThoughtModel) -> None:
     """Raise where clean activations have the other kind of numbers of thoughts."""
     if clean.activations and (clean.n_thoughts is None) != (model.stop is None):
@@ -288,72 +244,3 @@ def _check_stop(clean: CleanActivations, model: ContinuousThoughtModel) -> None:
             f"The clean activations were collected {had}, and now model.stop is {model.stop!r}. "
             "Collect them again."
         )
-
-
-def _unchanged(
-    model: ContinuousThoughtModel, conditions: Iterable[Condition]
-) -> list[Intervention]:
-    """Return the interventions that put every thought back as it was, each once."""
-    changes = [
-        Intervention(thought, Unchanged(), *condition)
-        for thought, condition in product(range(model.n_thoughts), conditions)
-    ]
-    return list({change.label: change for change in changes}.values())
-
-
-def _floor(
-    model: ContinuousThoughtModel,
-    provenance: Mapping[str, str],
-    problems: Sequence[Problem],
-    questions: Sequence[Sequence[int]],
-    unchanged: Sequence[Intervention],
-    outcomes: Sequence[str],
-    *,
-    clean: CleanActivations,
-    thinking: Thinking | None,
-    max_new_tokens: int,
-    size: int,
-) -> dict[str, float]:
-    """Return the greatest deviation of each numeric outcome, in batches of a size and a third."""
-    numeric = [outcome for outcome in outcomes if outcome != "answer"]
-    if not (unchanged and numeric):
-        return {}
-    n_rows = min(size, len(problems) * len(unchanged))
-    # It is the same whatever else is done to the same problems of the same model.
-    asked = tuple(
-        (p.id, p.answer, p.answer_type, *q) for p, q in zip(problems, questions, strict=True)
-    )
-    weights = tuple(provenance.values())
-    floors, key = memory(model), (weights, asked, *unchanged, *numeric, max_new_tokens, n_rows)
-    if key not in floors:
-        engine = Engine(
-            model,
-            problems,
-            questions,
-            unchanged,
-            numeric,
-            clean=clean,
-            seed=0,
-            max_new_tokens=max_new_tokens,
-            only_correct=True,
-            thinking=thinking,
-        )
-        one, other = engine.run_in_sizes([n_rows, max(1, n_rows // 3)])
-        floors[key] = {name: _deviation(name, one[name], other[name]) for name in numeric}
-    return dict(floors[key])
-
-
-def _deviation(name: str, one: np.ndarray, other: np.ndarray) -> float:
-    """Return how far an outcome of unchanged runs is from nothing, and two of them apart."""
-    deviations = [np.abs(one - other)]
-    if not name.startswith("logprob"):  # these are zero where nothing moved
-        deviations += [np.abs(one), np.abs(other)]
-    finite = np.concatenate([each[np.isfinite(each)] for each in deviations])
-    return float(finite.max()) if finite.size else float("nan")
-
-
-def _most_rows(
-    model: ContinuousThoughtModel, questions: Sequence[Sequence[int]], max_new_tokens: int
-) -> int:
-    """Return how many rows fit into free memory, each as long as the longest will be."""
-    return fitting(model, max(map(len, questions)) + model.n_thoughts + max_new_tokens)

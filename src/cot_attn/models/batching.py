@@ -9,6 +9,14 @@ import torch
 Item = TypeVar("Item")
 
 
+def check_sizes(batch_size: int | None, max_new_tokens: int) -> None:
+    """Raise where a batch would have no row, or an answer no token."""
+    if (batch_size is not None and batch_size < 1) or max_new_tokens < 1:
+        raise ValueError(
+            f"batch_size is {batch_size} and max_new_tokens {max_new_tokens}; give at least 1."
+        )
+
+
 class Batches:
     """Work in batches that halve when memory runs out, and stay so.
 

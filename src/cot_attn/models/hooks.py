@@ -240,7 +240,7 @@ def on_its_own_account(function: Function) -> Function:
     return cast("Function", isolated)
 
 
-def tell_of_hooks(model: HookedModel, what: str) -> None:
+def tell_of_hooks(model: HookedModel, what: str, stacklevel: int) -> None:
     """Warn where hooks have been set aside, so that nobody takes a result for one with them."""
     if names := model.hooks_set_aside:
         several = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -248,7 +248,7 @@ def tell_of_hooks(model: HookedModel, what: str) -> None:
             f"There are hooks at {names[0]!r}{several}, a recorder's or your own. {what} runs "
             "without them: nothing in it is recorded or changed by them. To study a changed model, "
             "change its weights; to change a thought, give an Intervention.",
-            stacklevel=6,
+            stacklevel=stacklevel,
         )
 
 

@@ -51,6 +51,13 @@ def fitting(model: ContinuousThoughtModel, n_positions: int) -> int:
     return max(1, min(most, int(SHARE * _free_bytes(model.device) / row)))
 
 
+def most_rows(
+    model: ContinuousThoughtModel, questions: Sequence[Sequence[int]], max_new_tokens: int
+) -> int:
+    """Return how many rows fit into free memory, each as long as the longest will be."""
+    return fitting(model, max(map(len, questions)) + model.n_thoughts + max_new_tokens)
+
+
 def _free_bytes(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])

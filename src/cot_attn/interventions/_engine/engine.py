@@ -23,7 +23,7 @@ from cot_attn.interventions._engine.batches import (
     passes,
 )
 from cot_attn.interventions._engine.measuring import LogitReader
-from cot_attn.interventions._engine.results import Results
+from cot_attn.interventions._engine.results import Beside, Results
 from cot_attn.interventions.applying import apply_interventions
 from cot_attn.interventions.context import CleanActivations, Context
 from cot_attn.interventions.intervention import Intervention
@@ -60,6 +60,8 @@ class Engine:
         Whether variants run only of problems whose baseline is right.
     thinking
         A clean run, perhaps of these problems, from which they need not be run again.
+    beside
+        What `run` measures off the clean runs, beside the variants.
 
     Attributes
     ----------
@@ -80,14 +82,15 @@ class Engine:
         max_new_tokens: int,
         only_correct: bool,
         thinking: Thinking | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.model, self.problems, self.questions = model, problems, questions
         self.interventions, self.outcomes = interventions, outcomes
         self.clean, self.seed = clean, seed
         self.max_new_tokens, self.only_correct = max_new_tokens, only_correct
         self.reader = LogitReader(outcomes)
-        self.results = Results(model, problems, interventions, outcomes)
-        self.thinking = thinking
+        self.results = Results(model, problems, interventions, outcomes, beside)
+        self.thinking, self.beside = thinking, beside
         self._spare: Rollout | None = None
         keep_freed_memory()
 
@@ -148,7 +151,10 @@ class Engine:
         self, batches: Batches, advance: Callable[[int], None], chosen: Sequence[int]
     ) -> None:
         """Run a batch of problems with all their variants."""
-        self._run_all(batches, advance, chosen, *self._baseline(chosen))
+        baseline, log_p = self._baseline(chosen)
+        if self.beside is not None:
+            self.beside.measure(chosen, baseline.rollout, baseline.forced, log_p)
+        self._run_all(batches, advance, chosen, baseline, log_p)
 
     def _baseline(
         self, chosen: Sequence[int]

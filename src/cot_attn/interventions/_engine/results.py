@@ -1,6 +1,7 @@
 """What comes out of variants, as one labelled dataset."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,10 +17,47 @@ from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.outcomes import DISRUPTIONS
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.rollout import Rollout
 
 WITH_OWN_DIMENSIONS = (*DISRUPTIONS, "answer", "thought_change")
 OF_RIGHT_BASELINES = {"failed", "logprob_gold"}
 """A wrong baseline has no right answer to break, and holds no gold value."""
+
+
+@runtime_checkable
+class Beside(Protocol):
+    """What is measured off the clean runs of problems, beside their variants.
+
+    Attributes
+    ----------
+    arrays
+        The results, problems first. They fill up, and are kept and restored with those of the
+        variants.
+    """
+
+    arrays: dict[str, np.ndarray]
+
+    def measure(
+        self,
+        problems: Sequence[int],
+        rollout: Rollout,
+        forced: ForcedAnswers,
+        log_p: Mapping[str, Float[Tensor, "batch d_vocab"]],
+    ) -> None:
+        """Fill in the results of a batch.
+
+        Parameters
+        ----------
+        problems
+            The problems' numbers.
+        rollout
+            Their run until all thoughts have been fed, off which others branch.
+        forced
+            What they were answered.
+        log_p
+            Their log-probabilities where the divergences among the outcomes are measured.
+        """
 
 
 class Results:
@@ -33,6 +71,8 @@ class Results:
         The rows and columns of the result.
     outcomes
         What is measured.
+    beside
+        What else is measured, off the clean runs.
     """
 
     def __init__(
@@ -41,6 +81,7 @@ class Results:
         problems: Sequence[Problem],
         interventions: Sequence[Intervention],
         outcomes: Sequence[str],
+        beside: Beside | None = None,
     ) -> None:
         self.model, self.problems, self.interventions = model, problems, interventions
         self.outcomes = outcomes
@@ -56,6 +97,7 @@ class Results:
         self.lengths = np.zeros(len(problems), dtype=np.int64)
         self.mean_square = np.zeros(len(problems))
         self.n_thoughts = np.full(len(problems), model.n_thoughts)
+        self.beside = {} if beside is None else beside.arrays
 
     def of_problems(self, problems: Sequence[int]) -> dict[str, np.ndarray]:
         """Return the results of problems, as plain arrays with their numbers."""
@@ -83,6 +125,7 @@ class Results:
             "question_lengths": self.lengths,
             "mean_square": self.mean_square,
             "n_thoughts": self.n_thoughts,
+            **{f"beside {name}": array for name, array in self.beside.items()},
         }
 
     def keep_baseline(self, problems: Sequence[int], baseline: Baseline) -> None:
