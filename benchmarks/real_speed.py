@@ -1,8 +1,8 @@
 """The engine beside the loops of one batch, with real weights: nothing is random, nothing planted.
 
 `python -m benchmarks.real_speed [--problems 12]` fetches SmolLM2 135M as `make real` does, corrupts
-every thought of word problems in the seven published ways, and prints ratios as JSON. What counts as
-right is what the model says, so that every variant runs.
+every thought of word problems in the seven published ways, and prints ratios as JSON. What counts
+as right is what the model says, so that every variant runs.
 """
 
 import argparse
