@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from cot_attn.checkpoints._kinds import Kinds
-from cot_attn.models import loops
+from cot_attn.models import loops, soft_thinking
 from cot_attn.models.feedback import Feedback, Identity, Projection
 from cot_attn.models.jacobi import Jacobi
 from cot_attn.models.latent_head import LatentHead
+from cot_attn.models.reembedding import SoftmaxReembedding
 
 _KINDS = Kinds(
     "feedback",
@@ -17,14 +18,15 @@ _KINDS = Kinds(
     {
         "identity": Identity,
         "projection": Projection,
-        "soft thinking": loops.SoftThinking,
-        "sampled": loops.Sampled,
-        "mixture of inputs": loops.MixtureOfInputs,
+        "soft thinking": soft_thinking.SoftThinking,
+        "sampled": soft_thinking.Sampled,
+        "mixture of inputs": soft_thinking.MixtureOfInputs,
         "noisy": loops.Noisy,
         "constant": loops.Constant,
         "linear": loops.Linear,
         "linear rms": loops.LinearRms,
         "rescaled": loops.Rescaled,
+        "softmax re-embedding": SoftmaxReembedding,
         "latent head": LatentHead,
         "jacobi": Jacobi,
     },

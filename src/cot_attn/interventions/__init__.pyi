@@ -1,8 +1,8 @@
 from .ablator import TokenAblator as TokenAblator
 from .applying import apply_interventions as apply_interventions
+from .collecting import collect as collect
 from .context import CleanActivations as CleanActivations
 from .context import Context as Context
-from .context import collect as collect
 from .corruption import CCTA as CCTA
 from .corruption import Corruption as Corruption
 from .corruption import GaussianNoise as GaussianNoise

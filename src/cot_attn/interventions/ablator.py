@@ -11,7 +11,8 @@ import xarray as xr
 from cot_attn._former import former_arguments, warn
 from cot_attn.data.problem import Problem
 from cot_attn.interventions.applying import apply_interventions
-from cot_attn.interventions.context import CleanActivations, collect
+from cot_attn.interventions.collecting import collect
+from cot_attn.interventions.context import CleanActivations
 from cot_attn.interventions.corruption import CCTA, Corruption, ShuffleAll
 from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Downstream, Intervention, check_interventions

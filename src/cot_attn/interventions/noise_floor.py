@@ -12,7 +12,8 @@ from cot_attn.interventions._engine.baseline import Thinking
 from cot_attn.interventions._engine.batches import most_rows
 from cot_attn.interventions._engine.engine import Engine
 from cot_attn.interventions._probe import memory
-from cot_attn.interventions.context import CleanActivations, collect_encoded
+from cot_attn.interventions.collecting import collect_encoded
+from cot_attn.interventions.context import CleanActivations
 from cot_attn.interventions.corruption import Unchanged
 from cot_attn.interventions.intervention import Downstream, Intervention
 from cot_attn.interventions.outcomes import DEFAULT

@@ -14,7 +14,8 @@ from cot_attn.interventions._engine.batches import most_rows
 from cot_attn.interventions._engine.behaviour import behaviour
 from cot_attn.interventions._engine.engine import Engine
 from cot_attn.interventions._engine.results import Beside
-from cot_attn.interventions.context import CleanActivations, collect_encoded
+from cot_attn.interventions.collecting import collect_encoded
+from cot_attn.interventions.context import CleanActivations
 from cot_attn.interventions.intervention import Intervention, check_interventions
 from cot_attn.interventions.noise_floor import measured_floor, unchanged_at
 from cot_attn.interventions.outcomes import DEFAULT, check_outcomes

@@ -54,6 +54,10 @@ class Moment:
         """Return the mean length of the token embeddings, as they are fed."""
         return self._scaled(self._embedding.weight.norm(dim=-1).mean())
 
+    def labels(self, seed: int, what: str) -> list[tuple[object, ...]]:
+        """Return, for each row, all that its random numbers may depend on; see `seeds`."""
+        return [(seed, what, problem, self.thought) for problem in self.problem_ids]
+
     @property
     def _embedding(self) -> Any:
         return self.language_model.get_input_embeddings()

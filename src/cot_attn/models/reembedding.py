@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from cot_attn.models.feedback import Hidden, Moment
-from cot_attn.models.loops import ReadingFeedback
+from cot_attn.models.soft_thinking import ReadingFeedback
 
 
 class SoftmaxReembedding(ReadingFeedback):
