@@ -6,6 +6,7 @@ import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
+from types import FrameType
 from xml.etree import ElementTree
 
 import grimp
@@ -15,6 +16,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 import cot_attn
+from cot_attn import Intervention, run_variants
+from cot_attn.interventions import Zero
+from cot_attn.toy import handmade_model, handmade_problems
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(cot_attn.__file__).parent
@@ -104,6 +108,29 @@ def test_the_page_finds_things_where_they_are() -> None:
         defined = {getattr(node, "name", None) for node in ast.walk(tree)}
         defined |= {t.id for t in ast.walk(tree) if isinstance(t, ast.Name)}
         assert name in defined, f"{file} has no {name}"
+
+
+def test_an_intervention_takes_the_steps_that_the_page_says() -> None:
+    """What is called while one runs has the rows of the page in it, in their order."""
+    section = PAGE.split("## One intervention")[1].split("\n## ")[0]
+    steps = re.findall(r"^\| .+ \| `(.+\.py)` \| `(\w+)` \|$", section, re.MULTILINE)
+    assert len(steps) > 5
+    model, changes = handmade_model(), [Intervention(2, Zero())]
+    called: list[tuple[str, str]] = []
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        file = Path(frame.f_code.co_filename)
+        if event == "call" and file.is_relative_to(PACKAGE):
+            called.append((file.relative_to(PACKAGE).as_posix(), frame.f_code.co_name))
+
+    sys.setprofile(note)
+    try:
+        run_variants(model, handmade_problems(4), changes)
+    finally:
+        sys.setprofile(None)
+    calls = iter(called)
+    for step in steps:
+        assert step in calls, f"{step} is not called, or earlier"
 
 
 def circles(graph: grimp.ImportGraph) -> set[str]:
