@@ -31,7 +31,11 @@ def main() -> None:
         "--loop-problems", type=int, default=1, help="problems that one-by-one loops run"
     )
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        choices=["cpu", "cuda"],  # which of several, CUDA_VISIBLE_DEVICES says
+    )
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.json"))
     asked = parser.parse_args()

@@ -1,5 +1,9 @@
-"""How long it takes to correlate every head of a large model."""
+"""How long it takes to correlate every head of a large model.
 
+`python benchmarks/correlation_speed.py` prints the seconds as JSON.
+"""
+
+import json
 import time
 from typing import TypedDict
 
@@ -39,3 +43,7 @@ def correlating() -> Correlated:
             seconds[f"{estimand}, {method}"] = time.perf_counter() - start
     shape = {str(dim): size for dim, size in attention.sizes.items()}
     return {"shape": shape, "resamples": N_RESAMPLES, "seconds": seconds}
+
+
+if __name__ == "__main__":
+    print(json.dumps(correlating(), indent=2))

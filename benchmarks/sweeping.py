@@ -5,7 +5,6 @@
 
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any, TypedDict
 
 import torch
 
+from benchmarks import growth
 from benchmarks.measuring import Beside, interleaved, timed
 from benchmarks.parts import Results, Row
 from cot_attn import ContinuousThoughtModel, TokenAblator, load_problems
@@ -39,6 +39,7 @@ from cot_attn.toy import handmade_model, handmade_problems
 
 PER_SHARD = 100
 ANSWER = 8
+N_SHARDS = 10_000
 
 
 class Workers(TypedDict):
@@ -76,7 +77,7 @@ def memory_rows(found: Mapping[str, float]) -> Iterator[Row]:
 
 def many_rows(found: Mapping[str, float]) -> Iterator[Row]:
     for name, value in found.items():
-        yield Row(f"many shards: {name}", f"{value:.1f}" if name != "shards" else f"{value:.0f}")
+        yield Row(f"{N_SHARDS:,} shards: {name}, seconds", f"{value:.1f}")
 
 
 def overhead(folder: Path, repeats: int) -> Beside:
@@ -140,10 +141,10 @@ def peak(folder: str, n_shards: int) -> float:
     handmade_model((1, 4, 1)).save_pretrained(home / "model")
     plan_sweep(_small(home, n_shards, attention=False), home / "sweep")
     run_sweep(home / "sweep", InProcess())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return growth.peak()
 
 
-def many(folder: Path, n_shards: int = 10_000) -> dict[str, float]:
+def many(folder: Path, n_shards: int = N_SHARDS) -> dict[str, float]:
     """Time planning, opening and reading a sweep of very many shards; one result stands for all."""
     folder.mkdir()
     handmade_model((1, 4, 1)).save_pretrained(folder / "model")
@@ -162,7 +163,7 @@ def many(folder: Path, n_shards: int = 10_000) -> dict[str, float]:
     }
     for name, work in works.items():
         seconds[name] = timed(work)[0].wall
-    return {"shards": n_shards, **seconds}
+    return seconds
 
 
 def _small(folder: Path, n: int, *, attention: bool) -> Plan:
