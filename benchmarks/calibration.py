@@ -16,20 +16,17 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
-from rich.table import Table
 from scipy import stats as scipy_stats
 from scipy.stats import entropy
 
+from benchmarks.calibrated import LEVEL, STRENGTH, Found, Rates, show
 from benchmarks.worlds import World, grid
 from cot_attn import stats
 from cot_attn.stats._inference.correlation import (
@@ -46,9 +43,7 @@ from cot_attn.stats._inference.estimands import (
 )
 from cot_attn.stats._inference.resampling import bootstrap_weights
 
-LEVEL = 0.05
-STRENGTH = 0.5
-ENOUGH_PROBLEMS, ENOUGH_FAILURES = 100, 20
+ENOUGH_FAILURES = 20
 N_RESAMPLES = 199  # a permutation test is exact with any number; more only buys power
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
 ASKED: tuple[tuple[Estimand, Method], ...] = (
@@ -63,21 +58,6 @@ SPECS = {
     for estimand, method in ASKED
 }
 Counts = dict[str, list[float]]
-Rates = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was counted in one world, as rates by the name of a test or an interval."""
-
-    world: World
-    false_positives: Rates
-    coverage: Rates
-    power: Rates
-
-    def plain(self) -> dict[str, Any]:
-        """Return it for a JSON file."""
-        return {**asdict(self), **asdict(self.world), "world": str(self.world)}
 
 
 def false_positives(world: World, n_runs: int, seed: int) -> Rates:
@@ -246,65 +226,6 @@ def effective_numbers(runs: list[np.ndarray]) -> xr.DataArray:
 def in_parts(n_runs: int, size: int = 250) -> list[range]:
     """Split the runs, so that those looked at together fit into memory."""
     return [range(start, min(start + size, n_runs)) for start in range(0, n_runs, size)]
-
-
-def show(results: list[Found], n_runs: int) -> None:
-    """Print, for each test and interval, its worst worlds."""
-    console = Console(width=150)
-    limit = scipy_stats.binom.ppf(0.999, n_runs, LEVEL) / n_runs
-    table = Table(
-        title=f"False positives at 5 % ({n_runs} runs a world; chance alone: {limit:.1%})"
-    )
-    for column in ("test", "mean", "worst", "in world", "worlds above chance"):
-        table.add_column(column)
-    for name, rates in by_name({str(r.world): r.false_positives for r in results}).items():
-        worst = max(rates, key=rates.__getitem__)
-        above = sum(rate > limit for rate in rates.values())
-        mean = float(np.mean(list(rates.values())))
-        table.add_row(name, f"{mean:.1%}", f"{rates[worst]:.1%}", worst, f"{above} of {len(rates)}")
-    console.print(table)
-    large, small = (
-        by_name(
-            {
-                str(r.world): r.coverage
-                for r in results
-                if (r.world.n_problems >= ENOUGH_PROBLEMS) == enough
-            }
-        )
-        for enough in (True, False)
-    )
-    table = Table(title="Coverage of 95 % intervals, runs with 20 failures and more")
-    for column in ("interval", "mean", "lowest, 100 problems and more", "in world", "30 problems"):
-        table.add_column(column)
-    for name, rates in large.items():
-        worst = min(rates, key=rates.__getitem__)
-        few = small.get(name, {}).values()
-        mean = float(np.mean(list(rates.values())))
-        lowest_few = f"{min(few):.1%}" if few else ""
-        table.add_row(name, f"{mean:.1%}", f"{rates[worst]:.1%}", worst, lowest_few)
-    console.print(table)
-    table = Table(
-        title=f"Power against a planted effect of {STRENGTH} on the log odds, mean of worlds"
-    )
-    table.add_column("test")
-    for n in (30, 100, 300):
-        table.add_column(f"{n} problems")
-    for name in results[0].power:
-        row = [
-            np.mean([r.power[name] for r in results if r.world.n_problems == n])
-            for n in (30, 100, 300)
-        ]
-        table.add_row(name, *(f"{value:.0%}" for value in row))
-    console.print(table)
-
-
-def by_name(worlds: Mapping[str, Rates]) -> dict[str, Rates]:
-    """Turn rates of tests by world into rates of worlds by test."""
-    table: dict[str, Rates] = defaultdict(dict)
-    for world, rates in worlds.items():
-        for name, rate in rates.items():
-            table[name][world] = rate
-    return table
 
 
 def main() -> None:

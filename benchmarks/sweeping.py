@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from benchmarks import growth
 from benchmarks.measuring import Beside, interleaved, timed
 from benchmarks.parts import Results, Row
 from cot_attn import ContinuousThoughtModel, TokenAblator, load_problems
+from cot_attn.data import Problem
 from cot_attn.interventions import Hook, collect
 from cot_attn.sweeps import (
     InProcess,
@@ -83,7 +84,7 @@ def many_rows(found: Mapping[str, float]) -> Iterator[Row]:
 def overhead(folder: Path, repeats: int) -> Beside:
     """Time shards of 100 problems x 42 variants, and the same variants without a sweep."""
     problems = load_problems("toy", n=PER_SHARD * (repeats + 1))
-    plan = Plan(["toy-gpt2"], problems, attention=False, max_new_tokens=ANSWER)
+    plan = _toy(problems)
     manifest = plan_sweep(plan, folder)
     bench = Job(folder, manifest.hash).workbench()
     bench.do(manifest.shards[0].name)  # loads the model, and lets it think once for all donors
@@ -112,7 +113,7 @@ def workers(folder: Path) -> Workers:
     taken: dict[int, dict[str, float]] = {}
     for n in (1, 2):
         home = folder / str(n)
-        plan_sweep(Plan(["toy-gpt2"], problems, attention=False, max_new_tokens=ANSWER), home)
+        plan_sweep(_toy(problems), home)
         seconds, status = timed(partial(run_sweep, home, Processes(n, threads=1)))
         assert status.complete
         ends = sorted(each.stat().st_mtime for each in (home / "shards").iterdir())
@@ -164,6 +165,16 @@ def many(folder: Path, n_shards: int = N_SHARDS) -> dict[str, float]:
     for name, work in works.items():
         seconds[name] = timed(work)[0].wall
     return seconds
+
+
+def _toy(problems: Sequence[Problem]) -> Plan:
+    return Plan(
+        ["toy-gpt2"],
+        problems,
+        attention=False,
+        max_new_tokens=ANSWER,
+        problems_per_shard=PER_SHARD,
+    )
 
 
 def _small(folder: Path, n: int, *, attention: bool) -> Plan:
