@@ -67,7 +67,7 @@ mutants: $(READY)
 	$(BIN)/python benchmarks/mutants.py $(ROOMS) --sample $(or $(SAMPLE),40) --seed $(or $(SEED),0)
 
 calibrate: $(READY)
-	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python -m benchmarks.calibration
 
 gallery: $(READY)
 	$(BIN)/python docs/gallery.py

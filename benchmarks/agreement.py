@@ -1,6 +1,6 @@
 """How many of the engine's answers are those of a plain loop, in float32 and in bfloat16."""
 
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -8,8 +8,18 @@ from benchmarks import plain
 from benchmarks.models import Subject
 from cot_attn import CCTA, ContinuousThoughtModel, Intervention, grade, load_problems, run_variants
 
+Agreement = TypedDict(
+    "Agreement",
+    {
+        "variants": int,
+        "answers that agree": float,
+        "failures that agree": float,
+        "noise floor of failed": float,
+    },
+)
 
-def agreement(name: str, dtype: torch.dtype, n_problems: int) -> dict[str, Any]:
+
+def agreement(name: str, dtype: torch.dtype, n_problems: int) -> Agreement:
     """Answer every variant of a bundled model both ways and count where they differ.
 
     The plain loop runs one variant at a time, each from its prompt. In bfloat16 the two round

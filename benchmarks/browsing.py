@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
 
 from cot_attn.data import Problem
 from cot_attn.report import write_report
@@ -20,9 +22,12 @@ from cot_attn.study import Study
 from cot_attn.study._lens import PROBE, WORDS, with_part
 
 LAYERS, HEADS, THOUGHTS, STEPS = 12, 12, 6, 6
-CORRUPTIONS = ("zero", "gaussian(sigma=0.1)", "gaussian(sigma=0.5)", "gaussian(sigma=1)")
-CORRUPTIONS += ("gaussian(sigma=2)", "resample", "shuffle")
+SIGMAS = (0.1, 0.5, 1, 2)
+CORRUPTIONS = ("zero", *(f"gaussian(sigma={s})" for s in SIGMAS), "resample", "shuffle")
 PLACES = ("bot", *(f"thought {i}" for i in range(THOUGHTS)), "eot", "answer_value")
+Figures = dict[str, float | None]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
 HOVER = """
     const done = arguments[0], times = [];
     const targets = [...document.querySelectorAll('button.position, .head')];
@@ -42,19 +47,22 @@ READY = """
 """
 
 
-def pages(sizes: tuple[int, ...] = (200, 1000), repeats: int = 5) -> dict[str, dict[str, Any]]:
+def pages(sizes: tuple[int, ...] = (200, 1000), repeats: int = 5) -> dict[str, Figures]:
     """Measure the page of studies with so many problems."""
     return {f"{n} problems": page(n, repeats) for n in sizes}
 
 
-def page(n_problems: int, repeats: int) -> dict[str, Any]:
-    """Write the page of a study, open it a few times, and point at everything once."""
+def page(n_problems: int, repeats: int) -> Figures:
+    """Write the page of a study, open it a few times, and point at everything once.
+
+    Where there is no browser, its size alone is known.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = write_report([made_up(n_problems)], folder)
-        found = {"megabytes": file.stat().st_size / 1e6, "shown": None}
-        if not shutil.which("chromedriver"):
+        found: Figures = {"megabytes": file.stat().st_size / 1e6, "shown": None}
+        if not (CHROMIUM and DRIVER):
             return found
-        browser = _browser(Path(folder) / "profile")
+        browser = _browser(Path(folder) / "profile", CHROMIUM, DRIVER)
         try:
             opened, hovers = [], []
             for _ in range(repeats):
@@ -247,14 +255,11 @@ def _settings(n_problems: int, n_layers: int) -> dict[str, Any]:
     }
 
 
-def _browser(profile: Path) -> Any:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser")
+def _browser(profile: Path, chromium: str, driver: str) -> Chrome:
+    options = ChromeOptions()
+    options.binary_location = chromium
     for flag in ("headless", "no-sandbox", "disable-gpu", f"user-data-dir={profile}"):
         options.add_argument(f"--{flag}")
     options.add_argument("--window-size=1280,1000")
     os.environ.setdefault("SE_AVOID_STATS", "true")
-    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    return Chrome(options=options, service=Service(driver))

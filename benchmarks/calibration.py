@@ -16,49 +16,51 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
-from rich.table import Table
 from scipy import stats as scipy_stats
 from scipy.stats import entropy
-from worlds import World, grid
 
+from benchmarks.calibrated import LEVEL, STRENGTH, Found, Rates, show
+from benchmarks.worlds import World, grid
 from cot_attn import stats
 from cot_attn.stats._inference.correlation import (
     CorrelationResult,
     CorrelationSpec,
     correlate_complete,
 )
-from cot_attn.stats._inference.estimands import correlations, observed_moments, prepare
+from cot_attn.stats._inference.estimands import (
+    Estimand,
+    Method,
+    correlations,
+    observed_moments,
+    prepare,
+)
 from cot_attn.stats._inference.resampling import bootstrap_weights
 
-LEVEL = 0.05
-STRENGTH = 0.5
-ENOUGH_PROBLEMS, ENOUGH_FAILURES = 100, 20
+ENOUGH_FAILURES = 20
 N_RESAMPLES = 199  # a permutation test is exact with any number; more only buys power
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
+ASKED: tuple[tuple[Estimand, Method], ...] = (
+    ("within_problem", "pearson"),
+    ("within_problem", "spearman"),
+    ("within_thought", "pearson"),
+    ("between_thoughts", "pearson"),
+    ("pooled", "pearson"),
+)
 SPECS = {
     f"{estimand}, {method}": CorrelationSpec(estimand, method, 1 - LEVEL, N_RESAMPLES, 0)
-    for estimand, method in (
-        ("within_problem", "pearson"),
-        ("within_problem", "spearman"),
-        ("within_thought", "pearson"),
-        ("between_thoughts", "pearson"),
-        ("pooled", "pearson"),
-    )
+    for estimand, method in ASKED
 }
 Counts = dict[str, list[float]]
-Numbers = np.ndarray | float
 
 
-def false_positives(world: World, n_runs: int, seed: int) -> dict[str, float]:
+def false_positives(world: World, n_runs: int, seed: int) -> Rates:
     """Count rejections where nothing is related; a declined test (NaN) rejects nothing."""
     rng = np.random.default_rng(seed)
     p_values: Counts = defaultdict(list)
@@ -71,10 +73,9 @@ def false_positives(world: World, n_runs: int, seed: int) -> dict[str, float]:
         own = (x - x.mean(axis=1, keepdims=True) for x in (attention, failure))
         p_values["demeaned within problems, textbook p"].append(textbook_p(*own))
     for part in in_parts(n_runs):
-        settings = {"n_resamples": N_RESAMPLES, "seed": part[0]}
         if not world.positions:
-            failure = labelled([draws[run][1][:, :2] for run in part], "thought")
-            contrast = stats.contrasts(failure, **settings)
+            failed = labelled([draws[run][1][:, :2] for run in part], "thought")
+            contrast = stats.contrasts(failed, n_resamples=N_RESAMPLES, seed=part[0])
             name = "McNemar" if "McNemar" in contrast.attrs["test"] else "signs"
             p_values[f"contrast of thoughts, {name}"].extend(contrast.p.values[0])
         # Three draws with one profile stand for three layers between which nothing changes.
@@ -83,13 +84,16 @@ def false_positives(world: World, n_runs: int, seed: int) -> dict[str, float]:
             for profiles in (world.profiles(rng) for _ in part)
         ]
         numbers = effective_numbers(layers)
-        step = stats.contrasts(numbers, "layer", pairs="adjacent", **settings)
+        step = stats.contrasts(
+            numbers, "layer", pairs="adjacent", n_resamples=N_RESAMPLES, seed=part[0]
+        )
         p_values["contrast of layers"].extend(step.p.values[0])
-        p_values["trend over layers"].extend(stats.trend(numbers, **settings).p.values)
+        trend = stats.trend(numbers, n_resamples=N_RESAMPLES, seed=part[0])
+        p_values["trend over layers"].extend(trend.p.values)
     return {name: float(np.mean(np.array(p) <= LEVEL)) for name, p in p_values.items()}
 
 
-def coverage_and_power(world: World, n_runs: int, seed: int) -> dict[str, dict[str, float]]:
+def coverage_and_power(world: World, n_runs: int, seed: int) -> tuple[Rates, Rates]:
     """Count how often intervals hold the truth, and how often the planted effect is found."""
     planted = replace(world, strength=STRENGTH)
     rng = np.random.default_rng(seed)
@@ -101,7 +105,9 @@ def coverage_and_power(world: World, n_runs: int, seed: int) -> dict[str, dict[s
     covered: Counts = defaultdict(list)
     found: Counts = defaultdict(list)
 
-    def note(name: str, low: Numbers, high: Numbers, true: float, failures: Numbers) -> None:
+    def note(
+        name: str, low: np.ndarray, high: np.ndarray, true: float, failures: np.ndarray | int
+    ) -> None:
         counts = np.isfinite(low) & np.isfinite(high) & (np.asarray(failures) >= ENOUGH_FAILURES)
         covered[name].extend(((low <= true) & (true <= high))[counts])
 
@@ -133,10 +139,10 @@ def coverage_and_power(world: World, n_runs: int, seed: int) -> dict[str, dict[s
         pair = stats.contrasts(failed.isel(thought=[0, 1]), n_resamples=19).isel(pair=0)
         both = n_failures[:, :2].sum("thought").values
         note("contrast of thoughts", pair.low.values, pair.high.values, rates[1] - rates[0], both)
-        attention = [draws[run][0] for run in part]
-        shares = labelled([a[:, :1] / a.sum(axis=1, keepdims=True) for a in attention], "thought")
+        drawn = [draws[run][0] for run in part]
+        shares = labelled([a[:, :1] / a.sum(axis=1, keepdims=True) for a in drawn], "thought")
         true_share = (large[0][:, 0] / large[0].sum(axis=1)).mean()
-        numbers = effective_numbers([a[:, None] for a in attention])
+        numbers = effective_numbers([a[:, None] for a in drawn])
         true_number = float(effective_numbers([large[0][:, None]]).mean())
         for name, values, true in (
             ("attention share", shares, true_share),
@@ -144,24 +150,16 @@ def coverage_and_power(world: World, n_runs: int, seed: int) -> dict[str, dict[s
         ):
             mean = stats.mean_over_problems(values.isel({values.dims[-1]: 0}))
             note(name, mean.low.values, mean.high.values, true, ENOUGH_FAILURES)
-    return {
-        "coverage": {
-            name: float(np.mean(hits)) for name, hits in covered.items() if len(hits) > 99
-        },
-        "power": {name: float(np.mean(hits)) for name, hits in found.items()},
-    }
+    coverage = {name: float(np.mean(hits)) for name, hits in covered.items() if len(hits) > 99}
+    return coverage, {name: float(np.mean(hits)) for name, hits in found.items()}
 
 
-def one_world(numbered: tuple[int, World], n_runs: int) -> dict[str, object]:
+def one_world(numbered: tuple[int, World], n_runs: int) -> Found:
     """Do everything for one world; its seed is its number in the grid."""
     index, world = numbered
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "world": str(world),
-            **asdict(world),
-            "false_positives": false_positives(world, n_runs, 2 * index),
-            **coverage_and_power(world, n_runs, 2 * index + 1),
-        }
+        wrong = false_positives(world, n_runs, 2 * index)
+        return Found(world, wrong, *coverage_and_power(world, n_runs, 2 * index + 1))
 
 
 def ask(
@@ -174,7 +172,8 @@ def ask(
 
 def point_estimate(attention: np.ndarray, failure: np.ndarray, spec: CorrelationSpec) -> float:
     prepared = (prepare(x[:, :, None], spec.estimand, spec.method) for x in (attention, failure))
-    return correlations(observed_moments(*prepared), spec.estimand, spec.method)[0, 0, 0]
+    found = correlations(observed_moments(*prepared), spec.estimand, spec.method)
+    return float(found[0, 0, 0])
 
 
 def textbook_p(attention: np.ndarray, failure: np.ndarray) -> float:
@@ -198,10 +197,13 @@ def percentile_bootstrap(attention: np.ndarray, failure: np.ndarray, seed: int) 
     weights = bootstrap_weights(len(a), N_RESAMPLES, seed)
 
     def covariance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return weights @ (x * y).sum(axis=1) - ((weights @ x) * (weights @ y)).sum(axis=1)
+        of_means = ((weights @ x) * (weights @ y)).sum(axis=1)
+        found: np.ndarray = weights @ (x * y).sum(axis=1) - of_means
+        return found
 
     r = covariance(a, f) / np.sqrt(covariance(a, a) * covariance(f, f))
-    return np.nanquantile(r, [LEVEL / 2, 1 - LEVEL / 2])
+    bounds: np.ndarray = np.nanquantile(r, [LEVEL / 2, 1 - LEVEL / 2])
+    return bounds
 
 
 def labelled(runs: list[np.ndarray], last: str) -> xr.DataArray:
@@ -226,56 +228,6 @@ def in_parts(n_runs: int, size: int = 250) -> list[range]:
     return [range(start, min(start + size, n_runs)) for start in range(0, n_runs, size)]
 
 
-def show(results: list[dict], n_runs: int) -> None:
-    """Print, for each test and interval, its worst worlds."""
-    console = Console(width=150)
-    limit = scipy_stats.binom.ppf(0.999, n_runs, LEVEL) / n_runs
-    table = Table(
-        title=f"False positives at 5 % ({n_runs} runs a world; chance alone: {limit:.1%})"
-    )
-    for column in ("test", "mean", "worst", "in world", "worlds above chance"):
-        table.add_column(column)
-    for name, rates in _by_name(results, "false_positives").items():
-        worst = max(rates, key=rates.get)
-        above = sum(rate > limit for rate in rates.values())
-        mean = float(np.mean(list(rates.values())))
-        table.add_row(name, f"{mean:.1%}", f"{rates[worst]:.1%}", worst, f"{above} of {len(rates)}")
-    console.print(table)
-    large = [result for result in results if result["n_problems"] >= ENOUGH_PROBLEMS]
-    small = [result for result in results if result["n_problems"] < ENOUGH_PROBLEMS]
-    table = Table(title="Coverage of 95 % intervals, runs with 20 failures and more")
-    for column in ("interval", "mean", "lowest, 100 problems and more", "in world", "30 problems"):
-        table.add_column(column)
-    for name, rates in _by_name(large, "coverage").items():
-        worst = min(rates, key=rates.get)
-        few = _by_name(small, "coverage").get(name, {}).values()
-        mean = float(np.mean(list(rates.values())))
-        lowest_few = f"{min(few):.1%}" if few else ""
-        table.add_row(name, f"{mean:.1%}", f"{rates[worst]:.1%}", worst, lowest_few)
-    console.print(table)
-    table = Table(
-        title=f"Power against a planted effect of {STRENGTH} on the log odds, mean of worlds"
-    )
-    table.add_column("test")
-    for n in (30, 100, 300):
-        table.add_column(f"{n} problems")
-    for name in _by_name(results, "power"):
-        row = [
-            np.mean([r["power"][name] for r in results if r["n_problems"] == n])
-            for n in (30, 100, 300)
-        ]
-        table.add_row(name, *(f"{value:.0%}" for value in row))
-    console.print(table)
-
-
-def _by_name(results: Iterable[dict], kind: str) -> dict[str, dict[str, float]]:
-    table: dict[str, dict[str, float]] = defaultdict(dict)
-    for result in results:
-        for name, rate in result[kind].items():
-            table[name][result["world"]] = rate
-    return table
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=2000, help="runs a world, for each question")
@@ -283,11 +235,13 @@ def main() -> None:
     arguments = parser.parse_args()
     start = time.perf_counter()
     RESULTS.parent.mkdir(exist_ok=True)
-    results: list[dict] = []
+    results: list[Found] = []
     with ProcessPoolExecutor(arguments.processes) as pool:
         for result in pool.map(partial(one_world, n_runs=arguments.runs), enumerate(grid())):
             results.append(result)
-            RESULTS.write_text(json.dumps({"runs": arguments.runs, "worlds": results}, indent=1))
+            worlds = [each.plain() for each in results]
+            RESULTS.write_text(json.dumps({"runs": arguments.runs, "worlds": worlds}, indent=1))
+            print(f"{len(results)}. {result.world}", flush=True)
     show(results, arguments.runs)
     print(f"{time.perf_counter() - start:.0f} s; all figures are in {RESULTS}")
 

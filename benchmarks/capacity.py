@@ -29,8 +29,15 @@ def main(
     problems = toy_problems(N_PROBLEMS, seed=SEED, steps=range(1, LONGEST + 1))
     tables = []
     for row in ROWS:
-        how = {"problems_per_shard": N_PROBLEMS, "batch_size": 256, "experiments": EXPERIMENTS}
-        plan_sweep(ladder_plan(ladder, problems, row, **how), sweeps / row)
+        plan = ladder_plan(
+            ladder,
+            problems,
+            row,
+            problems_per_shard=N_PROBLEMS,
+            batch_size=256,
+            experiments=EXPERIMENTS,
+        )
+        plan_sweep(plan, sweeps / row)
         run_sweep(sweeps / row)
         tables.append(model_quantities(sweeps / row).to_dataframe().reset_index().assign(row=row))
     table = pd.concat(tables)

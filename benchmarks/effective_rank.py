@@ -30,10 +30,10 @@ def participation_ratio(eigenvalues: np.ndarray) -> float:
 def draw(
     rng: np.random.Generator, n_problems: int, eigenvalues: np.ndarray, freedom: float
 ) -> np.ndarray:
-    normal = rng.normal(size=(n_problems, len(eigenvalues))) * np.sqrt(eigenvalues)
-    if np.isinf(freedom):
-        return normal
-    return normal / np.sqrt(rng.chisquare(freedom, size=(n_problems, 1)) / freedom)
+    drawn: np.ndarray = rng.normal(size=(n_problems, len(eigenvalues))) * np.sqrt(eigenvalues)
+    if np.isfinite(freedom):
+        drawn /= np.sqrt(rng.chisquare(freedom, size=(n_problems, 1)) / freedom)
+    return drawn
 
 
 def percentiles(states: np.ndarray, seed: int) -> np.ndarray:
@@ -45,7 +45,9 @@ def percentiles(states: np.ndarray, seed: int) -> np.ndarray:
     mean_square = (shift * weights).sum(axis=1)
     trace = weights @ np.diag(gram) - mean_square
     squares = ((weights @ gram**2) * weights).sum(axis=1) - 2 * (weights * shift**2).sum(axis=1)
-    return np.quantile(trace**2 / (squares + mean_square**2), [0.025, 0.975])
+    ratios = trace**2 / (squares + mean_square**2)
+    bounds: np.ndarray = np.quantile(ratios, [0.025, 0.975])
+    return bounds
 
 
 def main() -> None:

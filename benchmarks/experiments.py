@@ -9,7 +9,7 @@ another problem's thoughts in the place of one's own. Heads are compared with kn
 import argparse
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -37,7 +37,11 @@ from cot_attn.toy import toy_problems
 
 ANSWERS = ["answer", "kl_value"]
 Works = dict[str, Callable[[], Any]]
-Ratios = dict[str, dict[str, float]]
+Ratio = TypedDict(
+    "Ratio",
+    {"wall": float, "cpu": float, "least cpu": float, "most cpu": float, "seconds": float},
+)
+Ratios = dict[str, Ratio]
 
 
 def all_ratios(model: ContinuousThoughtModel, n: int, repeats: int) -> Ratios:
@@ -77,12 +81,15 @@ def used_and_carried(
 ) -> Works:
     """Return those that run the most of the model's own variants, and as many others."""
     pairs, thoughts = draw_pairs(problems, n_sources=2), range(model.n_thoughts)
-    longest = {"max_new_tokens": max_new_tokens}
+
+    def replaced(chosen: Sequence[Any], outcomes: list[str]) -> xr.Dataset:
+        return exchanged(model, problems, chosen, outcomes, max_new_tokens=max_new_tokens)
+
     return {
-        "usage": lambda: usage(model, problems, **longest),
-        "7 variants": lambda: exchanged(model, problems, [thoughts] * 7, ANSWERS, **longest),
-        "interchange": lambda: interchange(model, pairs, **longest),
-        "24 variants": lambda: exchanged(model, problems, [*thoughts] * 4, ["answer"], **longest),
+        "usage": lambda: usage(model, problems, max_new_tokens=max_new_tokens),
+        "7 variants": lambda: replaced([thoughts] * 7, ANSWERS),
+        "interchange": lambda: interchange(model, pairs, max_new_tokens=max_new_tokens),
+        "24 variants": lambda: replaced([*thoughts] * 4, ["answer"]),
     }
 
 
@@ -91,7 +98,7 @@ def exchanged(
     problems: Sequence[Problem],
     chosen: Sequence[Any],
     outcomes: list[str],
-    **how: Any,
+    max_new_tokens: int = 64,
 ) -> xr.Dataset:
     """Give each variant another problem's thoughts, of the chosen ones."""
     ids = [problem.id for problem in problems]
@@ -100,7 +107,9 @@ def exchanged(
         for number, own in enumerate(chosen)
         for name in [f"exchanged {number}"]
     ]
-    return run_variants(model, problems, changes, outcomes, only_correct=False, **how)
+    return run_variants(
+        model, problems, changes, outcomes, max_new_tokens=max_new_tokens, only_correct=False
+    )
 
 
 def compared(works: Works, repeats: int) -> Ratios:
@@ -143,7 +152,7 @@ def main() -> None:
         )
     shown = Table("experiment / variants", "wall clock", "processor time", "from, to", "seconds")
     for name, value in ratios.items():
-        numbers = (f"{value[each]:.2f}" for each in ("wall", "cpu"))
+        numbers = (f"{value['wall']:.2f}", f"{value['cpu']:.2f}")
         spread = f"{value['least cpu']:.2f} to {value['most cpu']:.2f}"
         shown.add_row(name, *numbers, spread, f"{value['seconds']:.2f}")
     Console().print(shown)

@@ -136,8 +136,8 @@ def interchange(rng: Generator, n: int, n_runs: int) -> Counts:
     )
     table = stats.interchange_accuracy(given).sel(prediction="changes", site="input")
     predicted = table.sel(outcome="predicted", vector="source")
-    error = np.sqrt(predicted["estimate"] * (1 - predicted["estimate"]) / len(first))
-    pairs_apart = np.abs(predicted["estimate"].values - TRUE_RATE) <= 1.96 * error.values
+    rate = predicted["estimate"].values
+    pairs_apart = np.abs(rate - TRUE_RATE) <= 1.96 * np.sqrt(rate * (1 - rate) / len(first))
     return {
         "interchange: source's against random, rejects": table["p"].values.ravel() <= LEVEL,
         "interchange: rate, covers": covers(predicted, TRUE_RATE),

@@ -4,14 +4,34 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from benchmarks.measuring import timed
 from benchmarks.models import N_ANSWER, N_QUESTION, N_THOUGHTS, Subject, problems, subject
 from cot_attn.interventions import GaussianNoise, Intervention, run_variants
+
+Growth = TypedDict("Growth", {"counts": list[int], "cpu seconds": list[float], "exponent": float})
+GrowthOfTokens = TypedDict(
+    "GrowthOfTokens",
+    {
+        "counts": list[int],
+        "cpu seconds": list[float],
+        "exponent": float,
+        "exponent of tokens fed": float,
+    },
+)
+
+
+class Peaks(TypedDict):
+    """The peak memory of processes that run few problems and many."""
+
+    problems: tuple[int, int]
+    megabytes: list[float]
+    ratio: float
 
 
 def run(
@@ -39,24 +59,21 @@ def run(
     one.model.n_thoughts = N_THOUGHTS
 
 
-def exponents(one: Subject, repeats: int) -> dict[str, Any]:
+def exponents(one: Subject, repeats: int) -> dict[str, GrowthOfTokens]:
     """Fit time = a * count ** b, from when batches are full; 1 is linear.
 
     With thoughts, both the number of variants and their length grow: a variant of thought i feeds
     n - i thoughts. `thoughts` is the exponent of time per variant and token fed.
     """
     base = {"n_problems": 64, "n_thoughts": 6, "n_corruptions": 4}
-    found: dict[str, Any] = {}
+    found: dict[str, GrowthOfTokens] = {}
     for name, counts in {
         "n_problems": [32, 64, 128, 256],
         "n_thoughts": [2, 4, 8, 16],
         "n_corruptions": [2, 4, 8, 16],
     }.items():
         seconds = [
-            min(
-                timed(lambda n=n, name=name: run(one, **{**base, name: n}))[0].cpu
-                for _ in range(repeats)
-            )
+            min(timed(partial(run, one, **{**base, name: n}))[0].cpu for _ in range(repeats))
             for n in counts
         ]
         work = [_tokens(**{**base, name: n}) for n in counts]
@@ -69,14 +86,14 @@ def exponents(one: Subject, repeats: int) -> dict[str, Any]:
     return found
 
 
-def size_exponents(repeats: int) -> dict[str, Any]:
+def size_exponents(repeats: int) -> dict[str, Growth]:
     """Fit time = a * count ** b where the model or the question is larger, with four problems.
 
     A part of the work does not grow with each of them, so that an exponent below 1 is no surprise.
     Above it is only attention: every token of a question looks at all before it.
     """
     base = {"n_problems": 4, "n_thoughts": 6, "n_corruptions": 2}
-    found: dict[str, Any] = {}
+    found: dict[str, Growth] = {}
     for name, counts in {
         "n_layer": [2, 4, 8, 16],
         "vocab_size": [2_000, 8_000, 32_000, 128_000],
@@ -88,16 +105,13 @@ def size_exponents(repeats: int) -> dict[str, Any]:
             one = subject("small", shape={"n_positions": 2100} if long else {name: count})
             asked = {**base, "n_words": count} if long else base
             run(one, **asked)  # what is found out once about a model
-            times = [
-                timed(lambda one=one, asked=asked: run(one, **asked))[0].cpu for _ in range(repeats)
-            ]
-            seconds.append(min(times))
+            seconds.append(min(timed(partial(run, one, **asked))[0].cpu for _ in range(repeats)))
         slope = np.polyfit(np.log(counts), np.log(seconds), 1)[0]
         found[name] = {"counts": counts, "cpu seconds": seconds, "exponent": float(slope)}
     return found
 
 
-def peak_memory(sizes: tuple[int, int]) -> dict[str, Any]:
+def peak_memory(sizes: tuple[int, int]) -> Peaks:
     """Return the peak memory of fresh processes that run few and many problems."""
     peaks = [peak_of("benchmarks.growth", n_problems) for n_problems in sizes]
     return {"problems": sizes, "megabytes": peaks, "ratio": peaks[1] / peaks[0]}

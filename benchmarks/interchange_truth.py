@@ -51,7 +51,7 @@ class Plain:
         left = self.model.load_state_dict(own, strict=False)
         assert not left.unexpected_keys, left
         assert set(left.missing_keys) <= {"lm_head.weight"}, left  # it is the embedding
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.embed = self.model.get_input_embeddings()
 
     def fed(self, hidden: Tensor) -> Tensor:

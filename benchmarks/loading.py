@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from safetensors.torch import save_file
@@ -23,6 +24,9 @@ from benchmarks.models import N_THOUGHTS, SHAPES, tokenizer_of
 from cot_attn import ContinuousThoughtModel
 from cot_attn.checkpoints._build import blank_model, untied_names
 
+Loaded = TypedDict(
+    "Loaded", {"weights, MB": float, "peak": float, "anonymous": float, "left": float}
+)
 RANK = 32
 WAYS = {
     "Coconut": ("coconut", "float32", "float32"),
@@ -41,7 +45,7 @@ WAYS = {
 
 def peaks(
     names: Iterable[str] = tuple(WAYS), shape: Mapping[str, int] | None = None
-) -> Iterator[tuple[str, dict[str, float]]]:
+) -> Iterator[tuple[str, Loaded]]:
     """Yield the peak memory of loading in each way, as multiples of the weights' size."""
     config = copy.deepcopy(SHAPES["llama-1b-4-layers"])
     config.update({"num_hidden_layers": 16, "architectures": ["LlamaForCausalLM"], **(shape or {})})
@@ -101,7 +105,7 @@ def shapes(config: PretrainedConfig, family: str) -> Iterator[tuple[str, tuple[i
         yield f"prj.{layer}.bias", (width,)
 
 
-def load(folder: Path, way: str, dtype: str) -> dict[str, float]:
+def load(folder: Path, way: str, dtype: str) -> Loaded:
     """Load a checkpoint, and say how far memory rose for it.
 
     `anonymous` leaves out what is mapped from the file, which the system takes back at need.

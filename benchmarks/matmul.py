@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
+from benchmarks.measuring import Seconds
 from benchmarks.models import N_ANSWER, N_QUESTION, N_THOUGHTS, Subject
 
 
@@ -13,19 +15,14 @@ class Cost:
     """Floating-point operations in the matrix products of a model."""
 
     def __init__(self, subject: Subject) -> None:
-        config = subject.plain.config
-        embedding = subject.plain.get_input_embeddings().weight
-        matrices = [p for p in subject.plain.base_model.parameters() if p.ndim == 2]
-        tables = [
-            embedding,
-            getattr(getattr(subject.plain.base_model, "wpe", None), "weight", None),
-        ]
-        of_tables = sum(table.numel() for table in tables if table is not None)
-        self.blocks = 2 * (sum(p.numel() for p in matrices) - of_tables)
-        self.logits = 2 * embedding.numel()
+        config, inner = subject.plain.config, subject.plain.base_model
+        matrices = sum(p.numel() for p in inner.parameters() if p.ndim == 2)
+        tables = sum(m.weight.numel() for m in inner.modules() if isinstance(m, nn.Embedding))
+        self.blocks = 2 * (matrices - tables)
+        self.logits = 2 * subject.plain.get_input_embeddings().get_parameter("weight").numel()
         self.feedback = 2 * sum(p.numel() for p in subject.feedback.parameters() if p.ndim == 2)
         # Scores and their sum of values, per key.
-        self.key = 4 * config.num_hidden_layers * config.hidden_size
+        self.key: float = 4 * config.num_hidden_layers * config.hidden_size
 
     def tokens(self, n: int, before: int) -> float:
         """Feed n tokens behind others."""
@@ -72,7 +69,7 @@ def needed(subject: Subject, baseline: Sequence[str], answers: np.ndarray) -> fl
     return len(baseline) * cost.problem() + sum(variants)
 
 
-def rate(subject: Subject, seconds: float = 1.0) -> tuple[float, float]:
+def rate(subject: Subject, seconds: float = 1.0) -> Seconds:
     """Return operations per second of wall clock and of processor time, for large products."""
     model = subject.model
     a, b = (torch.randn(2048, 2048, device=model.device, dtype=model.dtype) for _ in range(2))
@@ -84,4 +81,4 @@ def rate(subject: Subject, seconds: float = 1.0) -> tuple[float, float]:
             torch.cuda.synchronize()
         n += 1
     done = n * 2 * 2048**3
-    return done / (time.perf_counter() - wall), done / (time.process_time() - cpu)
+    return Seconds(done / (time.perf_counter() - wall), done / (time.process_time() - cpu))

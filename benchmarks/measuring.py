@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
 import torch
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -27,7 +29,14 @@ class Seconds:
         return Seconds(self.wall * factor, self.cpu * factor)
 
 
-def timed(work: Callable[[], Any]) -> tuple[Seconds, Any]:
+class Beside(TypedDict):
+    """What a piece of work took beside another."""
+
+    seconds: dict[str, Seconds]
+    ratio: Seconds
+
+
+def timed(work: Callable[[], Result]) -> tuple[Seconds, Result]:
     """Do a piece of work and say how long it took."""
     gc.collect()
     if torch.cuda.is_available():

@@ -15,9 +15,10 @@ from cot_attn.interventions import CleanActivations, Context, Hook, Intervention
 def answer(
     subject: Subject,
     language_model: PreTrainedModel,
+    problem: Problem,
     question: Sequence[int],
     change: Intervention | None,
-    context: Context | None,
+    clean: CleanActivations,
     n_answer: int = N_ANSWER,
 ) -> list[int]:
     """Answer one question with a key-value cache, with one thought changed, until EOS."""
@@ -29,7 +30,7 @@ def answer(
     for index in range(model.n_thoughts):
         fed = subject.feedback.transform(hidden[:, -1])
         if change is not None and index in change.thoughts:
-            fed = change.corruption(fed[0], context)[None]
+            fed = change.corruption(fed[0], Context(problem.id, index, 0, clean))[None]
         hidden = inner(
             inputs_embeds=fed[:, None], past_key_values=cache, use_cache=True
         ).last_hidden_state
@@ -58,15 +59,15 @@ def all_answers(
     model = subject.model
     language_model = model.bridge.original_model if bridge else subject.plain
     _, questions = model.encode(problems)
-    rows = []
-    for problem, question in zip(problems, questions, strict=True):
-        row = [model.decode(answer(subject, language_model, question, None, None, n_answer))]
-        for change in changes:
-            context = Context(problem.id, change.thoughts[0], 0, clean)
-            said = answer(subject, language_model, question, change, context, n_answer)
-            row.append(model.decode(said))
-        rows.append(row)
-    return rows
+    return [
+        [
+            model.decode(
+                answer(subject, language_model, problem, question, change, clean, n_answer)
+            )
+            for change in (None, *changes)
+        ]
+        for problem, question in zip(problems, questions, strict=True)
+    ]
 
 
 def inputs(subject: Subject, problems: Sequence[Problem]) -> CleanActivations:

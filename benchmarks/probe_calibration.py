@@ -62,7 +62,7 @@ class World:
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Draw states (problem, d_model), labels and templates."""
-        templates = []
+        templates: list[int] = []
         while len(templates) < self.n_problems:
             number = templates[-1] + 1 if templates else 0
             templates += [number] * self.sizes[number % len(self.sizes)]
@@ -74,6 +74,14 @@ class World:
         if self.n_classes:
             labels = rng.permutation(np.arange(n_groups) % self.n_classes)[groups]
         return states, labels, groups
+
+
+@dataclass(frozen=True)
+class Found:
+    """How often each test rejects in one world."""
+
+    world: World
+    false_positives: dict[str, float]
 
 
 WORLDS = [
@@ -113,10 +121,10 @@ def one_run(world: World, run: int) -> dict[str, float]:
     return p_values
 
 
-def one_world(world: World, n_runs: int) -> dict[str, object]:
+def one_world(world: World, n_runs: int) -> Found:
     p_values = [one_run(world, run) for run in range(n_runs)]
     rates = {name: float(np.mean([p[name] <= LEVEL for p in p_values])) for name in p_values[0]}
-    return {"world": str(world), **asdict(world), "false_positives": rates}
+    return Found(world, rates)
 
 
 def main() -> None:
@@ -127,19 +135,22 @@ def main() -> None:
     asked = parser.parse_args()
     start = time.perf_counter()
     RESULTS.parent.mkdir(exist_ok=True)
-    results = []
+    results: list[Found] = []
+    plain = []
     worlds = [world for world in WORLDS if asked.only in str(world)]
     with ProcessPoolExecutor(asked.processes) as pool:
         for result in pool.map(partial(one_world, n_runs=asked.runs), worlds):
             results.append(result)
-            RESULTS.write_text(json.dumps({"runs": asked.runs, "worlds": results}, indent=1))
+            plain.append({**asdict(result), **asdict(result.world), "world": str(result.world)})
+            RESULTS.write_text(json.dumps({"runs": asked.runs, "worlds": plain}, indent=1))
+            print(result.world, flush=True)
     limit = scipy_stats.binom.ppf(0.999, asked.runs, LEVEL) / asked.runs
     table = Table(title=f"False positives at 5 % ({asked.runs} runs; chance alone: {limit:.1%})")
     for column in ("world", "readouts.probe", "naive"):
         table.add_column(column)
     for result in results:
-        ours, *naive = result["false_positives"].values()
-        table.add_row(result["world"], f"{ours:.1%}", f"{naive[0]:.1%}" if naive else "")
+        ours, *naive = result.false_positives.values()
+        table.add_row(str(result.world), f"{ours:.1%}", f"{naive[0]:.1%}" if naive else "")
     Console(width=120).print(table)
     print(f"{time.perf_counter() - start:.0f} s; all figures are in {RESULTS}")
 

@@ -36,7 +36,7 @@ QUESTIONS = {
     "What is 17 plus 25?": "42",
 }
 N_THOUGHTS, N_NEW = 4, 10
-SOFT = {"temperature": 0.6, "top_k": 30}
+TEMPERATURE, TOP_K = 0.6, 30  # of Soft Thinking
 
 
 def gguf_file(folder: Path) -> Path:
@@ -66,18 +66,18 @@ class Plain:
     """One question without padding; the chat template as Hugging Face fills it in."""
 
     def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        self.model = AutoModelForCausalLM.from_pretrained(
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation="eager"
         )
         self.model.eval()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
 
     def made(self, loop: str, hidden: Tensor) -> Tensor:
         if loop == "hidden state":
             return hidden
-        logits = self.model.lm_head(hidden).float() / SOFT["temperature"]
-        best = logits.topk(int(SOFT["top_k"]), dim=-1)
-        table = self.model.get_input_embeddings().weight
+        logits: Tensor = self.model.lm_head(hidden).float() / TEMPERATURE
+        best = logits.topk(TOP_K, dim=-1)
+        table: Tensor = self.model.get_input_embeddings().weight
         weights = torch.softmax(best.values, dim=-1).to(table.dtype)
         return weights @ table[best.indices]
 
@@ -130,7 +130,7 @@ def against_plain(
 
     In float32 what the plain loop does is kept in `exact`; in other types it is compared with that.
     """
-    feedback = Identity() if loop == "hidden state" else SoftThinking(**SOFT)
+    feedback = Identity() if loop == "hidden state" else SoftThinking(TEMPERATURE, TOP_K)
     model = ContinuousThoughtModel.from_language_model(
         folder,
         feedback=feedback,
@@ -202,7 +202,7 @@ def main() -> None:
             print(cases[-1], flush=True)
     model = ContinuousThoughtModel.from_language_model(
         source,
-        feedback=SoftThinking(**SOFT),
+        feedback=SoftThinking(TEMPERATURE, TOP_K),
         n_thoughts=N_THOUGHTS,
         name="SmolLM2-135M",
         validate=False,

@@ -4,11 +4,11 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import torch
 
-from benchmarks.measuring import Seconds, interleaved, timed
+from benchmarks.measuring import Beside, Seconds, interleaved, timed
 from benchmarks.models import N_ANSWER, Subject, problems
 from cot_attn.data import Problem
 from cot_attn.readouts import logit_lens
@@ -17,7 +17,27 @@ from cot_attn.study._packing import rounded
 from cot_attn.study._storage import read_folder, write_folder
 
 
-def attention(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:
+class OfProblems(Beside):
+    """What a piece of work took beside another, over so many problems."""
+
+    problems: int
+    repeats: NotRequired[int]
+    states: NotRequired[int]
+
+
+Stored = TypedDict(
+    "Stored",
+    {
+        "problems": int,
+        "shape": dict[str, int],
+        "megabytes": float,
+        "greatest error of a row": float,
+        "greatest error of a row's sum": float,
+    },
+)
+
+
+def attention(subject: Subject, n_problems: int, repeats: int) -> OfProblems:
     """Time runs without a recorder, and with one of attention at all layers and heads, in turns."""
     given = problems(n_problems)
 
@@ -34,12 +54,12 @@ def attention(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]
     return {
         "problems": n_problems,
         "repeats": repeats,
-        "seconds": {name: vars(each) for name, each in times.items()},
-        "ratio": vars(times["attention"] / times["bare"]),
+        "seconds": times,
+        "ratio": times["attention"] / times["bare"],
     }
 
 
-def states(subject: Subject, n_problems: int = 200) -> dict[str, Any]:
+def states(subject: Subject, n_problems: int = 200) -> OfProblems:
     """Time runs without a recorder, and with one of states at all layers and places.
 
     Each half of the problems is run both ways, the second one in the other order, so that a machine
@@ -64,12 +84,12 @@ def states(subject: Subject, n_problems: int = 200) -> dict[str, Any]:
             taken[name] += timed(partial(ways[name], half))[0]
     return {
         "problems": n_problems,
-        "seconds": {name: vars(each) for name, each in taken.items()},
-        "ratio": vars(taken["states"] / taken["bare"]),
+        "seconds": taken,
+        "ratio": taken["states"] / taken["bare"],
     }
 
 
-def lens(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:
+def lens(subject: Subject, n_problems: int, repeats: int) -> OfProblems:
     """Time the logit lens over every layer and place, beside the bare product it cannot do without.
 
     The product is that of all states with the unembedding, in pieces of 1024 states.
@@ -84,7 +104,7 @@ def lens(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:
 
     @torch.no_grad()
     def product() -> None:
-        for piece in vectors.split(1024):
+        for piece in torch.split(vectors, 1024):
             (piece @ head.T).float().logsumexp(dim=-1)
 
     works = {"lens": lambda: logit_lens(model, states, given, targets), "product": product}
@@ -93,12 +113,12 @@ def lens(subject: Subject, n_problems: int, repeats: int) -> dict[str, Any]:
         "problems": n_problems,
         "states": len(vectors),
         "repeats": repeats,
-        "seconds": {name: vars(each) for name, each in times.items()},
-        "ratio": vars(times["lens"] / times["product"]),
+        "seconds": times,
+        "ratio": times["lens"] / times["product"],
     }
 
 
-def stored(subject: Subject, n_problems: int = 100) -> dict[str, Any]:
+def stored(subject: Subject, n_problems: int = 100) -> Stored:
     """Store a record of all layers, heads, queries and keys as a study does, and read it back.
 
     The error of a row is the sum of its entries' absolute errors.
@@ -114,7 +134,7 @@ def stored(subject: Subject, n_problems: int = 100) -> dict[str, Any]:
     sums = back["attention"].sum("key", skipna=False)
     return {
         "problems": n_problems,
-        "shape": dict(record["attention"].sizes),
+        "shape": {str(dim): n for dim, n in record["attention"].sizes.items()},
         "megabytes": size / 1e6,
         "greatest error of a row": float(abs(back - exact)["attention"].sum("key").max()),
         "greatest error of a row's sum": float(abs(sums - 1).max()),

@@ -1,21 +1,37 @@
 """The engine beside the loops that people write, and beside the least that is possible."""
 
-from collections.abc import Sequence
-from statistics import median
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypedDict
 
 from benchmarks import batched, plain, planted
 from benchmarks.matmul import needed, rate
-from benchmarks.measuring import Seconds, interleaved, middle, timed
+from benchmarks.measuring import Beside, Seconds, interleaved, middle, timed
 from benchmarks.models import N_ANSWER, Subject, problems
 from cot_attn.data import Problem
 from cot_attn.interventions import Intervention, Zero, run_variants
 from cot_attn.models import ContinuousThoughtModel
 
+Comparison = TypedDict(
+    "Comparison",
+    {
+        "planted": float,
+        "changed": float,
+        "answers that agree": dict[str, float],
+        "problems": int,
+        "problems of the loops": int,
+        "repeats": int,
+        "operations": float,
+        "operations per second": Seconds,
+        "seconds": dict[str, Seconds],
+        "ratios": dict[str, Seconds],
+    },
+)
+
 
 def compare(
     subject: Subject, part: float, *, n_problems: int, n_plain: int, repeats: int
-) -> dict[str, Any]:
+) -> Comparison:
     """Time the same answers five ways, in turns, and check that they are the same.
 
     Beside the engine stand two loops of one variant at a time, and two that run all variants of a
@@ -38,11 +54,11 @@ def compare(
     given, changes = problems(n_problems), planted.changes(part)
     few = given[:n_plain]
     clean = plain.inputs(subject, given)
-    batches: dict[str, list[list[str]]] = {}
+    answers: dict[str, list[list[str]]] = {}
     taken: dict[str, list[Seconds]] = {
         name: [] for name in ("plain", "bridge", "scratch", "shared", "engine", "one problem")
     }
-    rates: list[tuple[float, float]] = []
+    rates: list[Seconds] = []
 
     def engine(problems: Sequence[Problem]) -> Any:
         return run_variants(
@@ -61,18 +77,16 @@ def compare(
         taken["engine"].append(seconds)
         taken["one problem"].append(timed(lambda: engine(given[:1]))[0])
         for name in ("scratch", "shared"):
-            seconds, batches[name] = timed(
-                lambda name=name: batched.all_answers(
-                    subject, given, changes, clean, shared=name == "shared"
-                )
+            shared = name == "shared"
+            seconds, answers[name] = timed(
+                partial(batched.all_answers, subject, given, changes, clean, shared=shared)
             )
             taken[name].append(seconds)
         rates.append(rate(subject))
         for name in ("plain", "bridge"):
-            seconds, answers = timed(
-                lambda name=name: plain.all_answers(
-                    subject, few, changes, clean, bridge=name == "bridge"
-                )
+            bridge = name == "bridge"
+            seconds, answers[name] = timed(
+                partial(plain.all_answers, subject, few, changes, clean, bridge=bridge)
             )
             taken[name].append(seconds.times(n_problems / n_plain))
     times = {name: middle(each) for name, each in taken.items()}
@@ -80,7 +94,8 @@ def compare(
     found = result["answer"].values
     ours = [[own, *row] for own, row in zip(baseline, found, strict=True)]
     operations = needed(subject, baseline, found)
-    bound = Seconds(*(operations / median(each) for each in zip(*rates, strict=True)))
+    per_second = middle(rates)
+    bound = Seconds(operations / per_second.wall, operations / per_second.cpu)
     ratios = {
         "plain / engine": times["plain"] / times["engine"],
         "bridge / engine": times["bridge"] / times["engine"],
@@ -92,31 +107,23 @@ def compare(
     return {
         "planted": part,
         "changed": float((found != baseline[:, None]).mean()),
-        "answers that agree": _agreement(ours, answers),
-        "answers that agree with the batches": {
-            name: _agreement(ours, theirs) for name, theirs in batches.items()
-        },
+        "answers that agree": {name: _agreement(ours, theirs) for name, theirs in answers.items()},
         "problems": n_problems,
         "problems of the loops": n_plain,
         "repeats": repeats,
         "operations": operations,
-        "operations per second": {
-            "wall": median(each[0] for each in rates),
-            "cpu": median(each[1] for each in rates),
-        },
-        "seconds": {name: vars(each) for name, each in {**times, "bound": bound}.items()},
-        "ratios": {name: vars(each) for name, each in ratios.items()},
+        "operations per second": per_second,
+        "seconds": {**times, "bound": bound},
+        "ratios": ratios,
     }
 
 
-def one_intervention(
-    model: ContinuousThoughtModel, problem: Problem, repeats: int
-) -> dict[str, Any]:
+def one_intervention(model: ContinuousThoughtModel, problem: Problem, repeats: int) -> Beside:
     """Time one intervention on one problem beside one plain run of it, in turns.
 
     What is found out once about a model is known by then.
     """
-    works = {
+    works: dict[str, Callable[[], Any]] = {
         "intervention": lambda: run_variants(
             model,
             [problem],
@@ -130,10 +137,7 @@ def one_intervention(
     for work in works.values():
         work()
     times = interleaved(works, repeats)
-    return {
-        "seconds": {name: vars(each) for name, each in times.items()},
-        "ratio": vars(times["intervention"] / times["plain"]),
-    }
+    return {"seconds": times, "ratio": times["intervention"] / times["plain"]}
 
 
 def _agreement(ours: Sequence[Sequence[str]], theirs: Sequence[Sequence[str]]) -> float:

@@ -1,24 +1,28 @@
 """What sweeps cost: overhead of a shard, workers side by side, memory, and many small shards.
 
-`python -m benchmarks.sweeping` prints them as JSON; `make bench` runs it with the others.
+`python -m benchmarks.sweeping` prints a table and writes JSON; `make bench` runs it last.
 """
 
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
-from benchmarks.measuring import Seconds, interleaved, timed
+from benchmarks import growth
+from benchmarks.measuring import Beside, interleaved, timed
+from benchmarks.parts import Results, Row
 from cot_attn import ContinuousThoughtModel, TokenAblator, load_problems
+from cot_attn.data import Problem
 from cot_attn.interventions import Hook, collect
 from cot_attn.sweeps import (
     InProcess,
@@ -36,25 +40,51 @@ from cot_attn.toy import handmade_model, handmade_problems
 
 PER_SHARD = 100
 ANSWER = 8
+N_SHARDS = 10_000
 
 
-def measured(repeats: int = 3) -> dict[str, Any]:
-    """Measure everything."""
+class Workers(TypedDict):
+    """How fast one worker and two are; `efficiency` is 1 where two are twice as fast."""
+
+    workers: dict[int, dict[str, float]]
+    efficiency: float
+
+
+def main() -> None:
     torch.set_num_threads(1)
+    file = Path("benchmarks/results/sweeping.json")
+    results = Results(file, "Sweeps", {"torch": torch.__version__})
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        return {
-            "overhead of a shard": overhead(folder / "overhead", repeats),
-            "workers": workers(folder / "workers"),
-            "memory": memory(folder / "memory"),
-            "many shards": many(folder / "many"),
-        }
+        results.add("overhead of a shard", partial(overhead, folder / "overhead", 3), overhead_rows)
+        results.add("workers", partial(workers, folder / "workers"), workers_rows)
+        results.add("memory", partial(memory, folder / "memory"), memory_rows)
+        results.add("many shards", partial(many, folder / "many"), many_rows)
+    results.show()
 
 
-def overhead(folder: Path, repeats: int) -> dict[str, Any]:
+def overhead_rows(found: Beside) -> Iterator[Row]:
+    ratio = found["ratio"]
+    yield Row("a shard / the same without a sweep", f"{ratio.wall:.2f}", f"{ratio.cpu:.2f}")
+
+
+def workers_rows(found: Workers) -> Iterator[Row]:
+    yield Row("two workers / twice one, problems a second", f"{found['efficiency']:.2f}")
+
+
+def memory_rows(found: Mapping[str, float]) -> Iterator[Row]:
+    yield Row("peak memory, 100 / 10 shards", f"{found['ratio']:.2f}")
+
+
+def many_rows(found: Mapping[str, float]) -> Iterator[Row]:
+    for name, value in found.items():
+        yield Row(f"{N_SHARDS:,} shards: {name}, seconds", f"{value:.1f}")
+
+
+def overhead(folder: Path, repeats: int) -> Beside:
     """Time shards of 100 problems x 42 variants, and the same variants without a sweep."""
     problems = load_problems("toy", n=PER_SHARD * (repeats + 1))
-    plan = Plan(["toy-gpt2"], problems, attention=False, max_new_tokens=ANSWER)
+    plan = _toy(problems)
     manifest = plan_sweep(plan, folder)
     bench = Job(folder, manifest.hash).workbench()
     bench.do(manifest.shards[0].name)  # loads the model, and lets it think once for all donors
@@ -74,18 +104,17 @@ def overhead(folder: Path, repeats: int) -> dict[str, Any]:
         )
 
     times = interleaved({"plain": plain, "shard": shard}, repeats)
-    ratio = times["shard"] / times["plain"]
-    return {"seconds": {name: vars(each) for name, each in times.items()}, "ratio": vars(ratio)}
+    return {"seconds": times, "ratio": times["shard"] / times["plain"]}
 
 
-def workers(folder: Path) -> dict[str, Any]:
+def workers(folder: Path) -> Workers:
     """Time a sweep with one worker and with two, from the first result to the last."""
     problems = load_problems("toy", n=8 * PER_SHARD)
     taken: dict[int, dict[str, float]] = {}
     for n in (1, 2):
         home = folder / str(n)
-        plan_sweep(Plan(["toy-gpt2"], problems, attention=False, max_new_tokens=ANSWER), home)
-        seconds, status = timed(lambda home=home, n=n: run_sweep(home, Processes(n, threads=1)))
+        plan_sweep(_toy(problems), home)
+        seconds, status = timed(partial(run_sweep, home, Processes(n, threads=1)))
         assert status.complete
         ends = sorted(each.stat().st_mtime for each in (home / "shards").iterdir())
         # Each worker's first result comes after its start; the others tell its rate.
@@ -113,10 +142,10 @@ def peak(folder: str, n_shards: int) -> float:
     handmade_model((1, 4, 1)).save_pretrained(home / "model")
     plan_sweep(_small(home, n_shards, attention=False), home / "sweep")
     run_sweep(home / "sweep", InProcess())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return growth.peak()
 
 
-def many(folder: Path, n_shards: int = 10_000) -> dict[str, float]:
+def many(folder: Path, n_shards: int = N_SHARDS) -> dict[str, float]:
     """Time planning, opening and reading a sweep of very many shards; one result stands for all."""
     folder.mkdir()
     handmade_model((1, 4, 1)).save_pretrained(folder / "model")
@@ -127,15 +156,25 @@ def many(folder: Path, n_shards: int = 10_000) -> dict[str, float]:
     first = manifest.shards[0].name
     Job(home, manifest.hash).workbench().do(first)
     _copies(home, first, [shard.name for shard in manifest.shards[1:]])
-    for name, work in {
+    works: dict[str, Callable[[], Any]] = {
         "reading the manifest": lambda: Manifest.read(home),
         "opening": lambda: open_sweep(home),
         "one problem": lambda: open_sweep(home)["failed"].isel(problem=n_shards // 2).load(),
         "all of `failed`": lambda: open_sweep(home)["failed"].load(),
-    }.items():
-        taken: Seconds = timed(work)[0]
-        seconds[name] = taken.wall
-    return {"shards": n_shards, **seconds}
+    }
+    for name, work in works.items():
+        seconds[name] = timed(work)[0].wall
+    return seconds
+
+
+def _toy(problems: Sequence[Problem]) -> Plan:
+    return Plan(
+        ["toy-gpt2"],
+        problems,
+        attention=False,
+        max_new_tokens=ANSWER,
+        problems_per_shard=PER_SHARD,
+    )
 
 
 def _small(folder: Path, n: int, *, attention: bool) -> Plan:
@@ -168,4 +207,4 @@ def _copies(folder: Path, first: str, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(measured(), indent=2) + "\n")
+    main()

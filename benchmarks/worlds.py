@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+Outcome = Literal["binary", "graded"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 N_THOUGHTS = 6
 N_CORRUPTIONS = 7
 PROBLEM_SPREAD = 1.5  # of the log odds of failure, where problem effects are strong
@@ -39,7 +41,7 @@ class World:
     n_problems: int
     problems: bool
     positions: bool
-    outcome: Literal["binary", "graded"]
+    outcome: Outcome
     rate: float
     strength: float = 0.0
     shared: bool = False
@@ -91,15 +93,14 @@ class World:
 def grid() -> Iterator[World]:
     """List the worlds: 24 at a failure rate of 20 %, 8 at 2 %, and 4 with a shared spread."""
     yesno = (False, True)
-    for n, problems, positions, outcome in product(
-        (30, 100, 300), yesno, yesno, ("binary", "graded")
-    ):
+    for n, problems, positions, outcome in product((30, 100, 300), yesno, yesno, OUTCOMES):
         yield World(n, problems, positions, outcome, 0.2)
-    for n, effects, outcome in product((100, 300), yesno, ("binary", "graded")):
+    for n, effects, outcome in product((100, 300), yesno, OUTCOMES):
         yield World(n, effects, effects, outcome, 0.02)
-    for n, outcome in product((100, 300), ("binary", "graded")):
+    for n, outcome in product((100, 300), OUTCOMES):
         yield World(n, True, False, outcome, 0.2, shared=True)
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-log_odds))
+    probability: np.ndarray = 1 / (1 + np.exp(-log_odds))
+    return probability

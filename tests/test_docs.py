@@ -160,6 +160,17 @@ def test_every_file_that_a_page_names_is_there():
     assert not [file for file in named if not (ROOT / file).exists()]
 
 
+def test_every_benchmark_that_a_page_or_the_makefile_starts_does_something():
+    started = {
+        name or "__main__"
+        for page in [*PAGES, ROOT / "Makefile"]
+        for name in re.findall(r"python (?:-m )?benchmarks\b[./]?(\w*)", page.read_text())
+    }
+    assert len(started) >= 12
+    for name in started:
+        assert '__name__ == "__main__"' in (ROOT / "benchmarks" / f"{name}.py").read_text(), name
+
+
 NAMESPACES = {
     "checkpoints",
     "readouts",

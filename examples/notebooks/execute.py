@@ -44,12 +44,12 @@ def _outputs(code: str, names: dict[str, Any], count: int) -> Iterator[dict[str,
     if shown is not None:
         # A plain text beside HTML may name folders of the machine that ran it.
         html = getattr(shown, "_repr_html_", lambda: None)()
-        data = {"text/plain": _lines(repr(shown))} if html is None else {"text/html": _lines(html)}
+        kind, text = ("text/plain", repr(shown)) if html is None else ("text/html", html)
         yield {
             "output_type": "execute_result",
             "execution_count": count,
             "metadata": {},
-            "data": data,
+            "data": {kind: _lines(text)},
         }
     for number in plt.get_fignums():
         drawn = io.BytesIO()
@@ -63,10 +63,10 @@ def _outputs(code: str, names: dict[str, Any], count: int) -> Iterator[dict[str,
 def _run(code: str, names: dict[str, Any]) -> Any:
     """Run a cell; return what its last line gives, unless a semicolon follows it."""
     *before, last = ast.parse(code).body
-    silent = code.rstrip().endswith(";") or not isinstance(last, ast.Expr)
-    exec(compile(ast.Module([*before, last] if silent else before, []), "cell", "exec"), names)
-    if silent:
+    if code.rstrip().endswith(";") or not isinstance(last, ast.Expr):
+        exec(compile(ast.Module([*before, last], []), "cell", "exec"), names)
         return None
+    exec(compile(ast.Module(before, []), "cell", "exec"), names)
     return eval(compile(ast.Expression(last.value), "cell", "eval"), names)
 
 
