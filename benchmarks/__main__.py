@@ -11,7 +11,17 @@ from typing import Any
 
 import torch
 
-from benchmarks import browsing, experiments, growth, loading, recording, rows, speed, studying
+from benchmarks import (
+    browsing,
+    experiments,
+    growth,
+    loading,
+    real_speed,
+    recording,
+    rows,
+    speed,
+    studying,
+)
 from benchmarks.agreement import Agreement, agreement
 from benchmarks.correlation_speed import correlating
 from benchmarks.models import N_ANSWER, SHAPES, Subject, problems, subject
@@ -47,6 +57,9 @@ def main() -> None:
         if name == "gpt2-124m":
             of_gpt2(results, one, asked.problems, asked.repeats)
         del one  # else it stays in memory beside the next
+    if real_speed.is_fetched():  # by `make real`
+        real = partial(real_speed.compare, asked.problems, asked.repeats)
+        results.add("SmolLM2 135M, real weights", real, rows.ablated)
     of_small_models(results, asked.repeats)
     of_the_rest(results)
     results.show()

@@ -9,14 +9,16 @@ import argparse
 import json
 import random
 import tempfile
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from transformers import AutoModelForCausalLM
 
 from benchmarks import batched, plain
-from benchmarks.measuring import interleaved
+from benchmarks.measuring import Seconds, interleaved
 from benchmarks.models import N_ANSWER, N_THOUGHTS, Subject
 from benchmarks.real_weights import gguf_file, plain_folder
 from cot_attn import ContinuousThoughtModel, TokenAblator
@@ -27,7 +29,23 @@ from cot_attn.models import Identity
 FOLDER = Path(tempfile.gettempdir()) / "smollm2"
 
 
-def compare(n_problems: int = 12, repeats: int = 2, folder: Path = FOLDER) -> dict[str, Any]:
+class Ablated(TypedDict):
+    """How long the same ablation took in each way, and how many answers are the same."""
+
+    problems: int
+    variants: int
+    changed: float
+    agree: dict[str, float]
+    seconds: dict[str, Seconds]
+    ratios: dict[str, Seconds]
+
+
+def is_fetched(folder: Path = FOLDER) -> bool:
+    """Whether the weights are there, as `make real` leaves them."""
+    return any(folder.glob("**/plain/config.json"))
+
+
+def compare(n_problems: int = 12, repeats: int = 2, folder: Path = FOLDER) -> Ablated:
     """Time the same answers three ways, in turns, and say how many of them are the same."""
     subject = real_subject(folder)
     model, problems = subject.model, word_problems(n_problems)
@@ -49,7 +67,8 @@ def compare(n_problems: int = 12, repeats: int = 2, folder: Path = FOLDER) -> di
         )
 
     loops = ("scratch", "shared")
-    works = {"engine": engine, **{way: lambda way=way: loop(way) for way in loops}}
+    works: dict[str, Callable[[], None]] = {way: partial(loop, way) for way in loops}
+    works["engine"] = engine
     engine()  # what is found out once about a model is known by then
     times = interleaved(works, repeats)
     ours = answers["engine"]
@@ -57,9 +76,9 @@ def compare(n_problems: int = 12, repeats: int = 2, folder: Path = FOLDER) -> di
         "problems": n_problems,
         "variants": len(changes),
         "changed": _share(text != row[0] for row in ours for text in row[1:]),
-        "answers that agree": {way: _same(ours, answers[way]) for way in loops},
-        "seconds": {name: vars(each) for name, each in times.items()},
-        "ratios": {f"{way} / engine": vars(times[way] / times["engine"]) for way in loops},
+        "agree": {way: _same(ours, answers[way]) for way in loops},
+        "seconds": times,
+        "ratios": {f"{way} / engine": times[way] / times["engine"] for way in loops},
     }
 
 
@@ -91,7 +110,7 @@ def _same(ours: list[list[str]], theirs: list[list[str]]) -> float:
     return _share(a == b for row, other in rows for a, b in zip(row, other, strict=True))
 
 
-def _share(found: Any) -> float:
+def _share(found: Iterable[bool]) -> float:
     every = list(found)
     return sum(every) / len(every)
 
@@ -101,4 +120,4 @@ if __name__ == "__main__":
     parser.add_argument("--problems", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=2)
     asked = parser.parse_args()
-    print(json.dumps(compare(asked.problems, asked.repeats), indent=2))
+    print(json.dumps(compare(asked.problems, asked.repeats), indent=2, default=vars))

@@ -9,6 +9,7 @@ from benchmarks.growth import Growth, GrowthOfTokens, Peaks
 from benchmarks.loading import Loaded
 from benchmarks.measuring import Beside, Seconds
 from benchmarks.parts import Row
+from benchmarks.real_speed import Ablated
 from benchmarks.recording import OfProblems, Stored
 from benchmarks.speed import Comparison
 
@@ -36,6 +37,16 @@ def compared(name: str, found: Comparison) -> Iterator[Row]:
     )
     for ratio, value in found["ratios"].items():
         yield _row(f"  {ratio}", value, wanted.get(ratio, ""))
+
+
+def ablated(found: Ablated) -> Iterator[Row]:
+    """Show the engine beside batches, with real weights and the published corruptions."""
+    yield Row(
+        f"[bold]SmolLM2 135M, real weights[/bold], {found['problems']} problems: "
+        f"{found['changed']:.1%} of answers changed, {min(found['agree'].values()):.1%} agree"
+    )
+    for ratio, value in found["ratios"].items():
+        yield _row(f"  {ratio}", value, "")
 
 
 def peaks_of_ways(found: Mapping[str, float]) -> Iterator[Row]:
