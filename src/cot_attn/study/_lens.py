@@ -68,7 +68,14 @@ def late_target(readouts: xr.Dataset) -> str:
 
 
 def with_part(readouts: xr.Dataset, prefix: str, read: xr.Dataset) -> xr.Dataset:
-    """Put a part into readouts, its variables and its own attributes under a prefix."""
+    """Put a part into readouts, its variables and its own attributes under a prefix.
+
+    Raises
+    ------
+    ValueError
+        Where a dimension that both have has other labels in one than in the other.
+    """
+    xr.align(readouts, read, join="exact")
     new = {name: value for name, value in read.attrs.items() if readouts.attrs.get(name) != value}
     return readouts.assign(
         {f"{prefix}{name}": each.reset_coords(drop=True) for name, each in read.data_vars.items()}
