@@ -96,7 +96,7 @@ class PlainLoop:
         inputs: Mapping[int, Tensor] | None = None,
         words: Sequence[int] | None = None,
         blocked: Sequence[tuple[int, int, int, int]] = (),
-        look: bool = True,
+        look: bool = False,
     ) -> Plain:
         """Run one question.
 
@@ -307,7 +307,7 @@ class Twins:
     def __init__(self, architecture: str, questions: list[str], n_new: int = N_NEW) -> None:
         self.model, self.loop = twins(architecture, n_new)
         self.tokens = [self.model.tokenizer(text)["input_ids"] for text in questions]
-        self.plain = [self.loop.run(tokens) for tokens in self.tokens]
+        self.plain = [self.loop.run(tokens, look=True) for tokens in self.tokens]
         self.problems = [
             Problem(f"p{i}", text, self.model.decode(plain.answer) or "w0", answer_type="text")
             for i, (text, plain) in enumerate(zip(questions, self.plain, strict=True))
@@ -353,7 +353,7 @@ class Twins:
         later = range(change.thoughts[0] + 1, N_THOUGHTS) if change.downstream == "frozen" else ()
         inputs = {index: self.plain[row].thoughts[index] for index in later}
         blocked = self.blocked(row, change) if isinstance(change.site, Attention) else ()
-        return self.loop.run(self.tokens[row], edits, inputs=inputs, blocked=blocked, look=False)
+        return self.loop.run(self.tokens[row], edits, inputs=inputs, blocked=blocked)
 
     def blocked(self, row: int, change: Intervention) -> list[tuple[int, int, int, int]]:
         """Return the (layer, head, query, key) that a knock-out takes away, by position."""

@@ -29,7 +29,8 @@ from cot_attn.models import ContinuousThoughtModel
 # peft warns of tied tensors and of the layers that it sets right itself.
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:peft")
 
-QUESTIONS = Golden(CODI).questions[:3]
+QUESTIONS = Golden(CODI).questions[:2]
+N_NEW = 2
 MARKERS = {"codi": ("codi.", 201, 202, [202]), "coconut": ("base_causallm.", 200, 201, [])}
 GPT2 = ["c_attn", "c_proj", "c_fc"]
 LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "gate_proj"]
@@ -77,7 +78,7 @@ class Trained:
 
     def compare(self, model):
         """Thoughts, logits and answers are those of a plain loop through peft's own model."""
-        run = model.run(QUESTIONS, max_new_tokens=8)
+        run = model.run(QUESTIONS, max_new_tokens=N_NEW)
         _, questions = model.encode(QUESTIONS)
         _, bot, eot, never = MARKERS[self.family]
         for row, question in enumerate(questions):
@@ -89,7 +90,7 @@ class Trained:
                 eot=[eot],
                 eos=199,
                 n_thoughts=3,
-                max_new_tokens=8,
+                max_new_tokens=N_NEW,
                 never=never,
             )
             tokens = run.answer_tokens[row]

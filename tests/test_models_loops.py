@@ -182,7 +182,7 @@ class Loop:
 @pytest.fixture(scope="module", params=LOOPS)
 def loop(request, questions) -> Loop:
     architecture = "llama" if request.param in ("soft", "sampled", "rescaled") else "gpt2"
-    return Loop(request.param, architecture, questions[:5])
+    return Loop(request.param, architecture, questions[:4])
 
 
 def test_a_run_is_that_of_the_plain_loop(loop):
