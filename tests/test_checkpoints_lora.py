@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -112,12 +113,22 @@ def random_model(base, seed=0, n_rows=203, **changes):
     return model
 
 
+@pytest.fixture(scope="module")
+def gpt2_base(tmp_path_factory):
+    """The folder of a GPT-2 of three layers, as the small Llama has."""
+    folder = shutil.copytree(CODI / "base", tmp_path_factory.mktemp("gpt2") / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").chmod(0o644)
+    (folder / "config.json").write_text(json.dumps(config | {"n_layer": 3}))
+    return folder
+
+
 @pytest.fixture
-def trained(tmp_path):
+def trained(gpt2_base, tmp_path):
     """Trains: wraps a random model as peft does and gives the adapter random numbers."""
 
     def train(base="gpt2", family="codi", kind=LoraConfig, adapter="default", tied=True, **lora):
-        where = CODI / "base"
+        where = gpt2_base
         if base == "llama":
             where = llama_base(tmp_path / "base", tie_word_embeddings=tied)
         options = {"r": 4, **({"lora_alpha": 8} if kind is LoraConfig else {})} | lora

@@ -155,7 +155,8 @@ def _dataset(
         donor = int(asked.donors[problem, target, searched])
         spellings = asked.spelled[problem][target]
         found = [_found(donor, spelling, asked, first, forced) for spelling in spellings]
-        score[problem, target, searched] = np.logaddexp.reduce([each[0] for each in found], axis=0)
+        with np.errstate(invalid="ignore"):  # what is NaN stays so
+            score[problem, target, searched] = np.logaddexp.reduce([s for s, _ in found], axis=0)
         rank[problem, target, searched] = np.min([each[1] for each in found], axis=0)
     for problem, target in np.argwhere(asked.n_tokens > 0):
         usual[problem, target] = _usual(
