@@ -177,6 +177,13 @@ def test_only_the_named_thoughts_contribution_changes(pair: Twins, site: Site | 
     assert (1 in moved_thoughts) != knock_out
 
 
+def test_keys_and_values_are_both_of_chosen_layers(tiny_gpt2_model: ContinuousThoughtModel) -> None:
+    hooks = KeysValues(layers=[0, 2], heads=[1]).hooks(tiny_gpt2_model)
+    names = {f"blocks.{layer}.attn.hook_{each}" for layer in (0, 2) for each in "kv"}
+    assert {hook.name for hook in hooks} == names
+    assert {hook.heads for hook in hooks} == {(1,)}
+
+
 @pytest.mark.parametrize("architecture", ["gpt2", "opt"])
 def test_a_knock_out_inside_another_is_one_of_both_thoughts(architecture: str) -> None:
     """Whether a bridge computes attention itself or has its mask changed, changes add up."""
