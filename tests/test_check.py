@@ -83,6 +83,7 @@ def test_an_accuracy_far_from_the_published_one_is_noticed(monkeypatch):
     assert "somebody else got 34.0" in said
 
 
+@pytest.mark.slow
 def test_the_command_says_by_its_status_what_it_found(tmp_path, monkeypatch):
     sound = CliRunner().invoke(app, ["check", "toy-gpt2"])
     assert sound.exit_code == 0, sound.output

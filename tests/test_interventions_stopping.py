@@ -57,6 +57,7 @@ def plain_divergences(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])
 def test_variants_are_those_of_the_plain_loop_and_others_are_not_there(stopping, downstream):
     changes = [Intervention(i, Zero(), downstream=downstream) for i in range(N_MOST)]
@@ -118,6 +119,7 @@ def test_a_thought_that_no_other_problem_has_cannot_be_resampled(stopping):
     ]
 
 
+@pytest.mark.slow
 def test_attention_is_taken_away_from_the_thought_alone(stopping):
     change = Intervention(1, KnockOut(), Attention())
     result = variants(stopping, [change])["kl_first"].sel(variant=change.label)
@@ -139,6 +141,7 @@ def test_attention_is_taken_away_from_the_thought_alone(stopping):
             assert found == pytest.approx(expected, rel=0.02, abs=5e-6)
 
 
+@pytest.mark.slow
 def test_a_rule_that_never_stops_changes_no_variant(stopping):
     changes = [Intervention(1, Zero()), Intervention(2, Mean()), Intervention(0, Resample())]
     model, rule = stopping.model, stopping.model.stop

@@ -69,6 +69,7 @@ def test_the_test_lists_every_order_of_the_sizes() -> None:
     assert float(found["p"]) == pytest.approx(np.mean(larger))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariates", [(), ("accuracy",)])
 def test_nothing_is_found_too_often_where_there_is_nothing(
     covariates: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
