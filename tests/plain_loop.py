@@ -96,6 +96,7 @@ class PlainLoop:
         inputs: Mapping[int, Tensor] | None = None,
         words: Sequence[int] | None = None,
         blocked: Sequence[tuple[int, int, int, int]] = (),
+        look: bool = False,
     ) -> Plain:
         """Run one question.
 
@@ -111,6 +112,8 @@ class PlainLoop:
             The answer that is forced on the model; by default its own.
         blocked
             (layer, head, query, key): attention that is taken away, by position.
+        look
+            Whether `seen` holds what there is at every site, or at those that are edited alone.
         """
         edits = edits or {}
         template = self.template
@@ -125,7 +128,7 @@ class PlainLoop:
             seen[site, index] = value.clone()
             return value
 
-        with self._edited(edits, seen, start), self._blocked(blocked):
+        with self._edited(edits, seen, start, look), self._blocked(blocked):
             for index in range(self.n_thoughts):
                 last = self._forward(sequence).hidden_states[-1][0, -1]
                 hidden.append(edited("hidden", index, last))
@@ -133,25 +136,26 @@ class PlainLoop:
                 thoughts.append(edited("input", index, fed))
                 sequence = torch.cat([sequence, thoughts[-1][None, None]], dim=1)
             sequence = torch.cat([sequence, self.embed(torch.tensor([list(template.eot)]))], dim=1)
-            logits, answer = [], []
-            steps = self.n_new if words is None else len(words)
+            start_of_answer = sequence.shape[1]
+            answer = list(words or [])
+            sequence = torch.cat([sequence, self.embed(torch.tensor([answer[:-1]]).long())], dim=1)
             output = self._forward(sequence)
-            for step in range(steps):
-                logits.append(output.logits[0, -1])
-                allowed = logits[-1].clone()
+            while words is None:
+                allowed = output.logits[0, -1].clone()
                 allowed[list(template.suppressed)] = -torch.inf
-                token = int(allowed.argmax()) if words is None else words[step]
-                if words is None and token == template.eos:
+                token = int(allowed.argmax())
+                if token == template.eos:
                     break
                 answer.append(token)
-                if step + 1 < steps:
-                    sequence = torch.cat([sequence, self.embed(torch.tensor([[token]]))], dim=1)
-                    output = self._forward(sequence)
+                if len(answer) == self.n_new:
+                    break
+                sequence = torch.cat([sequence, self.embed(torch.tensor([[token]]))], dim=1)
+                output = self._forward(sequence)
         nothing = sequence[:0, 0]  # where there is no thought
         return Plain(
             torch.stack(thoughts) if thoughts else nothing,
             torch.stack(hidden) if hidden else nothing,
-            torch.stack(logits),
+            output.logits[0, start_of_answer - 1 :],
             answer,
             seen,
             torch.stack([layer[0] for layer in output.attentions]),
@@ -162,9 +166,14 @@ class PlainLoop:
 
     @contextmanager
     def _edited(
-        self, edits: Mapping[tuple[str, int], Edit], seen: dict[tuple[str, int], Tensor], start: int
+        self,
+        edits: Mapping[tuple[str, int], Edit],
+        seen: dict[tuple[str, int], Tensor],
+        start: int,
+        look: bool,
     ) -> Any:
-        """Change activations at the positions of thoughts, at every hook that `seen` can report."""
+        """Change activations at the positions of thoughts, and note what is there."""
+        edited = {site for site, _ in edits}
 
         def change(site: str, value: Tensor, shape: Sequence[int]) -> Tensor:
             value = value.clone()
@@ -179,6 +188,8 @@ class PlainLoop:
         with ExitStack() as stack:
             for layer, block in enumerate(self._blocks()):
                 for site, module, where, columns, shape in self._sites(layer, block):
+                    if not (look or site in edited):
+                        continue
 
                     def hook(
                         module: nn.Module,
@@ -275,7 +286,7 @@ def _first(module: Any, *names: str) -> Any:
     return next(getattr(module, name) for name in names if hasattr(module, name))
 
 
-def twins(architecture: str) -> tuple[ContinuousThoughtModel, PlainLoop]:
+def twins(architecture: str, n_new: int = N_NEW) -> tuple[ContinuousThoughtModel, PlainLoop]:
     """A model under test and a plain loop with the same random weights."""
     torch.manual_seed(7)
     feedback = Projection(32, 40).eval()
@@ -287,16 +298,16 @@ def twins(architecture: str) -> tuple[ContinuousThoughtModel, PlainLoop]:
             for block in models[-1].transformer.h:
                 block.attn.c_proj.weight.data *= 3
     model = wrap(models[0], feedback, N_THOUGHTS)
-    return model, PlainLoop(models[1], feedback.transform, model.template, N_THOUGHTS, N_NEW)
+    return model, PlainLoop(models[1], feedback.transform, model.template, N_THOUGHTS, n_new)
 
 
 class Twins:
     """A model, a plain loop with the same weights, and problems whose baselines are right."""
 
-    def __init__(self, architecture: str, questions: list[str]) -> None:
-        self.model, self.loop = twins(architecture)
+    def __init__(self, architecture: str, questions: list[str], n_new: int = N_NEW) -> None:
+        self.model, self.loop = twins(architecture, n_new)
         self.tokens = [self.model.tokenizer(text)["input_ids"] for text in questions]
-        self.plain = [self.loop.run(tokens) for tokens in self.tokens]
+        self.plain = [self.loop.run(tokens, look=True) for tokens in self.tokens]
         self.problems = [
             Problem(f"p{i}", text, self.model.decode(plain.answer) or "w0", answer_type="text")
             for i, (text, plain) in enumerate(zip(questions, self.plain, strict=True))

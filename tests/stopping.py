@@ -55,7 +55,7 @@ class Stopping:
             return loop.run(tokens, *edits, **options)
 
         self.run = run
-        longest = [run(tokens, N_MOST) for tokens in self.tokens]
+        longest = [run(tokens, N_MOST, words=[0]) for tokens in self.tokens]
         with torch.no_grad():
             entropies = [
                 [plain_entropy(models[1].lm_head(h)) for h in plain.hidden] for plain in longest

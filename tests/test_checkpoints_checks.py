@@ -20,7 +20,6 @@ from cot_attn import load_problems
 from cot_attn.models import (
     ContinuousThoughtModel,
     Identity,
-    Prompt,
     Template,
     Thought,
     validate,
@@ -130,7 +129,7 @@ def test_a_run_that_changes_when_an_activation_is_put_back(model):
 
     def drift(residual):
         nonlocal n_runs
-        n_runs += model.running.stage == Prompt()
+        n_runs += model.running.stage == Thought(0)
         return residual.flip(-1) if n_runs == 4 else residual
 
     with (

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,8 @@ from cot_attn.models import ContinuousThoughtModel
 # peft warns of tied tensors and of the layers that it sets right itself.
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:peft")
 
-QUESTIONS = Golden(CODI).questions[:3]
+QUESTIONS = Golden(CODI).questions[:2]
+N_NEW = 2
 MARKERS = {"codi": ("codi.", 201, 202, [202]), "coconut": ("base_causallm.", 200, 201, [])}
 GPT2 = ["c_attn", "c_proj", "c_fc"]
 LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "gate_proj"]
@@ -77,7 +79,7 @@ class Trained:
 
     def compare(self, model):
         """Thoughts, logits and answers are those of a plain loop through peft's own model."""
-        run = model.run(QUESTIONS, max_new_tokens=8)
+        run = model.run(QUESTIONS, max_new_tokens=N_NEW)
         _, questions = model.encode(QUESTIONS)
         _, bot, eot, never = MARKERS[self.family]
         for row, question in enumerate(questions):
@@ -89,7 +91,7 @@ class Trained:
                 eot=[eot],
                 eos=199,
                 n_thoughts=3,
-                max_new_tokens=8,
+                max_new_tokens=N_NEW,
                 never=never,
             )
             tokens = run.answer_tokens[row]
@@ -111,12 +113,22 @@ def random_model(base, seed=0, n_rows=203, **changes):
     return model
 
 
+@pytest.fixture(scope="module")
+def gpt2_base(tmp_path_factory):
+    """The folder of a GPT-2 of three layers, as the small Llama has."""
+    folder = shutil.copytree(CODI / "base", tmp_path_factory.mktemp("gpt2") / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").chmod(0o644)
+    (folder / "config.json").write_text(json.dumps(config | {"n_layer": 3}))
+    return folder
+
+
 @pytest.fixture
-def trained(tmp_path):
+def trained(gpt2_base, tmp_path):
     """Trains: wraps a random model as peft does and gives the adapter random numbers."""
 
     def train(base="gpt2", family="codi", kind=LoraConfig, adapter="default", tied=True, **lora):
-        where = CODI / "base"
+        where = gpt2_base
         if base == "llama":
             where = llama_base(tmp_path / "base", tie_word_embeddings=tied)
         options = {"r": 4, **({"lora_alpha": 8} if kind is LoraConfig else {})} | lora

@@ -23,7 +23,8 @@ from cot_attn.models import ContinuousThoughtModel, Identity, Projection
 
 pytestmark = pytest.mark.slow
 
-QUESTIONS = Golden(CODI).questions
+QUESTIONS = Golden(CODI).questions[:4]
+N_NEW = 4
 LORA = re.compile(r"codi\.base_model\.model\.(.+)\.lora_A\.default\.weight")
 
 
@@ -57,7 +58,7 @@ def gpt2(tensors):
 
 
 def assert_like_the_loop(model, hf_model, project, questions, **template):
-    run = model.run(questions, max_new_tokens=12)
+    run = model.run(questions, max_new_tokens=N_NEW)
     _, tokens = model.encode(questions)
     for row, question in enumerate(tokens):
         plain = plain_loop(
@@ -65,7 +66,7 @@ def assert_like_the_loop(model, hf_model, project, questions, **template):
             project,
             question,
             n_thoughts=model.n_thoughts,
-            max_new_tokens=12,
+            max_new_tokens=N_NEW,
             **template,
         )
         torch.testing.assert_close(run.thoughts[row], plain.thoughts, atol=1e-4, rtol=1e-4)
@@ -273,8 +274,8 @@ def test_llama_in_a_batch_gives_what_each_question_gives_alone(tmp_path):
     model = ContinuousThoughtModel.from_pretrained(
         tmp_path, base=llama_base(tmp_path / "base"), lora_alpha=32, n_thoughts=6
     )
-    together = model.run(QUESTIONS, max_new_tokens=8)
-    alone = model.run(QUESTIONS, max_new_tokens=8, batch_size=1)
+    together = model.run(QUESTIONS, max_new_tokens=N_NEW)
+    alone = model.run(QUESTIONS, max_new_tokens=N_NEW, batch_size=1)
     torch.testing.assert_close(together.first_logits, alone.first_logits, atol=1e-4, rtol=0)
     assert together.answer_tokens == alone.answer_tokens
 

@@ -20,7 +20,8 @@ from cot_attn.checkpoints import CheckpointInfo, register_checkpoint
 from cot_attn.checkpoints import registry as registry_module
 from cot_attn.models import ContinuousThoughtModel
 
-QUESTIONS = Golden(CODI).questions[:3]
+QUESTIONS = Golden(CODI).questions[:2]
+N_NEW = 2
 NAMES = {
     CODI: ["[PAD]", "<|bocot|>", "<|eocot|>"],
     COCONUT: ["<|start-latent|>", "<|end-latent|>", "<|latent|>"],
@@ -88,7 +89,7 @@ def assert_like_the_loop(model, family, n_rows, bot, eot):
     named = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
     assert not plain.load_state_dict(named, strict=False).unexpected_keys
     project = projection_from(tensors) if family == CODI else (lambda hidden: hidden)
-    run = model.run(QUESTIONS, max_new_tokens=6)
+    run = model.run(QUESTIONS, max_new_tokens=N_NEW)
     _, questions = model.encode(QUESTIONS)
     for row, question in enumerate(questions):
         expected = plain_loop(
@@ -99,7 +100,7 @@ def assert_like_the_loop(model, family, n_rows, bot, eot):
             eot=[eot],
             eos=199,
             n_thoughts=3,
-            max_new_tokens=6,
+            max_new_tokens=N_NEW,
             never=[eot] if family == CODI else [],
         )
         torch.testing.assert_close(run.thoughts[row], expected.thoughts, atol=2e-4, rtol=1e-4)

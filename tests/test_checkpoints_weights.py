@@ -37,6 +37,11 @@ def saved(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def checkpoint_of_saved(saved):
+    return again(saved).checkpoint
+
+
 # Folded weights -------------------------------------------------------------------------------
 
 
@@ -203,11 +208,13 @@ def test_weights_that_changed_have_another_hash(origin, change, saved):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
-def test_weights_that_changed_before_anybody_asked_have_another_hash(change, saved):
+def test_weights_that_changed_before_anybody_asked_have_another_hash(
+    change, saved, checkpoint_of_saved
+):
     """Right after loading a file's own hash is known and nothing was compared yet."""
     model = again(saved)
     change(model)
-    assert model.checkpoint != again(saved).checkpoint
+    assert model.checkpoint != checkpoint_of_saved
 
 
 def test_the_old_numbers_have_the_old_hash(saved):

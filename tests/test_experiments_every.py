@@ -31,12 +31,12 @@ from cot_attn.toy import graph_problems
 pytestmark = pytest.mark.slow
 
 Problems = Sequence[Problem]
-LENGTHS = (3, 11, 1, 7, 19, 2)
+LENGTHS = (3, 11, 1, 7)
 PROBLEMS = [
     Problem(f"p{i}", " ".join(f"w{(3 * i + j) % 30}" for j in range(n)), "w1", answer_type="text")
     for i, n in enumerate(LENGTHS)
 ]
-GRAPHS = graph_problems(5, [f"w{i}" for i in range(26)], n_steps=2)
+GRAPHS = graph_problems(4, [f"w{i}" for i in range(26)], n_steps=2)
 TOKENS = {"max_new_tokens": 3}
 EDGES = [Edge("question", "thought 1"), Edge("bot", "thought 0", "feedback")]
 Run = Callable[..., xr.Dataset]

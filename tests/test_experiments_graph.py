@@ -31,7 +31,7 @@ EDGES = [
 def test_an_edge_taken_away_is_a_hole_in_the_mask_of_a_plain_loop(
     architecture: str, heads: list[int] | None, questions: list[str]
 ) -> None:
-    twins = Twins(architecture, questions[:4])
+    twins = Twins(architecture, questions[:3])
     found = causal_graph(
         twins.model, twins.problems, edges=EDGES, heads=heads, max_new_tokens=N_NEW
     )
@@ -106,7 +106,7 @@ def test_the_bundled_models_show_the_chain_from_question_to_thought_to_thought(n
     steps += [Edge("thought 5", "answer")]
     apart = [Edge("thought 1", "thought 2"), Edge("thought 0", "answer"), Edge("eot", "answer")]
     graph = causal_graph(
-        model, toy_problems(8, steps=[6]), edges=[*steps, *apart], max_new_tokens=8
+        model, toy_problems(5, steps=[6]), edges=[*steps, *apart], max_new_tokens=8
     )
     failed = graph["failed"].sel(hidden="source", downstream="recompute").mean("problem")
     assert (failed.sel(edge=[edge.label for edge in steps]) > 0.6).all()

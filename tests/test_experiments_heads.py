@@ -129,13 +129,13 @@ def test_the_hand_built_model_has_one_head_that_reads_its_thought() -> None:
 @pytest.mark.parametrize("name", ["toy-gpt2", "toy-llama"])
 def test_one_head_or_two_of_the_bundled_models_read_the_last_thought(name: str) -> None:
     model = ContinuousThoughtModel.from_pretrained(name)
-    found = rank_heads(model, toy_problems(14, steps=[6]), 5, n_random=3, max_new_tokens=8)
+    found = rank_heads(model, toy_problems(10, steps=[6]), 5, n_random=3, max_new_tokens=8)
     sets = stats.head_sets(found)
     assert int(found["rank"].sel(layer=0, head=2)) <= 1
     assert sets.attrs["smallest_top"] <= 2
     assert sets.attrs["smallest_random"] >= 4
     unread = rank_heads(
-        model, toy_problems(8, steps=[6]), 1, n_single=0, sizes=[16], n_random=1, max_new_tokens=8
+        model, toy_problems(4, steps=[6]), 1, n_single=0, sizes=[16], n_random=1, max_new_tokens=8
     )
     assert (unread["set_failed"].sel(set="top").dropna("problem") == 0).all()
 

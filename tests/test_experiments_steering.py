@@ -11,7 +11,7 @@ from cot_attn.experiments import Direction, TowardsProblem, difference_of_means,
 from cot_attn.experiments.directions import AddRandom
 from cot_attn.interventions import Context, Hook, Zero, collect
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
-from plain_loop import N_NEW, N_THOUGHTS, Twins
+from plain_loop import N_NEW, N_THOUGHTS, ROUNDING, Twins
 
 pytestmark = pytest.mark.slow
 
@@ -53,8 +53,8 @@ def test_dose_0_changes_nothing(site: str, tiny_gpt2_model, questions) -> None:
     unchanged = found.sel(dose=0)
     assert (unchanged["stays"] == 1).all()
     assert (unchanged["elsewhere"] == 0).all()
-    assert float(unchanged["kl_value"].max()) < 1e-9
-    assert float(found["kl_value"].sel(dose=4).min()) > 1e-9
+    assert float(unchanged["kl_value"].max()) < ROUNDING
+    assert float(found["kl_value"].sel(dose=4).min()) > 100 * ROUNDING
 
 
 def test_dose_1_towards_a_problem_is_an_interchange() -> None:
@@ -97,8 +97,8 @@ def test_corrupting_one_thought_and_boosting_another_are_one_run(questions) -> N
 def test_a_value_can_be_written_into_a_thought_of_the_bundled_model() -> None:
     """Its thoughts hold results; the direction of one, of other problems, leads to that answer."""
     model = ContinuousThoughtModel.from_pretrained("toy-gpt2")
-    known = toy_problems(180, steps=[3])
-    problems = toy_problems(12, seed=1, steps=[3])
+    known = toy_problems(120, steps=[3])
+    problems = toy_problems(8, seed=1, steps=[3])
     groups = [[p for p in known if (p.answer == "5") == five] for five in (True, False)]
     direction = difference_of_means(model, *groups)
     found = steer(model, problems, direction, [0.0, 2.0], thoughts=[2], target="5", n_random=20)

@@ -33,7 +33,7 @@ EVERY = ("failed", "answer", "kl_first", "kl_value", "logprob_gold", "logprob_ba
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def pair(request: pytest.FixtureRequest, questions: list[str]) -> Twins:
-    return Twins(request.param, questions[:5])
+    return Twins(request.param, questions[:3])
 
 
 def variants(pair: Twins, changes: list[Intervention], **options: object) -> xr.Dataset:
@@ -118,11 +118,11 @@ def test_one_change_at_one_thought_leaves_the_next_ones_input_alone(pair: Twins)
 
 
 def test_results_depend_on_neither_batch_size_nor_order(pair: Twins) -> None:
-    changes = [Intervention(i, c) for i in (0, 2) for c in CORRUPTIONS[3:8]]
+    changes = [Intervention(i, c) for i, c in zip((0, 1, 2, 0, 2), CORRUPTIONS[3:8], strict=True)]
     outcomes = [*EVERY, "disruption_l2", "disruption_tv"]
     expected = variants(pair, changes, outcomes=outcomes, seed=3)
     generator = np.random.default_rng(0)
-    for size in (1, 5, 1000):
+    for size in (1, 4, 1000):
         order = generator.permutation(len(pair.problems))
         mixed = generator.permutation(len(changes))
         result = run_variants(
@@ -153,9 +153,9 @@ def test_another_seed_draws_other_noise(pair: Twins) -> None:
 def test_the_hook_form_gives_what_the_engine_gives(pair: Twins, downstream: str) -> None:
     changes = [
         Intervention(i, c, downstream=downstream)
-        for i in (0, 2)
-        for c in (Zero(), GaussianNoise(1.0), Resample(), Shuffle(), Mean())
+        for i, c in enumerate((Zero(), GaussianNoise(1.0), Resample()))
     ]
+    changes += [Intervention((0, 2), c, downstream=downstream) for c in (Shuffle(), Mean())]
     answers = variants(pair, changes, seed=5)["answer"]
     ablator = TokenAblator(pair.model, seed=5)
     for change in changes:

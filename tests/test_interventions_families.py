@@ -36,7 +36,7 @@ ONE_MASK_FOR_ALL_HEADS = "xglm"
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def pair(request: pytest.FixtureRequest, questions: list[str]) -> Twins:
-    return Twins(request.param, questions[:2])
+    return Twins(request.param, questions[:2], n_new=1)
 
 
 def changes_of(pair: Twins) -> list[Intervention]:

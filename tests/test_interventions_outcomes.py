@@ -31,15 +31,17 @@ def model_and_loop(request: pytest.FixtureRequest) -> tuple[ContinuousThoughtMod
     return twins(request.param)
 
 
-def right_problems(
-    model: ContinuousThoughtModel, loop: PlainLoop
+@pytest.fixture(scope="module")
+def right(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
 ) -> tuple[list[Problem], dict[str, range]]:
     """Problems that the model gets right, and which answer tokens hold the value of each.
 
     One word is one token. Of a text every word is its value; of numbers the last one is.
     """
+    model, loop = model_and_loop
     problems, values = [], {}
-    for i in range(8):
+    for i in range(6):
         question = f"w{i} w{(7 * i) % 30} w{(11 * i) % 30}"[: 3 + 3 * i]
         words = model.decode(loop.run(model.tokenizer(question)["input_ids"]).answer).split()
         kind = "text" if i % 2 else "number"
@@ -51,9 +53,10 @@ def right_problems(
 
 def test_divergences_and_log_probabilities_are_those_of_plain_logits(
     model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
 ) -> None:
     model, loop = model_and_loop
-    problems, values = right_problems(model, loop)
+    problems, values = right
     result = run_variants(model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW)
     assert result["baseline_correct"].all()
     for problem in problems:
@@ -105,13 +108,14 @@ def test_an_answer_without_a_value_has_nothing_to_measure_at_the_value(
 
 def test_the_value_of_a_wrong_answer_is_not_called_gold(
     model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
 ) -> None:
     model, loop = model_and_loop
-    right, values = right_problems(model, loop)
-    wrong = [replace(p, answer="777", answer_type="number") for p in right[:6:2]]
-    unknown = [replace(p, answer=None) for p in right[1:2]]
+    all_right, values = right
+    wrong = [replace(p, answer="777", answer_type="number") for p in all_right[::2]]
+    unknown = [replace(p, answer=None) for p in all_right[1:2]]
     others = {problem.id: problem for problem in [*wrong, *unknown]}
-    problems = [others.get(problem.id, problem) for problem in right]
+    problems = [others.get(problem.id, problem) for problem in all_right]
     result = run_variants(
         model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW, only_correct=False
     )
@@ -145,9 +149,10 @@ def test_only_what_was_asked_is_in_the_result(
 
 def test_failed_is_what_grading_the_answer_says(
     model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
 ) -> None:
-    model, loop = model_and_loop
-    problems, _ = right_problems(model, loop)
+    model, _ = model_and_loop
+    problems, _ = right
     result = run_variants(model, problems, CHANGES, ["failed", "answer"], max_new_tokens=N_NEW)
     for problem in problems:
         for change in CHANGES:
@@ -158,9 +163,10 @@ def test_failed_is_what_grading_the_answer_says(
 
 def test_the_noise_floor_is_float_noise(
     model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
 ) -> None:
-    model, loop = model_and_loop
-    problems = right_problems(model, loop)[0][:3]
+    model, _ = model_and_loop
+    problems = right[0][:3]
     floor = noise_floor(model, problems, ["failed", *OUTCOMES], max_new_tokens=N_NEW)
     assert set(floor) == {"failed", *OUTCOMES}
     assert floor["failed"] == 0
@@ -168,10 +174,12 @@ def test_the_noise_floor_is_float_noise(
 
 
 def test_the_noise_floor_takes_as_many_rows_as_fit(
-    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop], monkeypatch: pytest.MonkeyPatch
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, loop = model_and_loop
-    problems = right_problems(model, loop)[0][:3]
+    model, _ = model_and_loop
+    problems = right[0][:3]
     sizes: list[int] = []
 
     class Noted(Batches):
@@ -189,10 +197,12 @@ def test_the_noise_floor_takes_as_many_rows_as_fit(
 
 
 def test_a_noise_floor_is_measured_once_for_what_it_depends_on(
-    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop], monkeypatch: pytest.MonkeyPatch
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, loop = model_and_loop
-    one, other = right_problems(model, loop)[0][:2]
+    model, _ = model_and_loop
+    one, other = right[0][:2]
     measured: list[int] = []
     run_in_sizes = engine.Engine.run_in_sizes
 
@@ -229,9 +239,10 @@ def test_a_noise_floor_is_measured_once_for_what_it_depends_on(
 
 def test_the_change_of_later_thoughts_is_their_cosine_distance_to_the_baselines(
     model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
 ) -> None:
     model, loop = model_and_loop
-    problems, _ = right_problems(model, loop)
+    problems, _ = right
     changes = [*CHANGES, Intervention((0, 2), Zero())]
     result = run_variants(model, problems, changes, ["thought_change"], max_new_tokens=N_NEW)
     assert result["thought_change"].dims == ("problem", "variant", "later_thought")
@@ -250,10 +261,12 @@ def test_the_change_of_later_thoughts_is_their_cosine_distance_to_the_baselines(
 
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])
 def test_later_thoughts_move_only_where_they_are_recomputed(
-    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop], downstream: str
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
+    downstream: str,
 ) -> None:
-    model, loop = model_and_loop
-    problems, _ = right_problems(model, loop)
+    model, _ = model_and_loop
+    problems, _ = right
     change = Intervention(0, Zero(), downstream=downstream)
     result = run_variants(model, problems, [change], ["thought_change"], max_new_tokens=N_NEW)
     later = result["thought_change"].sel(later_thought=[1, 2])

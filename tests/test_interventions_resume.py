@@ -1,5 +1,6 @@
 """A run that was interrupted goes on where it was, and never takes another run's results."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.slow
 PROBLEMS = [Problem(f"p{i}", f"w{i} w{i + 1} w{2 * i}"[: 3 + 2 * i], "1") for i in range(6)]
 CHANGES = [Intervention(i, c) for i in range(2) for c in (GaussianNoise(1.0), Resample())]
 OPTIONS = {
-    "outcomes": ["failed", "answer", "kl_first", "thought_change", "disruption_tv"],
+    "outcomes": ["failed", "answer", "kl_first"],
     "max_new_tokens": 4,
     "only_correct": False,
     "batch_size": 8,  # two problems at a time
@@ -62,15 +63,31 @@ def n_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+@pytest.fixture(scope="module")
+def expected(tiny_gpt2_model: ContinuousThoughtModel) -> xr.Dataset:
+    """What a run gives that nothing interrupts."""
+    return run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS)
+
+
+@pytest.fixture(scope="module")
 def interrupted(
-    model: ContinuousThoughtModel, folder: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    """Run until some batches of problems are done."""
-    stopped_at(
-        monkeypatch,
-        after,
-        lambda: run_variants(model, PROBLEMS, CHANGES, **OPTIONS, resume=folder),
-    )
+    tiny_gpt2_model: ContinuousThoughtModel, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a run that was stopped when two of its three batches were done."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        stopped_at(
+            patch,
+            2,
+            lambda: run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=folder),
+        )
+    return folder
+
+
+@pytest.fixture
+def folder(interrupted: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, to go on in."""
+    return shutil.copytree(interrupted, tmp_path / "interrupted")
 
 
 def stopped_at(monkeypatch: pytest.MonkeyPatch, after: int, run: Callable[[], object]) -> None:
@@ -96,11 +113,16 @@ def test_an_interrupted_run_resumes_and_gives_the_same_result(
     monkeypatch: pytest.MonkeyPatch,
     n_read: list[int],
 ) -> None:
-    expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS)
-    interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
+    options = {**OPTIONS, "outcomes": [*OPTIONS["outcomes"], "thought_change", "disruption_tv"]}
+
+    def run(**more: Any) -> xr.Dataset:
+        return run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **options, **more)
+
+    expected = run()
+    stopped_at(monkeypatch, 2, lambda: run(resume=tmp_path))
     assert len(list(tmp_path.rglob("*.npz"))) == 2
     n_read.clear()
-    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=tmp_path)
+    result = run(resume=tmp_path)
     assert sum(n_read) == len(PROBLEMS) - 4
     xr.testing.assert_equal(result["answer"], expected["answer"])
     xr.testing.assert_allclose(result, expected, atol=1e-5)
@@ -120,18 +142,16 @@ def test_an_interrupted_run_resumes_and_gives_the_same_result(
 )
 def test_another_run_takes_nothing_of_it(
     tiny_gpt2_model: ContinuousThoughtModel,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
     n_read: list[int],
     other: dict[str, object],
 ) -> None:
-    interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
-    kept = sorted(tmp_path.rglob("*.npz"))
+    kept = sorted(folder.rglob("*.npz"))
+    assert len(kept) == 2
     asked = {"problems": PROBLEMS, "interventions": CHANGES, **OPTIONS, **other}
-    n_read.clear()
-    run_variants(tiny_gpt2_model, **asked, resume=tmp_path)
+    run_variants(tiny_gpt2_model, **asked, resume=folder)
     assert sum(n_read) >= len(asked["problems"])
-    assert sorted(tmp_path.rglob("*.npz")) == kept
+    assert sorted(folder.rglob("*.npz")) == kept
 
 
 def test_corruptions_of_one_label_are_told_apart_by_their_values() -> None:
@@ -320,31 +340,31 @@ def test_models_that_differ_in_anything_are_told_apart() -> None:
 
 
 def test_a_run_that_resumes_inside_a_hook_is_the_same(
-    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_gpt2_model: ContinuousThoughtModel,
+    expected: xr.Dataset,
+    folder: Path,
+    n_read: list[int],
 ) -> None:
     """The library's own runs set hooks aside, so a hook is no part of what a run is known by."""
-    expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS)
-    interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
 
     def double(activation: torch.Tensor, hook: object) -> torch.Tensor:
         return 2 * activation
 
     with tiny_gpt2_model.hooks([("feedback.hook_out", double), ("blocks.1.hook_out", double)]):
-        result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=tmp_path)
+        result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=folder)
+    assert sum(n_read) == len(PROBLEMS) - 4
     xr.testing.assert_identical(result, expected)
 
 
 def test_a_damaged_part_is_computed_again(
-    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_gpt2_model: ContinuousThoughtModel, expected: xr.Dataset, folder: Path
 ) -> None:
-    expected = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS)
-    interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
-    first, second = sorted(tmp_path.rglob("*.npz"))
+    first, second = sorted(folder.rglob("*.npz"))
     first.write_bytes(first.read_bytes()[:-30])
     whole = bytearray(second.read_bytes())
     whole[len(whole) // 2] ^= 1
     second.write_bytes(whole)
-    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=tmp_path)
+    result = run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=folder)
     xr.testing.assert_allclose(result, expected, atol=1e-5)
 
 
@@ -417,7 +437,7 @@ def test_a_run_without_it_is_not_taken_for_one_with_it(
 
 
 def test_two_runs_of_the_same_are_told_of_each_other(
-    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path
+    tiny_gpt2_model: ContinuousThoughtModel, expected: xr.Dataset, tmp_path: Path
 ) -> None:
     def run() -> xr.Dataset:
         return run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=tmp_path)
@@ -432,20 +452,18 @@ def test_two_runs_of_the_same_are_told_of_each_other(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FinishedProblems, "keep", meanwhile)
         result = run()
-    xr.testing.assert_allclose(result, run())
+    xr.testing.assert_allclose(result, expected)
     assert list(tmp_path.rglob("*")) == []
 
 
 def test_what_a_killed_process_was_writing_is_swept(
-    tiny_gpt2_model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_gpt2_model: ContinuousThoughtModel, folder: Path
 ) -> None:
-    interrupted(tiny_gpt2_model, tmp_path, monkeypatch, after=2)
-    kept = next(tmp_path.rglob("*.npz"))
+    kept = next(folder.rglob("*.npz"))
     staged = kept.with_name(f".{kept.name}{MARK}anything")
     staged.mkdir()
     (staged / LOCK).touch()
     (staged / NEW).write_bytes(kept.read_bytes()[:99])
-    folder = Lasting(tmp_path)
-    run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=folder)
+    run_variants(tiny_gpt2_model, PROBLEMS, CHANGES, **OPTIONS, resume=Lasting(folder))
     assert kept.exists()
     assert not staged.exists()

@@ -1,10 +1,14 @@
 """Every site: what is changed there is what a plain loop changes there, and nothing else."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import Tensor
 
+from conftest import tiny_gpt2, tiny_llama, wrap
 from cot_attn.data import Problem
 from cot_attn.interventions import (
     Attention,
@@ -23,7 +27,8 @@ from cot_attn.interventions import (
     run_variants,
 )
 from cot_attn.interventions.sites import Site, as_site
-from cot_attn.models import ContinuousThoughtModel, Thought
+from cot_attn.models import ContinuousThoughtModel, Projection, Thought
+from families import FAMILIES
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
 pytestmark = pytest.mark.slow
@@ -58,57 +63,84 @@ def name_of(site: Site | str) -> str:
     return as_site(site).label
 
 
-@pytest.mark.parametrize("site", SITES, ids=name_of)
-def test_answers_are_those_of_a_plain_loop_at_every_site(pair: Twins, site: Site | str) -> None:
-    changes = [
-        *(Intervention(1, corruption, site) for corruption in CORRUPTIONS),
+def changes_at(site: Site | str) -> list[Intervention]:
+    """Every corruption of one thought, with both downstreams, and a change of two thoughts."""
+    if isinstance(site, Attention):
+        return [
+            Intervention(1, KnockOut(), site),
+            Intervention(0, KnockOut(), site, "frozen"),
+            Intervention(range(N_THOUGHTS), KnockOut(), site),
+        ]
+    # What the last layer's heads put out is read by the thought's own hidden state alone.
+    frozen = "recompute" if site == "blocks.2.attn.hook_z" else "frozen"
+    return [
+        Intervention(1, GaussianNoise(1.0), site),
+        Intervention(1, Resample(), site),
+        Intervention(0, Zero(), site, frozen),
+        Intervention(0, Shuffle(), site, frozen),
         Intervention((0, 2), Swap(0, 2), site),
     ]
-    # What the last layer's heads put out is read by the thought's own hidden state alone.
-    if site != "blocks.2.attn.hook_z":
-        changes += [Intervention(0, corruption, site, "frozen") for corruption in CORRUPTIONS]
-    outcomes = ["answer", "kl_first"]
-    result = run_variants(
-        pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW, batch_size=7
+
+
+def put_back_at(site: Site | str) -> list[Intervention]:
+    return [
+        Intervention(i, Unchanged(), site, downstream)
+        for i in range(N_THOUGHTS)
+        for downstream in ("recompute", "frozen")
+    ]
+
+
+@pytest.fixture(scope="module")
+def changed(pair: Twins) -> xr.Dataset:
+    """What every change at every site does, in one run."""
+    changes = [change for site in (*SITES, *KNOCK_OUTS) for change in changes_at(site)]
+    outcomes = ["answer", "kl_first", "thought_change"]
+    return run_variants(
+        pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW, batch_size=25
     )
-    for change in changes:
-        pair.agrees(change, result)
+
+
+@pytest.fixture(scope="module")
+def put_back(pair: Twins) -> xr.Dataset:
+    """What it does to put back what was there at every site, in one run."""
+    changes = [change for site in (*SITES, *KNOCK_OUTS) for change in put_back_at(site)]
+    outcomes = ["failed", "kl_first", "thought_change", "disruption_tv"]
+    return run_variants(
+        pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW, batch_size=64
+    )
+
+
+@pytest.mark.parametrize("site", SITES, ids=name_of)
+def test_answers_are_those_of_a_plain_loop_at_every_site(
+    pair: Twins, changed: xr.Dataset, site: Site | str
+) -> None:
+    for change in changes_at(site):
+        pair.agrees(change, changed)
 
 
 @pytest.mark.parametrize("site", KNOCK_OUTS, ids=name_of)
-def test_a_knock_out_is_a_hole_in_the_mask(pair: Twins, site: Attention) -> None:
-    changes = [
-        Intervention(1, KnockOut(), site),
-        Intervention(0, KnockOut(), site, "frozen"),
-        Intervention(range(N_THOUGHTS), KnockOut(), site),
-    ]
-    outcomes = ["answer", "kl_first", "thought_change"]
-    result = run_variants(pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW)
-    for change in changes:
-        pair.agrees(change, result)
+def test_a_knock_out_is_a_hole_in_the_mask(
+    pair: Twins, changed: xr.Dataset, site: Attention
+) -> None:
+    for change in changes_at(site):
+        pair.agrees(change, changed)
         for row, problem in enumerate(pair.problems):
             plain = pair.changed(row, change).thoughts
             cosine = torch.cosine_similarity(pair.plain[row].thoughts, plain, dim=-1)
-            found = result["thought_change"].sel(problem=problem.id, variant=change.label)
+            found = changed["thought_change"].sel(problem=problem.id, variant=change.label)
             later = [i for i in range(change.thoughts[0] + 1, 3) if i not in change.thoughts]
             np.testing.assert_allclose(found[later], (1 - cosine)[later], atol=1e-4)
 
 
 @pytest.mark.parametrize("site", [*SITES, *KNOCK_OUTS], ids=name_of)
 def test_putting_back_what_was_there_moves_nothing_at_any_site(
-    pair: Twins, site: Site | str
+    put_back: xr.Dataset, site: Site | str
 ) -> None:
-    changes = [
-        Intervention(i, Unchanged(), site, downstream)
-        for i in range(N_THOUGHTS)
-        for downstream in ("recompute", "frozen")
-    ]
-    outcomes = ["failed", "kl_first", "thought_change", "disruption_tv"]
-    result = run_variants(pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW)
+    result = put_back.sel(variant=[change.label for change in put_back_at(site)])
     assert (result["failed"] == 0).all()
-    for name in outcomes[1:]:
+    for name in ("kl_first", "thought_change", "disruption_tv"):
         assert float(result[name].max()) < 1e-5
-    assert all(value < 1e-4 for value in result.attrs["noise_floor"].values())
+    assert all(value < 1e-4 for value in put_back.attrs["noise_floor"].values())
 
 
 @pytest.mark.parametrize("site", [*SITES, *KNOCK_OUTS], ids=name_of)
@@ -143,6 +175,13 @@ def test_only_the_named_thoughts_contribution_changes(pair: Twins, site: Site | 
     assert at_input != torch.equal(fed_before[:, 1], fed_after[:, 1])
     # The thought itself moves unless only others' attention to it is gone.
     assert (1 in moved_thoughts) != knock_out
+
+
+def test_keys_and_values_are_both_of_chosen_layers(tiny_gpt2_model: ContinuousThoughtModel) -> None:
+    hooks = KeysValues(layers=[0, 2], heads=[1]).hooks(tiny_gpt2_model)
+    names = {f"blocks.{layer}.attn.hook_{each}" for layer in (0, 2) for each in "kv"}
+    assert {hook.name for hook in hooks} == names
+    assert {hook.heads for hook in hooks} == {(1,)}
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "opt"])
@@ -226,7 +265,13 @@ def test_an_ablator_works_at_any_site(pair: Twins) -> None:
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "opt"])
 def test_every_hook_is_refused_or_moves_something(architecture: str) -> None:
-    model = Twins(architecture, ["w1 w2"]).model
+    builders = {
+        "gpt2": partial(tiny_gpt2, 1),
+        "llama": partial(tiny_llama, 1),
+        "opt": partial(FAMILIES["opt"], num_hidden_layers=1),
+    }
+    torch.manual_seed(7)
+    model = wrap(builders[architecture](), Projection(32, 40), n_thoughts=2)
     questions = [torch.tensor([3, 4, 5])]
 
     def noisy(activation: Tensor, hook: object) -> Tensor:
@@ -234,14 +279,12 @@ def test_every_hook_is_refused_or_moves_something(architecture: str) -> None:
         return activation + noise
 
     def ran(name: str | None) -> Tensor:
-        with model.hooks([] if name is None else [(name, noisy)], stages=[Thought(1)]):
+        with model.hooks([] if name is None else [(name, noisy)], stages=[Thought(0)]):
             run = model.think(questions)
-        return torch.cat([run.thoughts[:, 2], run.first_logits], dim=1)
+        return torch.cat([run.thoughts[:, 1], run.first_logits], dim=1)
 
     before, accepted, refused = ran(None), [], []
     for name in sorted(model.bridge.hook_dict):
-        if name.startswith(("blocks.0", "blocks.2")):  # as in layer 1
-            continue
         try:
             Hook(name).check(model)
         except ValueError:
@@ -249,8 +292,8 @@ def test_every_hook_is_refused_or_moves_something(architecture: str) -> None:
         else:
             accepted.append(name)
             assert (ran(name) - before).abs().max() > 1e-5, name
-    assert {"blocks.1.hook_out", "blocks.1.attn.hook_z", "blocks.1.mlp.hook_out"} <= {*accepted}
-    assert {"embed.hook_out", "blocks.1.attn.hook_pattern"} <= {*refused}
+    assert {"blocks.0.hook_out", "blocks.0.attn.hook_z", "blocks.0.mlp.hook_out"} <= {*accepted}
+    assert {"embed.hook_out", "blocks.0.attn.hook_pattern"} <= {*refused}
     idle = {"gpt2": "pos_embed.hook_in", "llama": "rotary_emb.hook_in", "opt": "pos_embed.hook_in"}
     assert idle[architecture] in refused
 

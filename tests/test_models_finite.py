@@ -100,7 +100,6 @@ def test_a_run_names_problem_and_stage(
     name: str, stage: Stage, value: float, tiny: ContinuousThoughtModel
 ) -> None:
     said = f"problem 'p2'.* at {stage}".replace("(", r"\(").replace(")", r"\)")
-    tiny.run(asked(), max_new_tokens=4)
     with (
         AttentionRecorder(tiny) as rows,
         PositionRecorder(tiny) as positions,

@@ -103,6 +103,7 @@ def test_a_folder_gives_what_a_model_in_memory_gives(folder):
     torch.testing.assert_close(one.thoughts, other.thoughts)
 
 
+@pytest.mark.slow
 def test_it_is_saved_with_its_chat_and_loads_again(folder, tmp_path):
     model = from_language_model(
         folder, feedback=SoftThinking(0.7, top_p=0.9), n_thoughts=2, eot="w5 w6", system="w20"

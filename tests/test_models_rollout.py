@@ -12,11 +12,12 @@ from cot_attn.models import ContinuousThoughtModel, Thought
 from cot_attn.models.rollout import Rollout
 
 WORDS = 6
-LENGTHS = [3, 1, 5]
-LONG = 30  # more words than a branch has room for, unless it is told of them
+LENGTHS = (3, 1, 5)
+LONG = 18  # more words than a branch has room for, unless it is told of them
 
 
-def begun(model: ContinuousThoughtModel, lengths: list[int]) -> Rollout:
+@cache
+def begun(model: ContinuousThoughtModel, lengths: tuple[int, ...]) -> Rollout:
     """Return questions of some lengths that have been thought about."""
     questions = [[5 + (7 * row + i) % 20 for i in range(n)] for row, n in enumerate(lengths)]
     problems = [Problem(f"p{row}", "?", "1") for row in range(len(lengths))]
@@ -87,7 +88,7 @@ def test_rows_go_on_as_each_problem_alone_does(
 
 @torch.no_grad()
 def test_rows_stand_in_the_order_in_which_they_were_chosen(tiny: ContinuousThoughtModel) -> None:
-    branch = begun(tiny, [2, 5, 3, 1]).branch(torch.arange(4))
+    branch = begun(tiny, (2, 5, 3, 1)).branch(torch.arange(4))
     branch.select(torch.tensor([3, 1]))
     assert [problem.id for problem in branch.problems] == ["p3", "p1"]
     assert branch.layout.question_lengths == (1, 5)
@@ -97,7 +98,7 @@ def test_rows_stand_in_the_order_in_which_they_were_chosen(tiny: ContinuousThoug
 def test_a_spare_rollout_gives_its_memory_and_changes_nothing(
     tiny: ContinuousThoughtModel,
 ) -> None:
-    whole = begun(tiny, [3, 1, 5])
+    whole = begun(tiny, LENGTHS)
     rows, after = torch.tensor([2, 0, 2]), Thought(0)
     spare = whole.branch(rows, n_columns=50)
     spare.close()

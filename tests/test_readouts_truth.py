@@ -42,7 +42,7 @@ def recorded(name: str, n: int, difficulty: int | None = None) -> tuple[list[Pro
 @cache
 def agreement(name: str, space: str) -> xr.Dataset:
     """(thought, step), the step counted from 1."""
-    problems, states = recorded(name, 300)
+    problems, states = recorded(name, 180)
     found = logit_lens(model_of(name), states, problems, space=space)
     agreed = stats.lens_agreement(found, confidence=UNSURE).sel(answered="all")
     if space == "hidden":
@@ -73,7 +73,7 @@ def test_a_step_that_is_not_reached_is_found_no_better_than_elsewhere(
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_problem_of_k_steps_keeps_its_result_in_the_thoughts_it_does_not_use(name: str) -> None:
     """So an earlier step is found later in the problems that end with it, and hardly in others."""
-    problems, states = recorded(name, 300)
+    problems, states = recorded(name, 180)
     rank = logit_lens(model_of(name), states, problems, space="fed")["rank"]
     for step in (1, 3):
         later = rank.sel(target=f"step {step}", thought=[4, 5]) == 1
@@ -90,7 +90,7 @@ def test_in_the_control_that_never_thought_the_lens_finds_nothing(space: str) ->
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_probe_finds_a_step_where_it_is_and_not_before(name: str) -> None:
-    problems, states = recorded(name, 400, 3)
+    problems, states = recorded(name, 280, 3)
     labels = step_results(problems).sel(step=2)
     found = probe(
         states.sel(place=["bot", "thought 0"]), labels, n_permutations=19, n_controls=1
@@ -111,7 +111,7 @@ def test_the_probe_finds_a_step_where_it_is_and_not_before(name: str) -> None:
 
 
 def test_in_the_control_that_never_thought_the_probe_finds_nothing() -> None:
-    problems, states = recorded("control", 400, 3)
+    problems, states = recorded("control", 280, 3)
     labels = step_results(problems).sel(step=2)
     found = probe(states, labels, space="fed", n_permutations=19, n_controls=1)
     assert (found.accuracy < 0.15).all()
@@ -120,7 +120,7 @@ def test_in_the_control_that_never_thought_the_probe_finds_nothing() -> None:
 
 def test_the_thoughts_share_one_code() -> None:
     """A probe of thought 0's result reads that of thoughts 1 and 2, each its own."""
-    problems, states = recorded("toy-gpt2", 400, 3)
+    problems, states = recorded("toy-gpt2", 280, 3)
     own = step_results(problems).assign_coords(step=[0, 1, 2]).rename(step="thought")
     found = probe_transfer(states.sel(thought=[0, 1, 2]), own, space="fed").accuracy
     assert (found > 0.95).all()

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -54,15 +55,17 @@ def value_token(
             f"characters: {text!r}. Give the span that was found in just that text."
         )
 
-    def reached(n_tokens: int) -> bool:
-        """Whether the first tokens hold all before the value, and something at its place.
-
-        The something may be a replacement character, while the bytes of the true one are not all
-        there. What stands before must be right, for unfinished bytes can decode to more
-        characters than the finished ones.
-        """
-        prefix = tokenizer.decode(ids[:n_tokens], skip_special_tokens=True)
-        return len(prefix) > start and prefix[:start] == text[:start]
-
     # Once the value is reached it stays so: the first such prefix can be found by halving.
+    reached = partial(_reaches, tokenizer, ids, text[:start])
     return bisect_left(range(1, len(ids) + 1), True, key=reached)
+
+
+def _reaches(tokenizer: Decoder, ids: list[int], before: str, n_tokens: int) -> bool:
+    """Whether the first tokens hold all before a value, and something at its place.
+
+    The something may be a replacement character, while the bytes of the true one are not all
+    there. What stands before must be right, for unfinished bytes can decode to more characters
+    than the finished ones.
+    """
+    prefix = tokenizer.decode(ids[:n_tokens], skip_special_tokens=True)
+    return len(prefix) > len(before) and prefix.startswith(before)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
+from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Stage, Thought
 
 ROWS = 64
@@ -57,7 +58,9 @@ def seen_on_thoughts(
         seen[name] = torch.empty_like(activation, device="meta")
 
     if new := [(name, partial(note, name=name)) for name in names if name not in seen]:
-        after(model, n_rows, new, stages=[Thought(0)])
+        rollout = _copies(read(model), n_rows)
+        with model.hooks(new), torch.no_grad():
+            rollout.think(0)
     return seen
 
 
@@ -75,11 +78,14 @@ def unheeded(model: ContinuousThoughtModel, points: Sequence[Point]) -> list[Poi
     """
     heeded = memory(model)
     new = [point for point in dict.fromkeys(points) if point not in heeded]
-    silent = []
+    silent: list[Point] = []
+    if not new:
+        return silent
+    question = read(model)
     for start in range(0, len(new), ROWS):
         batch = new[start : start + ROWS]
         before, put_back, changed = (
-            after(model, len(batch) + 2, hooks, stages=[Thought(0)])
+            after(model, question, len(batch) + 2, hooks, stages=[Thought(0)])
             for hooks in ((), _noisy(batch, 0.0), _noisy(batch, 1.0))
         )
         by = (put_back - before).abs().amax(dim=1)
@@ -98,26 +104,33 @@ def unheeded(model: ContinuousThoughtModel, points: Sequence[Point]) -> list[Poi
     return silent
 
 
+@torch.no_grad()
+def read(model: ContinuousThoughtModel) -> Rollout:
+    """Return one short question that has been read, with two thoughts to come."""
+    vocabulary = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
+    problems, questions = model.encode([torch.arange(3) % vocabulary], n_thoughts=2)
+    with model.unstopped():
+        rollout = model.rollout(problems, questions, 2)
+    rollout.read()
+    return rollout
+
+
 def after(
     model: ContinuousThoughtModel,
+    start: Rollout,
     n_rows: int,
     hooks: Hooks = (),
     *,
     stages: Iterable[Stage] | None = None,
 ) -> After:
-    """Run copies of one short question with two thoughts, and return all that followed the first.
+    """Go on in copies of a question that was read, and return all that followed the first thought.
 
-    The prompt is read once, without the hooks.
+    It stays as it is, to go on from again.
     """
-    vocabulary = int(model.bridge.original_model.get_input_embeddings().weight.shape[0])
-    problems, questions = model.encode([torch.arange(3) % vocabulary], n_thoughts=2)
+    rollout = _copies(start, n_rows)
     with torch.no_grad(), warnings.catch_warnings():
         # TransformerLens warns of changes that it throws away; here that is what is asked.
         warnings.simplefilter("ignore")
-        with model.unstopped():
-            start = model.rollout(problems, questions, 2)
-        start.read()
-        rollout = start.branch(torch.zeros(n_rows, dtype=torch.long, device=model.device))
         with model.hooks(hooks, stages=stages):
             rollout.think(0)
             states = [rollout.hidden]
@@ -150,6 +163,10 @@ def memory(model: ContinuousThoughtModel) -> dict[Hashable, Any]:
 
 _Memory = dict[Hashable, dict[Hashable, Any]]
 _MEMORY: WeakKeyDictionary[ContinuousThoughtModel, _Memory] = WeakKeyDictionary()
+
+
+def _copies(start: Rollout, n_rows: int) -> Rollout:
+    return start.branch(torch.zeros(n_rows, dtype=torch.long, device=start.hidden.device))
 
 
 def _noisy(points: Sequence[Point], amount: float) -> Hooks:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cot_attn.interventions._probe import ROWS, After, after, memory, moved
+from cot_attn.interventions._probe import ROWS, After, after, memory, moved, read
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.hooks import on_its_own_account
 from cot_attn.models.rollout import Rollout
@@ -82,13 +82,16 @@ def _tried(
     model: ContinuousThoughtModel, heads: Sequence[Heads], ways: Mapping[int, Route]
 ) -> list[tuple[bool, bool]]:
     """Return whether attention to a thought can be taken away, and moves anything, one by one."""
-    found = []
+    found: list[tuple[bool, bool]] = []
+    if not heads:
+        return found
+    question = read(model)
     for start in range(0, len(heads), ROWS):
         batch = heads[start : start + ROWS]
-        before, attended = _changed(model, batch, {})
+        before, attended = _changed(model, question, batch, {})
         try:
-            without, masked = _changed(model, batch, ways, by=-torch.inf)
-            more, _ = _changed(model, batch, ways, by=30.0)
+            without, masked = _changed(model, question, batch, ways, by=-torch.inf)
+            more, _ = _changed(model, question, batch, ways, by=30.0)
         except _REFUSALS:
             if len(batch) == 1:
                 found.append((False, False))
@@ -119,6 +122,7 @@ def _taken_away(heads: Heads, row: int, before: Attended, after: Attended) -> bo
 
 def _changed(
     model: ContinuousThoughtModel,
+    question: Rollout,
     heads: Sequence[Heads],
     ways: Mapping[int, Route],
     by: float = 0.0,
@@ -160,7 +164,7 @@ def _changed(
         if name in model.bridge.hook_dict
     ]
     with _along({layer: ways[layer] for layer in rows if ways}, model, change):
-        return after(model, len(heads) + 2, seen), attended
+        return after(model, question, len(heads) + 2, seen), attended
 
 
 def whole(scores: Scores, model: ContinuousThoughtModel, by_head: bool) -> Scores:

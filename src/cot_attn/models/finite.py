@@ -74,13 +74,12 @@ def finite_scores(points: Iterable[HookPoint]) -> Iterator[None]:
     others, in Hugging Face as well), where that number is minus infinity: a padding position, all
     of whose keys are masked, becomes NaN, and what is NaN is not forgotten when it is masked.
     """
-    least = torch.finfo(torch.float32).min
-
-    def clamp(scores: Tensor, hook: object) -> Tensor:
-        return scores.clamp(min=least)
-
     with ExitStack() as stack:
         for point in points:
             if str(point.name).endswith("attn.hook_attn_scores"):
-                stack.callback(remove, point, point.add_hook(clamp, prepend=True))
+                stack.callback(remove, point, point.add_hook(_clamped, prepend=True))
         yield
+
+
+def _clamped(scores: Tensor, hook: object) -> Tensor:
+    return scores.clamp(min=torch.finfo(torch.float32).min)

@@ -281,7 +281,7 @@ def _attached(
         for number, (name, function) in enumerate(pairs):
             chosen = chosen_names(name, names, model.name)
             called = partial(silent.pop, number, None)
-            limited = _limited(model, function, stages, called)
+            limited = partial(_in_stages, model, stages, called, function)
             for point in (feedback[each] for each in chosen & feedback.keys()):
                 stack.callback(remove, point, point.add_hook(limited))
             if chosen - feedback.keys():
@@ -319,18 +319,16 @@ def _none_in_vain(
     )
 
 
-def _limited(
+def _in_stages(
     model: HookedModel,
-    function: HookFunction,
     stages: frozenset[Stage] | None,
     called: Callable[[], object],
-) -> HookFunction:
-    """Return a function that is called in some stages only, and says that it was called."""
-
-    def limited(activation: Tensor, hook: Any) -> Tensor | None:
-        if stages is not None and (model.running is None or model.running.stage not in stages):
-            return None
-        called()
-        return function(activation, hook=hook)
-
-    return limited
+    function: HookFunction,
+    activation: Tensor,
+    hook: Any,
+) -> Tensor | None:
+    """Call a hook's function in some stages only, and say that it was called."""
+    if stages is not None and (model.running is None or model.running.stage not in stages):
+        return None
+    called()
+    return function(activation, hook=hook)

@@ -1,6 +1,7 @@
 """A model checks itself once: that hooks see, and change, what they say they do."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from cot_attn.models.hooks import HookedModel, HookFunction, on_its_own_account
 from cot_attn.models.jacobi import Jacobi
 from cot_attn.models.questions import check_room
 from cot_attn.models.rollout import Rollout
-from cot_attn.models.stages import Stage, Thought
+from cot_attn.models.stages import Prompt, Stage, Thought
 
 # Two questions of different lengths, so that one of them is padded.
 _LENGTHS = (5, 3)
@@ -23,6 +24,7 @@ _CHANGES = "a change of a thought's input changes the hidden state of its column
 _RESTORES = "putting an activation back changes nothing"
 _REPEATS = "two runs agree"
 _DEPARTS = "a padded row that departs from a forced answer goes on as it does alone"
+Edit = tuple[str, HookFunction]
 CHECKS = (_SUMS, _REPEATS, _CHANGES, _RESTORES, _DEPARTS)
 
 
@@ -57,15 +59,11 @@ def validate(model: HookedModel) -> tuple[str, ...]:
     ('attention rows sum to 1', 'two runs agree')
     """
     try:
-        first = _observe(model)
+        rollout = _read(model, slice(None))
+        first = _observe(model, rollout)
     except NotFiniteError as error:
         what = "the logits are not finite; try dtype=torch.float32"
         raise _failed(model, _SUMS, what) from error
-    second = _observe(model)
-    nudged = _observe(model, ("feedback.hook_out", lambda fed, hook: fed + _size(fed)))
-    restored = _observe(model, (_middle(model), lambda residual, hook: first.residual))
-    assert first.hidden is not None
-
     tolerance = 1e-4 if model.dtype in (torch.float32, torch.float64) else 2e-2
     off = [float((each.sum(dim=-1) - 1).abs().max()) for each in first.patterns]
     if len(off) < 2 * model.n_layers:
@@ -75,17 +73,25 @@ def validate(model: HookedModel) -> tuple[str, ...]:
     if first.short:
         what = f"a thought does not see {first.short} columns before it, as without a cache"
         raise _failed(model, _SUMS, what)
-    _check_same(model, _REPEATS, first, second, tolerance)
+    _check_same(model, _REPEATS, first, _observe(model, _read(model, slice(None))), tolerance)
+    # The prompt comes before any change, and thoughts before any answer: they are there already.
+    again = partial(rollout.branch, torch.arange(len(_LENGTHS), device=model.device))
+    nudge: Edit = ("feedback.hook_out", lambda fed, hook: fed + _size(fed))
+    nudged = _observe(model, again(after=Prompt()), nudge)
+    assert first.hidden is not None
     if not _differs(first.hidden, nudged.hidden).all():
         raise _failed(model, _CHANGES, "the hidden state stayed the same to the last bit")
+    put_back: Edit = (_middle(model), lambda residual, hook: first.residual)
+    restored = _observe(model, again(after=Prompt()), put_back)
     _check_same(model, _RESTORES, first, restored, tolerance)
-    change, size = _departure(model)
+    change, size = _departure(model, again(after=Thought(_N_THOUGHTS - 1)))
     if not change <= 3 * tolerance * size:  # one pass over several tokens rounds otherwise
         raise _failed(model, _DEPARTS, f"the logits are off by {change:.2g}")
     return CHECKS
 
 
-def _observe(model: HookedModel, *edits: tuple[str, HookFunction]) -> _Seen:
+def _observe(model: HookedModel, rollout: Rollout, *edits: Edit) -> _Seen:
+    """Feed the thoughts and EOT to a prompt that has been read, the first thought with edits."""
     seen = _Seen()
     thinking: list[Stage] = [Thought(0), Thought(1)]
 
@@ -111,12 +117,13 @@ def _observe(model: HookedModel, *edits: tuple[str, HookFunction]) -> _Seen:
         model.hooks([(_middle(model), residual)], stages=[Thought(0)]),
         model.hooks([(where, hidden)], stages=[stage]),
     ):
-        seen.logits = _after_thoughts(model, slice(None)).close()
+        _think(rollout)
+        seen.logits = rollout.close()
     return seen
 
 
-def _departure(model: HookedModel) -> tuple[float, float]:
-    """Feed another token behind the first of three forced ones: in a batch, and alone.
+def _departure(model: HookedModel, together: Rollout) -> tuple[float, float]:
+    """Feed another token behind the first of three forced ones: to a batch, and to a row alone.
 
     This is how variants are run. A model that takes positions or distances from columns, where
     it is not told so, gives other logits in the batch.
@@ -126,13 +133,13 @@ def _departure(model: HookedModel) -> tuple[float, float]:
     tuple
         The greatest difference between the logits, and their greatest size.
     """
-    together = _after_thoughts(model, slice(None))
     n_rows = len(together.problems)
     forced = torch.tensor([1, 2, 0], device=model.device)
     other = torch.tensor([2], device=model.device)
     together.force_answer(*_in_rows(forced, n_rows))
     in_batch = together.truncated(n_rows, 1).answer(1, *_in_rows(other, n_rows))[-1, -1]
-    alone = _after_thoughts(model, slice(n_rows - 1, n_rows))
+    alone = _read(model, slice(n_rows - 1, n_rows))
+    _think(alone)
     alone.close()
     alone.answer(0, *_in_rows(forced[:1], 1))
     expected = alone.answer(1, *_in_rows(other, 1))[0, -1]
@@ -145,8 +152,8 @@ def _in_rows(tokens: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
     return fed, torch.ones_like(fed, dtype=torch.bool)
 
 
-def _after_thoughts(model: HookedModel, rows: slice) -> Rollout:
-    """Return chosen ones of two questions as they are when two thoughts have been fed."""
+def _read(model: HookedModel, rows: slice) -> Rollout:
+    """Return chosen ones of two questions as they are when they have been read."""
     n_vocabulary = len(model.bridge.original_model.get_input_embeddings().weight)
     questions = [[token % n_vocabulary for token in range(length)] for length in _LENGTHS]
     problems = [Problem.from_text(" ".join(map(str, question))) for question in questions]
@@ -154,9 +161,12 @@ def _after_thoughts(model: HookedModel, rows: slice) -> Rollout:
     with model.unstopped():
         rollout = model.rollout(problems[rows], questions[rows], _N_THOUGHTS)
     rollout.read()
+    return rollout
+
+
+def _think(rollout: Rollout) -> None:
     for index in range(_N_THOUGHTS):
         rollout.think(index)
-    return rollout
 
 
 def _check_same(model: HookedModel, check: str, one: _Seen, other: _Seen, tolerance: float) -> None:

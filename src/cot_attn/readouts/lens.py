@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from scipy.special import logsumexp
 
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
@@ -156,7 +155,8 @@ def _dataset(
         donor = int(asked.donors[problem, target, searched])
         spellings = asked.spelled[problem][target]
         found = [_found(donor, spelling, asked, first, forced) for spelling in spellings]
-        score[problem, target, searched] = logsumexp([each[0] for each in found], axis=0)
+        with np.errstate(invalid="ignore"):  # what is NaN stays so
+            score[problem, target, searched] = np.logaddexp.reduce([s for s, _ in found], axis=0)
         rank[problem, target, searched] = np.min([each[1] for each in found], axis=0)
     for problem, target in np.argwhere(asked.n_tokens > 0):
         usual[problem, target] = _usual(
