@@ -73,16 +73,21 @@ def plan_of(models: list[ModelSource], **options: Any) -> Plan:
     return Plan(models, FEW, **{**how, **options})
 
 
+@pytest.fixture(scope="module")
+def blank(models: list[ModelSource], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of which nothing is done yet."""
+    return plan_sweep(plan_of(models), tmp_path_factory.mktemp("blank") / "sweep").folder
+
+
 @pytest.fixture
-def planned(models: list[ModelSource], tmp_path: Path) -> Manifest:
-    return plan_sweep(plan_of(models), tmp_path / "sweep")
+def planned(blank: Path, tmp_path: Path) -> Manifest:
+    return Manifest.read(shutil.copytree(blank, tmp_path / "sweep"))
 
 
 @pytest.fixture(scope="module")
-def done(models: list[ModelSource], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep that was done without an interruption."""
-    folder = tmp_path_factory.mktemp("done") / "sweep"
-    plan_sweep(plan_of(models), folder)
+    folder = Path(shutil.copytree(blank, tmp_path_factory.mktemp("done") / "sweep"))
     assert run_sweep(folder).complete
     return folder
 
@@ -144,10 +149,10 @@ def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
 def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32(
     tmp_path: Path,
 ) -> None:
-    problems = load_problems("toy", n=10)
+    problems = load_problems("toy", n=5)
     for dtype in ("float32", "float64"):
         parts = {}
-        for size in (3, 10):
+        for size in (3, 5):
             folder = tmp_path / f"{dtype}-{size}"
             source = ModelSource("toy-gpt2", options={"dtype": dtype})
             how: dict[str, Any] = {"corruptions": CORRUPTIONS, "max_new_tokens": 8}
@@ -157,7 +162,7 @@ def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32
             run_sweep(folder)
             parts[size] = open_sweep(folder).load()
         for name in parts[3].data_vars:
-            one, other = (parts[size][name].values for size in (3, 10))
+            one, other = (parts[size][name].values for size in (3, 5))
             if one.dtype.kind != "f":  # what was answered
                 assert np.array_equal(one, other)
                 continue
@@ -220,9 +225,8 @@ def test_every_way_has_a_dimension_of_its_own(models: list[ModelSource], tmp_pat
         "corruptions": CORRUPTIONS[1:],
         "downstream": ["recompute", "frozen"],
     }
-    plan_sweep(
-        plan_of(models[:1], **how, sites=["input", KeysValues([1])], attention=False), folder
-    )
+    how |= {"sites": ["input", KeysValues([1])], "attention": False, "problems_per_shard": 5}
+    plan_sweep(plan_of(models[:1], **how), folder)
     run_sweep(folder)
     merged = open_sweep(folder)
     assert dict(merged["failed"].sizes) == {
