@@ -142,7 +142,7 @@ def test_models_of_one_name_are_told_apart(
     for model in models:
         handmade_model().save_pretrained(model)
     out = tmp_path / "it's [bold]here[/red] \\"
-    options = ["--corruptions", "zero", "--max-new-tokens", "4", "--out", str(out)]
+    options = ["--n", "4", "--corruptions", "zero", "--max-new-tokens", "4", "--out", str(out)]
     code, output = run("study", *map(str, models), "--problems", problems, *options)
     assert code == 0, output
     names = ["a[bold]/checkpoint", "b[red]/checkpoint"]
