@@ -22,6 +22,8 @@ from cot_attn.report._questions import QUESTIONS
 from cot_attn.study import _experiments
 from cot_attn.toy import graph_problems, handmade_model, handmade_problems
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"corruptions": "zero", "layers": [-1], "max_new_tokens": 8}
 
 

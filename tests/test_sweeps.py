@@ -99,6 +99,7 @@ def results(folder: Path) -> dict[str, bytes]:
 # What it gives --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
     models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
         assert np.array_equal(of_study["attention"], study.attention["attention"], equal_nan=True)
 
 
+@pytest.mark.slow
 def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32(
     tmp_path: Path,
 ) -> None:
@@ -171,6 +173,7 @@ def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32
             assert np.allclose(one, other, atol=1e-3, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_an_experiment_has_all_problems_of_a_model_in_one_shard(
     models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -185,6 +188,7 @@ def test_an_experiment_has_all_problems_of_a_model_in_one_shard(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_donors_come_from_all_problems_and_not_from_the_shard(done: Path) -> None:
     manifest = Manifest.read(done)
     model = ContinuousThoughtModel.from_pretrained(manifest.models[0].source.source)
@@ -218,6 +222,7 @@ def test_values_are_read_when_they_are_looked_at_and_only_from_their_shards(
         opened["failed"].isel(problem=4).load()
 
 
+@pytest.mark.slow
 def test_every_way_has_a_dimension_of_its_own(models: list[ModelSource], tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     how: dict[str, Any] = {
@@ -248,6 +253,7 @@ def test_every_way_has_a_dimension_of_its_own(models: list[ModelSource], tmp_pat
         sweep_studies(folder)
 
 
+@pytest.mark.slow
 def test_models_of_other_sizes_stand_side_by_side_with_nan_where_they_have_nothing(
     tmp_path: Path, models: list[ModelSource]
 ) -> None:
@@ -391,6 +397,7 @@ def test_models_of_one_name_and_problems_without_answers_are_refused(
         Plan(models, [Problem.from_text("take the digit 3")])
 
 
+@pytest.mark.slow
 def test_a_folder_holds_one_sweep_and_nothing_is_overwritten(
     done: Path, models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -457,6 +464,7 @@ def test_no_sweep_and_no_results_are_said(planned: Manifest, tmp_path: Path) -> 
         open_sweep(planned.folder)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_changed_since_planning_gives_up_its_model_alone(
     models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -498,6 +506,7 @@ def stopping(
     return did
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_stopped_goes_on_and_does_nothing_twice(
     planned: Manifest, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -516,6 +525,7 @@ def test_a_sweep_that_was_stopped_goes_on_and_does_nothing_twice(
     assert results(planned.folder) == results(done)
 
 
+@pytest.mark.slow
 def test_a_shard_that_fails_is_tried_three_times_and_the_rest_goes_on(
     planned: Manifest, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -547,6 +557,7 @@ def test_a_shard_that_fails_is_tried_three_times_and_the_rest_goes_on(
     assert results(planned.folder) == results(done)
 
 
+@pytest.mark.slow
 def test_a_failure_that_passes_is_told_and_leaves_no_trace_in_the_results(
     planned: Manifest, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -565,6 +576,7 @@ def test_a_failure_that_passes_is_told_and_leaves_no_trace_in_the_results(
     assert results(planned.folder) == results(done)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_sweep_with_a_sentence_and_loses_nothing(
     planned: Manifest, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,6 +607,7 @@ def test_two_drivers_of_one_sweep_are_told_of_each_other(planned: Manifest) -> N
         run_sweep(planned.folder)
 
 
+@pytest.mark.slow
 def test_a_manifest_that_changes_under_way_stops_the_sweep(
     planned: Manifest, models: list[ModelSource], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
