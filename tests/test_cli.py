@@ -17,7 +17,7 @@ from cot_attn.checkpoints import bundled_models
 from cot_attn.cli import app
 from cot_attn.data import save_problems
 from cot_attn.report import page
-from cot_attn.study import Study, _display, _lineup
+from cot_attn.study import Study, _by_name, _lineup
 from cot_attn.study._naming import distinct_names, folder_names
 from cot_attn.toy.handmade import handmade_model, handmade_problems
 
@@ -142,7 +142,7 @@ def test_models_of_one_name_are_told_apart(
     for model in models:
         handmade_model().save_pretrained(model)
     out = tmp_path / "it's [bold]here[/red] \\"
-    options = ["--corruptions", "zero", "--max-new-tokens", "4", "--out", str(out)]
+    options = ["--n", "4", "--corruptions", "zero", "--max-new-tokens", "4", "--out", str(out)]
     code, output = run("study", *map(str, models), "--problems", problems, *options)
     assert code == 0, output
     names = ["a[bold]/checkpoint", "b[red]/checkpoint"]
@@ -181,7 +181,7 @@ def test_the_models_are_listed_with_what_they_have(
     inputs: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     four = Path(inputs[0]).parent / "fewer" / "handmade"
-    monkeypatch.setattr(_display, "bundled_models", lambda: {**bundled_models(), "[red]four": four})
+    monkeypatch.setattr(_by_name, "bundled_models", lambda: {**bundled_models(), "[red]four": four})
     code, output = run("models")
     assert code == 0
     thoughts = {line.split()[1]: line.split()[-2] for line in output.splitlines() if "│" in line}
@@ -237,11 +237,10 @@ def test_no_color_holds_for_errors_too(colour: bool, monkeypatch: pytest.MonkeyP
     assert ("\x1b[" in result.output) == colour
 
 
-@pytest.mark.slow
 def test_a_closed_pipe_and_a_plain_locale_end_well() -> None:
-    """A child writes to a pipe that nobody reads; what takes seconds is imported once for both."""
+    """A child writes to a pipe that nobody reads."""
     code = (
-        "import os; from cot_attn import run_study; from cot_attn.cli import main\n"
+        "import os; from cot_attn.cli import main\n"
         "reader, writer = os.pipe(); os.close(reader)\n"
         "if child := os.fork(): assert os.waitpid(child, 0)[1] == 0\n"
         "else: os.dup2(writer, 1)\n"
@@ -255,17 +254,19 @@ def test_a_closed_pipe_and_a_plain_locale_end_well() -> None:
     assert shown.stderr == b""
 
 
-def test_importing_the_package_and_asking_for_help_imports_no_torch() -> None:
+def test_importing_the_package_asking_for_help_and_listing_models_imports_no_torch() -> None:
     code = (
         "import sys, cot_attn; from cot_attn.cli import main; dir(cot_attn)\n"
-        "sys.argv = ['cot-attn', '--help']\n"
-        "try: main()\n"
-        "except SystemExit as end: assert not end.code\n"
+        "for asked in ('--help', 'models'):\n"
+        "    sys.argv = ['cot-attn', asked]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: assert not end.code\n"
         "heavy = {'torch', 'transformers', 'transformer_lens', 'xarray', 'scipy', 'matplotlib'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert b"study" in shown.stdout
+    assert b"toy-llama" in shown.stdout
 
 
 def test_every_public_name_exists_and_no_other() -> None:

@@ -13,6 +13,8 @@ from cot_attn.study import Study, _output
 from cot_attn.sweeps import ModelSource, Plan, plan_sweep, run_sweep
 from cot_attn.toy import handmade_model, handmade_problems
 
+pytestmark = pytest.mark.slow
+
 PROBLEMS = handmade_problems(6, (1, 4, 1))
 WEIGHTS = {"one": (1, 4, 1), "two": (1, 6, 1), "three": (4, 1, 1)}
 HOW: dict[str, Any] = {"corruptions": "zero", "max_new_tokens": 3}

@@ -11,6 +11,7 @@ import pytest
 from checkpoint_files import CODI, SAID, Golden
 from conftest import tiny_llama, tiny_tokenizer
 from cot_attn import ContinuousThoughtModel, Study
+from cot_attn.report import page
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -30,6 +31,13 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def one_figure(monkeypatch):
+    """Let one figure stand for all of a report, where nothing is said of them; they take long."""
+    of_all = page.figures
+    monkeypatch.setattr(page, "figures", lambda *places: of_all(*places)[:1])
+
+
 def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):
     said = run("quickstart.py", 24)
     assert "-> The answer is" in said
@@ -38,6 +46,7 @@ def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):
     ]
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_two_models_are_compared_and_drawn(run, tmp_path):
     said = run("two_models.py", "--n", 12, "--out", tmp_path / "out")
     assert "toy-gpt2: " in said
@@ -73,6 +82,7 @@ def test_the_published_study_is_drawn_and_its_mistakes_are_named(run, tmp_path):
     assert all(any(f"layer {layer}" in word for word in words[0]) for layer in (8, 11, 14))
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_path):
     questions = Golden(CODI).questions[:4]
     model = ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI])

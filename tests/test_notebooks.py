@@ -7,6 +7,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 
 from test_docs import NearEnough
@@ -38,6 +39,7 @@ def test_a_notebook_shows_what_happens(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    plt.close("all")  # else a cell shows what an earlier test has left open
     kept = json.loads(file.read_text(encoding="utf-8"))
     execute = runpy.run_path(str(FOLDER / "execute.py"))["execute"]
     done = execute(kept)

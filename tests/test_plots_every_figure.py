@@ -234,9 +234,8 @@ def points_of(means):
     return shares.assign_attrs(model=LONG), shares.isel(layer=0, drop=True).round()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("n_thoughts", [1, 2, 10, 16])
-def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
+def of_two_models(n_thoughts):
+    """Make means over (model, layer, thought) of two models with long names."""
     rng = np.random.default_rng(0)
     estimate = rng.uniform(0, 1, (2, 16, n_thoughts))
     shares = long_names(
@@ -247,6 +246,21 @@ def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
     )
     shares["high"] = shares["estimate"] + 0.1
     shares["n_problems"] = xr.full_like(shares["estimate"], 187, dtype=int)
+    return shares
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_long_names_and_many_layers_do_not_collide(width):
+    by_layer = of_two_models(n_thoughts=1).isel(thought=0)
+    for draw in (plots.concentration_by_layer, plots.correlation_by_layer):
+        fig = figure_of(draw(by_layer, ax=plots.subplots(width=width, height=3.2)[1]))
+        assert seen(fig).misplaced == ([], [])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("n_thoughts", [1, 2, 10, 16])
+def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
+    shares = of_two_models(n_thoughts)
     one, importance = shares.isel(model=1), shares.isel(layer=0)
     corruptions = [f"gaussian(sigma={sigma})" for sigma in (0.1, 0.5, 1, 2)]
     by_corruption = one.isel(layer=range(4)).rename(layer="corruption")
@@ -268,8 +282,6 @@ def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
         plots.attention_against_importance(
             *points_of(one["estimate"]), fig=plots.figure(width, height)
         ),
-        plots.concentration_by_layer(shares.isel(thought=0), ax=ax()),
-        plots.correlation_by_layer(shares.isel(thought=0), ax=ax()),
         plots.correlation_by_thought(one.sel(layer=4), ax=ax()),
     ):
         fig = figure_of(drawn_on)

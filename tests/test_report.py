@@ -475,9 +475,12 @@ def test_no_study_is_refused() -> None:
 OPEN_ALL = "document.querySelectorAll('details').forEach(node => node.open = true)"
 
 
-def test_a_browser_shows_the_page_on_a_phone_and_a_desk(study: Study, tmp_path: Path) -> None:
+def test_a_browser_shows_the_page_on_a_phone_and_a_desk(
+    pages: dict[str, str], tmp_path: Path
+) -> None:
     browser = chromium.start(tmp_path / "profile")
-    page = study.report(tmp_path / "report")
+    page = tmp_path / "report.html"
+    page.write_text(pages["one"], "utf-8")
     try:
         browser.get(page.as_uri())
         for width in (390, 768, 1280):

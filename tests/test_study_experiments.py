@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cot_attn import ContinuousThoughtModel, Study, load_problems, run_study
 from cot_attn.cli import app
+from cot_attn.data import save_problems
 from cot_attn.experiments import usage
 from cot_attn.interventions.resume import FinishedProblems
 from cot_attn.report import _drawing, write_figures, write_report
@@ -20,6 +21,8 @@ from cot_attn.report._experiments import EXPERIMENTS
 from cot_attn.report._questions import QUESTIONS
 from cot_attn.study import _experiments
 from cot_attn.toy import graph_problems, handmade_model, handmade_problems
+
+pytestmark = pytest.mark.slow
 
 OPTIONS = {"corruptions": "zero", "layers": [-1], "max_new_tokens": 8}
 
@@ -202,12 +205,15 @@ def test_what_a_search_in_parallel_says_is_a_sentence_and_a_table(study, tiny_gp
 
 def test_the_command_line_asks_for_them(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(page_of_report, "figures", lambda *places: [])  # they take long
-    words = ["study", "toy-gpt2", "--n", "4", "--corruptions", "zero", "--layers=-1"]
-    words += ["--max-new-tokens", "8", "--out", str(tmp_path / "out")]
+    handmade_model((1, 4, 1)).save_pretrained(tmp_path / "handmade")
+    save_problems(handmade_problems(4, (1, 4, 1)), tmp_path / "problems.jsonl")
+    words = ["study", str(tmp_path / "handmade"), "--problems", str(tmp_path / "problems.jsonl")]
+    words += ["--n", "4", "--corruptions", "zero", "--layers=-1", "--max-new-tokens", "3"]
+    words += ["--out", str(tmp_path / "out")]
     refused = CliRunner().invoke(app, [*words, "--experiments", "telepathy"])
     assert refused.exit_code == 2
     done = CliRunner().invoke(app, [*words, "--experiments", "usage, exits"])
     assert done.exit_code == 0, done.output
-    study = Study.load(tmp_path / "out" / "toy-gpt2")
+    study = Study.load(tmp_path / "out" / "handmade")
     assert list(study.experiments) == ["exits", "usage"]
     assert "Is the thought used?" in (tmp_path / "out" / "report.html").read_text()

@@ -73,16 +73,21 @@ def plan_of(models: list[ModelSource], **options: Any) -> Plan:
     return Plan(models, FEW, **{**how, **options})
 
 
+@pytest.fixture(scope="module")
+def blank(models: list[ModelSource], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of which nothing is done yet."""
+    return plan_sweep(plan_of(models), tmp_path_factory.mktemp("blank") / "sweep").folder
+
+
 @pytest.fixture
-def planned(models: list[ModelSource], tmp_path: Path) -> Manifest:
-    return plan_sweep(plan_of(models), tmp_path / "sweep")
+def planned(blank: Path, tmp_path: Path) -> Manifest:
+    return Manifest.read(shutil.copytree(blank, tmp_path / "sweep"))
 
 
 @pytest.fixture(scope="module")
-def done(models: list[ModelSource], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep that was done without an interruption."""
-    folder = tmp_path_factory.mktemp("done") / "sweep"
-    plan_sweep(plan_of(models), folder)
+    folder = Path(shutil.copytree(blank, tmp_path_factory.mktemp("done") / "sweep"))
     assert run_sweep(folder).complete
     return folder
 
@@ -94,6 +99,7 @@ def results(folder: Path) -> dict[str, bytes]:
 # What it gives --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
     models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -141,13 +147,14 @@ def test_a_sweep_of_whole_studies_is_run_study_and_compare_to_the_last_digit(
         assert np.array_equal(of_study["attention"], study.attention["attention"], equal_nan=True)
 
 
+@pytest.mark.slow
 def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32(
     tmp_path: Path,
 ) -> None:
-    problems = load_problems("toy", n=10)
+    problems = load_problems("toy", n=5)
     for dtype in ("float32", "float64"):
         parts = {}
-        for size in (3, 10):
+        for size in (3, 5):
             folder = tmp_path / f"{dtype}-{size}"
             source = ModelSource("toy-gpt2", options={"dtype": dtype})
             how: dict[str, Any] = {"corruptions": CORRUPTIONS, "max_new_tokens": 8}
@@ -157,7 +164,7 @@ def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32
             run_sweep(folder)
             parts[size] = open_sweep(folder).load()
         for name in parts[3].data_vars:
-            one, other = (parts[size][name].values for size in (3, 10))
+            one, other = (parts[size][name].values for size in (3, 5))
             if one.dtype.kind != "f":  # what was answered
                 assert np.array_equal(one, other)
                 continue
@@ -166,6 +173,7 @@ def test_cutting_into_shards_changes_nothing_in_float64_and_no_answer_in_float32
             assert np.allclose(one, other, atol=1e-3, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_an_experiment_has_all_problems_of_a_model_in_one_shard(
     models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -180,6 +188,7 @@ def test_an_experiment_has_all_problems_of_a_model_in_one_shard(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_donors_come_from_all_problems_and_not_from_the_shard(done: Path) -> None:
     manifest = Manifest.read(done)
     model = ContinuousThoughtModel.from_pretrained(manifest.models[0].source.source)
@@ -213,6 +222,7 @@ def test_values_are_read_when_they_are_looked_at_and_only_from_their_shards(
         opened["failed"].isel(problem=4).load()
 
 
+@pytest.mark.slow
 def test_every_way_has_a_dimension_of_its_own(models: list[ModelSource], tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     how: dict[str, Any] = {
@@ -220,9 +230,8 @@ def test_every_way_has_a_dimension_of_its_own(models: list[ModelSource], tmp_pat
         "corruptions": CORRUPTIONS[1:],
         "downstream": ["recompute", "frozen"],
     }
-    plan_sweep(
-        plan_of(models[:1], **how, sites=["input", KeysValues([1])], attention=False), folder
-    )
+    how |= {"sites": ["input", KeysValues([1])], "attention": False, "problems_per_shard": 5}
+    plan_sweep(plan_of(models[:1], **how), folder)
     run_sweep(folder)
     merged = open_sweep(folder)
     assert dict(merged["failed"].sizes) == {
@@ -244,6 +253,7 @@ def test_every_way_has_a_dimension_of_its_own(models: list[ModelSource], tmp_pat
         sweep_studies(folder)
 
 
+@pytest.mark.slow
 def test_models_of_other_sizes_stand_side_by_side_with_nan_where_they_have_nothing(
     tmp_path: Path, models: list[ModelSource]
 ) -> None:
@@ -387,6 +397,7 @@ def test_models_of_one_name_and_problems_without_answers_are_refused(
         Plan(models, [Problem.from_text("take the digit 3")])
 
 
+@pytest.mark.slow
 def test_a_folder_holds_one_sweep_and_nothing_is_overwritten(
     done: Path, models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -453,6 +464,7 @@ def test_no_sweep_and_no_results_are_said(planned: Manifest, tmp_path: Path) -> 
         open_sweep(planned.folder)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_changed_since_planning_gives_up_its_model_alone(
     models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -494,6 +506,7 @@ def stopping(
     return did
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_stopped_goes_on_and_does_nothing_twice(
     planned: Manifest, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -512,6 +525,7 @@ def test_a_sweep_that_was_stopped_goes_on_and_does_nothing_twice(
     assert results(planned.folder) == results(done)
 
 
+@pytest.mark.slow
 def test_a_shard_that_fails_is_tried_three_times_and_the_rest_goes_on(
     planned: Manifest, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -543,6 +557,7 @@ def test_a_shard_that_fails_is_tried_three_times_and_the_rest_goes_on(
     assert results(planned.folder) == results(done)
 
 
+@pytest.mark.slow
 def test_a_failure_that_passes_is_told_and_leaves_no_trace_in_the_results(
     planned: Manifest, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,6 +576,7 @@ def test_a_failure_that_passes_is_told_and_leaves_no_trace_in_the_results(
     assert results(planned.folder) == results(done)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_sweep_with_a_sentence_and_loses_nothing(
     planned: Manifest, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -591,6 +607,7 @@ def test_two_drivers_of_one_sweep_are_told_of_each_other(planned: Manifest) -> N
         run_sweep(planned.folder)
 
 
+@pytest.mark.slow
 def test_a_manifest_that_changes_under_way_stops_the_sweep(
     planned: Manifest, models: list[ModelSource], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

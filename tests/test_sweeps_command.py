@@ -34,6 +34,7 @@ def plan(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_plan_is_run_looked_at_and_resumed(plan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, shown = run(plan, "--out", out)
@@ -46,6 +47,7 @@ def test_a_plan_is_run_looked_at_and_resumed(plan: Path, tmp_path: Path) -> None
     assert dict(open_sweep(out)["failed"].sizes)["problem"] == 4
 
 
+@pytest.mark.slow
 def test_the_default_folder_is_called_as_the_plan(
     plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,7 +268,7 @@ def bundled(request: pytest.FixtureRequest) -> ContinuousThoughtModel:
 def test_a_bundled_model_solves_held_out_problems_of_every_number_of_steps(
     bundled: ContinuousThoughtModel,
 ) -> None:
-    solved = accuracy(bundled, 120, [6], seed=99)
+    solved = accuracy(bundled, 60, [6], seed=99)
     assert (solved >= 0.95).all(), solved.values
 
 
@@ -276,7 +276,7 @@ def test_a_bundled_model_solves_held_out_problems_of_every_number_of_steps(
 def test_k_thoughts_are_enough_for_k_steps_and_fewer_are_not(
     bundled: ContinuousThoughtModel,
 ) -> None:
-    solved = accuracy(bundled, 40, range(7), seed=98)
+    solved = accuracy(bundled, 20, range(7), seed=98)
     for steps in range(1, 7):
         assert (solved.sel(steps=steps, n_thoughts=slice(steps, 6)) >= 0.95).all()
         assert (solved.sel(steps=steps, n_thoughts=slice(0, steps - 1)) <= 0.2).all()
@@ -286,7 +286,7 @@ def test_k_thoughts_are_enough_for_k_steps_and_fewer_are_not(
 def test_another_problems_thought_breaks_the_steps_that_build_on_it(
     bundled: ContinuousThoughtModel,
 ) -> None:
-    problems = toy_problems(180, seed=97)
+    problems = toy_problems(90, seed=97)
     effects = TokenAblator(bundled, [Resample()]).run(problems, ["failed"], max_new_tokens=8)
     failed = effects["failed"].squeeze("corruption").groupby("difficulty").mean()
     for steps in range(1, 7):

@@ -52,6 +52,7 @@ def test_a_ladder_has_every_family_size_and_seed_and_grows() -> None:
     assert len(SHAPES) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ladder.FAMILIES)
 def test_a_rung_leaves_both_rows_that_load_and_says_what_they_are(
     family: Any, tmp_path: Path
@@ -76,6 +77,7 @@ def test_a_rung_leaves_both_rows_that_load_and_says_what_they_are(
         climb(Rung(family, TINY, seed=1, steps=9), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_ladder_is_a_sweep_with_facts_along_its_models(tmp_path: Path) -> None:
     for seed in (0, 1):
         climb(Rung("toy-gpt2", TINY, seed, steps=2), tmp_path / "ladder", threshold=0.0)
@@ -92,6 +94,7 @@ def test_a_ladder_is_a_sweep_with_facts_along_its_models(tmp_path: Path) -> None
         ladder_plan(tmp_path, problems)
 
 
+@pytest.mark.slow
 def test_a_rung_below_the_threshold_is_in_one_row_alone(tmp_path: Path) -> None:
     facts = climb(Rung("toy-gpt2", TINY, seed=0, steps=2), tmp_path, threshold=1.1)
     assert facts["reached"] is None
@@ -106,6 +109,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_an_interrupted_rung_ends_with_the_same_weights(
     at: int, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

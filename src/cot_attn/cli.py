@@ -249,7 +249,7 @@ def check(
 def list_models() -> None:
     """List the models that can be loaded by name."""
     from cot_attn._screen import Screen
-    from cot_attn.study._display import models_table
+    from cot_attn.study._by_name import models_table
 
     Screen().show(models_table())
 

@@ -1,5 +1,5 @@
+from .bundled import bundled_models as bundled_models
 from .language_models import load_language_model as load_language_model
-from .loading import bundled_models as bundled_models
 from .loading import load as load
 from .parts import ModelParts as ModelParts
 from .pretrained import save as save

@@ -1,7 +1,6 @@
 """From a name to a model: bundled, on the hub, or in a local folder or file."""
 
 from dataclasses import replace
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
@@ -10,23 +9,12 @@ import torch
 from cot_attn._did_you_mean import did_you_mean
 from cot_attn.checkpoints._base import read_base
 from cot_attn.checkpoints._hub import download
+from cot_attn.checkpoints.bundled import SETTINGS, bundled_models
 from cot_attn.checkpoints.conversion import UserOptions, read_checkpoint
 from cot_attn.checkpoints.parts import ModelParts
-from cot_attn.checkpoints.pretrained import SETTINGS, read
+from cot_attn.checkpoints.pretrained import read
 from cot_attn.checkpoints.registry import NOT_READ, CheckpointInfo, Family, known_checkpoints
 from cot_attn.checkpoints.report import options_of
-
-
-def bundled_models() -> dict[str, Path]:
-    """Return the folders of the models that ship with the package, by name.
-
-    Examples
-    --------
-    >>> list(bundled_models())
-    ['toy-gpt2', 'toy-llama']
-    """
-    folder = Path(str(files("cot_attn.toy") / "bundled"))
-    return {each.parent.name: each.parent for each in sorted(folder.glob(f"*/{SETTINGS}"))}
 
 
 def load(

@@ -23,6 +23,7 @@ from cot_attn.checkpoints._feedback import describe, rebuilt
 from cot_attn.checkpoints._state_dict import check_finite, state_dict_diff
 from cot_attn.checkpoints._stop import describe_stop, rebuilt_stop
 from cot_attn.checkpoints._weight_file import read_weight_file, sha256
+from cot_attn.checkpoints.bundled import SETTINGS
 from cot_attn.checkpoints.parts import ModelParts
 from cot_attn.checkpoints.report import LoadReport
 from cot_attn.models.feedback import Feedback
@@ -31,7 +32,6 @@ from cot_attn.models.template import Template
 FORMAT_VERSION = 1
 WITH_STOP_RULE = 2
 """The format version of a model with a stop rule, which a reader of version 1 would not obey."""
-SETTINGS = "cot_attn.json"
 WEIGHTS = "model.safetensors"
 
 

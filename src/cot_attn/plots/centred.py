@@ -87,8 +87,6 @@ def attention_against_importance_within_problems(
             _panel(ax, looked.sel(layer=layer, thought=thought), broken.sel(thought=thought))
             if line is not None:
                 _draw_line(ax, line.sel(layer=layer))
-            ax.set_xlim(-1.05 * reach, 1.05 * reach)
-            ax.locator_params(nbins=3)
             of_layer = f"layer {layer}" + ("" if r is None else f"\nr = {signed(r)}")
             names = [f"thought {thought}", of_layer]
             across, up = names[::-1] if upright else names
@@ -96,6 +94,7 @@ def attention_against_importance_within_problems(
                 ax.set_title(across, fontsize=SUBTITLE_SIZE)
             if ax in grid[:, 0]:
                 ax.set_ylabel(up, fontsize=SUBTITLE_SIZE)
+    _cross_at_zero(grid, reach)
     fig.supxlabel("share of attention, beyond problem and thought (pp)", fontsize=SUBTITLE_SIZE)
     fig.supylabel("answers broken, beyond (pp)", fontsize=SUBTITLE_SIZE)
     figure_heading(fig, "Importance within problems", model_of(shares))
@@ -103,8 +102,6 @@ def attention_against_importance_within_problems(
 
 
 def _panel(ax: Axes, looked: xr.DataArray, broken: xr.DataArray) -> None:
-    ax.axhline(0, color=FAINT, linewidth=0.4, zorder=1)
-    ax.axvline(0, color=FAINT, linewidth=0.4, zorder=1)
     ax.plot(
         100 * looked.values,
         100 * broken.values,
@@ -115,6 +112,15 @@ def _panel(ax: Axes, looked: xr.DataArray, broken: xr.DataArray) -> None:
         alpha=0.6,
         zorder=2,
     )
+
+
+def _cross_at_zero(grid: Shaped[np.ndarray, "row column"], reach: float) -> None:
+    """Draw where nothing is left, and let all panels reach as far: last, or each would rescale."""
+    grid[0, 0].set_xlim(-1.05 * reach, 1.05 * reach)
+    grid[0, 0].locator_params(nbins=3)
+    for ax in grid.flat:
+        ax.axhline(0, color=FAINT, linewidth=0.4, zorder=1)
+        ax.axvline(0, color=FAINT, linewidth=0.4, zorder=1)
 
 
 def _draw_line(ax: Axes, line: xr.Dataset) -> None:

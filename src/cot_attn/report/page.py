@@ -1,10 +1,11 @@
 """One self-contained page: the checks, the finding, figures, tables, methods."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+import pandas as pd
 import xarray as xr
 from markupsafe import Markup
 
@@ -123,16 +124,18 @@ def _check_beside(study: Study, target: Path) -> None:
         )
 
 
-def _csv(studies: Sequence[Study], topics: Sequence[Topic]) -> dict[str, dict[str, str]]:
+def _csv(
+    flat: Mapping[str, Mapping[str, pd.DataFrame]], topics: Sequence[Topic]
+) -> dict[str, dict[str, str]]:
     """Return the tables behind the figures of a page as CSV, by model and name."""
     needed = {table for topic in topics for table in topic.tables}
     return {
-        study.name: {
+        model: {
             name: table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-            for name, table in study.tables()
+            for name, table in of_model.items()
             if name in needed
         }
-        for study in studies
+        for model, of_model in flat.items()
     }
 
 
@@ -149,9 +152,10 @@ def _page(
 ) -> str:
     folders = folder_names(study.name for study in studies)
     problems = f"{folders[0]}/{PROBLEMS}"
+    flat = {study.name: dict(study.tables()) for study in studies}
     return template("report.html").render(
         browser=Browser(tuple(studies), in_report=True),
-        tables_json=Markup(as_json(_csv(studies, topics))),
+        tables_json=Markup(as_json(_csv(flat, topics))),
         names=listed(study.name for study in studies),
         studies=studies,
         made=studies[0].settings,
@@ -160,7 +164,7 @@ def _page(
         experiments=list(questions.answered(studies, folders, topics)),
         meaning=meaning,
         csv_files=[
-            (study.name, [f"{folder}/tables/{name}.csv" for name, _ in study.tables()])
+            (study.name, [f"{folder}/tables/{name}.csv" for name in flat[study.name]])
             for study, folder in zip(studies, folders, strict=True)
         ],
         by_thought=tables.overview(studies),

@@ -1,6 +1,5 @@
 """A study in the terminal."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import SupportsFloat
 
@@ -9,9 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from cot_attn import stats
-from cot_attn.checkpoints.loading import bundled_models
-from cot_attn.checkpoints.pretrained import SETTINGS
-from cot_attn.checkpoints.registry import known_checkpoints
 from cot_attn.study.results import Study
 
 
@@ -132,21 +128,6 @@ def comparison_table(studies: Sequence[Study]) -> Table:
     for study in studies:
         cells = [_number(100 * value) for value in study.importance["estimate"].values]
         table.add_row(escape(study.name), f"{100 * study.accuracy:.0f} %", *cells)
-    return table
-
-
-def models_table() -> Table:
-    """List what can be loaded by name."""
-    table = Table(title="Models by name", title_justify="left")
-    table.add_column("name", no_wrap=True)
-    table.add_column("family")
-    table.add_column("base")
-    table.add_column("thoughts", justify="right")
-    for name, folder in bundled_models().items():
-        described = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        table.add_row(escape(name), "bundled", "", str(described["n_thoughts"]))
-    for name, info in known_checkpoints().items():
-        table.add_row(escape(name), info.family, escape(info.base), str(info.n_thoughts))
     return table
 
 

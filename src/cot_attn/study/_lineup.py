@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from cot_attn.checkpoints.loading import bundled_models
+from cot_attn.checkpoints.bundled import bundled_models
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.study._export import write_summary
