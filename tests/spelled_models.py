@@ -10,14 +10,15 @@ from cot_attn.models import ContinuousThoughtModel, Projection, Template
 N_THOUGHTS = 2
 
 
-def spelling_tokenizer() -> PreTrainedTokenizerFast:
-    """Digits, letters a to h, and each of them behind a space, as in GPT-2's tokenizer."""
+def spelling_tokenizer(*joined: tuple[str, str]) -> PreTrainedTokenizerFast:
+    """Digits, letters a to h, each of them behind a space as in GPT-2's tokenizer, and pairs."""
     letters = [*"0123456789abcdefgh"]
     pieces = ["<eos>", "<bot>", "<eot>", "Ġ", *letters, *(f"Ġ{letter}" for letter in letters)]
+    pieces += map("".join, joined)
     core = Tokenizer(
         models.BPE(
             {piece: number for number, piece in enumerate(pieces)},
-            [("Ġ", letter) for letter in letters],
+            [*(("Ġ", letter) for letter in letters), *joined],
         )
     )
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -31,13 +32,13 @@ def spelling_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def spelling_model() -> tuple[ContinuousThoughtModel, GPT2LMHeadModel]:
+def spelling_model(*joined: tuple[str, str]) -> tuple[ContinuousThoughtModel, GPT2LMHeadModel]:
     """The model, and a plain copy of what is inside."""
 
     def built() -> GPT2LMHeadModel:
         torch.manual_seed(11)
         config = GPT2Config(
-            vocab_size=40,
+            vocab_size=40 + len(joined),
             n_positions=64,
             n_embd=32,
             n_layer=2,
@@ -48,7 +49,7 @@ def spelling_model() -> tuple[ContinuousThoughtModel, GPT2LMHeadModel]:
         )
         return GPT2LMHeadModel(config).eval()
 
-    tokenizer = spelling_tokenizer()
+    tokenizer = spelling_tokenizer(*joined)
     bridge = TransformerBridge.boot_transformers(
         "spelling", hf_model=built(), tokenizer=tokenizer, device="cpu"
     )

@@ -193,6 +193,25 @@ def test_a_number_of_several_tokens_is_scored_by_its_chain(spelled) -> None:
                 assert here["rank"] == max(worst)
 
 
+def test_ways_to_write_a_number_that_begin_otherwise_are_added_up() -> None:
+    """Behind a space 315 is " 3", "1", "5"; where nothing is in front of it, "31", "5"."""
+    model, plain = spelling_model(("3", "1"))
+    problems = numbered(["a b c", "d"], [["315"], ["315"]])
+    found = logit_lens(model, recorded(model, problems), problems).sel(target="step 1")
+    vocabulary = model.tokenizer.get_vocab()
+    space, three, one, five, both = (vocabulary[each] for each in ("Ġ3", "3", "1", "5", "31"))
+    for row, problem in enumerate(problems):
+        for n, place in enumerate(["bot", "thought 0", "thought 1"]):
+            digits, pair = (
+                plain_logits(model, plain, problem.question, said, n).softmax(-1)
+                for said in ([space, one], [both])
+            )
+            first = digits[0, space] + digits[0, three]
+            ways = first * digits[1, one] * digits[2, five], pair[0, both] * pair[1, five]
+            here = found.isel(problem=row, layer=-1).sel(place=place)
+            np.testing.assert_allclose(here["logprob"], sum(ways).log(), atol=2e-5)
+
+
 def test_a_chain_behind_eot_is_the_models_own_answer(spelled) -> None:
     """What a plain model says of "a4" in the answer's first place."""
     model, plain, problems, states = spelled

@@ -5,13 +5,12 @@ from itertools import product
 from os import PathLike
 
 import numpy as np
-import torch
 import xarray as xr
 
 from cot_attn.data import Problem, check_problems
 from cot_attn.experiments._answers import agree, says
-from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
-from cot_attn.experiments._forced import TeacherForced, forced_values
+from cot_attn.experiments._batches import problem_coordinates
+from cot_attn.experiments._targets import target_logprobs
 from cot_attn.experiments.directions import Add, AddRandom, Steering
 from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.replacements import ByThought
@@ -22,12 +21,11 @@ from cot_attn.interventions import (
     Downstream,
     Hook,
     Intervention,
-    apply_interventions,
     collect,
     run_variants,
 )
 from cot_attn.interventions.resume import outlasting_its_parts
-from cot_attn.models import ContinuousThoughtModel, Prompt, Thought, greedy
+from cot_attn.models import ContinuousThoughtModel
 
 GIVEN = "given"
 Target = str | Callable[[Problem], str | None]
@@ -152,7 +150,7 @@ def steer(
     goals = [target(problem) if callable(target) else target for problem in problems]
     found = _labelled(problems, variants, goals, names, amounts)
     if target is not None:
-        logs = _target_logprobs(
+        logs = target_logprobs(
             model,
             problems,
             list(changes.values()),
@@ -253,55 +251,3 @@ def _labelled(
             "dose": list(doses),
         },
     )
-
-
-def _target_logprobs(
-    model: ContinuousThoughtModel,
-    problems: Sequence[Problem],
-    changes: Sequence[Intervention],
-    goals: Sequence[str | None],
-    clean: CleanActivations,
-    *,
-    seed: int,
-    max_new_tokens: int,
-    batch_size: int | None,
-    resume: str | PathLike[str] | None,
-) -> np.ndarray:
-    """Return how likely each variant finds its target, (problem, variant), in nats."""
-    n_thoughts = model.n_thoughts
-    first = min(change.thoughts[0] for change in changes)
-    goal_of = {problem.id: goal for problem, goal in zip(problems, goals, strict=True)}
-
-    def job(batch: list[Problem], questions: list[list[int]]) -> Arrays:
-        rows = torch.arange(len(batch), device=model.device)
-        rollout = model.rollout(batch, questions, n_thoughts)
-        rollout.read()
-        for index in range(n_thoughts):
-            rollout.think(index)
-        unchanged = rollout.branch(rows)
-        tokens = greedy(unchanged, unchanged.close(), max_new_tokens)
-        forced = forced_values(model, batch, tokens, [goal_of[problem.id] for problem in batch])
-        found = np.empty((len(batch), len(changes)))
-        for column, change in enumerate(changes):
-            branch = rollout.branch(rows, after=Thought(first - 1) if first else Prompt())
-            with apply_interventions(model, change, clean, seed=seed):
-                for index in range(first, n_thoughts):
-                    branch.think(index)
-                found[:, column] = TeacherForced(branch, forced).of_values().cpu().numpy()
-        return {"logprob": found}
-
-    arrays = batch_by_batch(
-        model,
-        problems,
-        job,
-        question="targets",
-        n_thoughts=n_thoughts,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        resume=resume,
-        changes=[(change.label, change) for change in changes],
-        goals=list(goals),
-        clean=clean.ids,
-        seed=seed,
-    )
-    return arrays["logprob"]
