@@ -53,7 +53,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark docstrings' examples that load or build a model: they take seconds."""
+    """Mark docstrings' examples that load or build a model: they take seconds.
+
+    Tests that wait for other processes come first: at the end, a worker would wait with them.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
     for item in items:
         if isinstance(item, pytest.DoctestItem):
             lines = "".join(example.source for example in item.dtest.examples)

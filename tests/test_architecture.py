@@ -54,6 +54,7 @@ def floors() -> list[set[str]]:
     return rooms[:-1]
 
 
+@pytest.mark.slow
 def test_the_contract_is_kept() -> None:
     contract = str(ROOT / "pyproject.toml")
     assert lint_imports(contract, no_cache=True, no_logo=True) == EXIT_STATUS_SUCCESS
@@ -110,6 +111,7 @@ def test_the_page_finds_things_where_they_are() -> None:
         assert name in defined, f"{file} has no {name}"
 
 
+@pytest.mark.slow
 def test_an_intervention_takes_the_steps_that_the_page_says() -> None:
     """What is called while one runs has the rows of the page in it, in their order."""
     section = PAGE.split("## One intervention")[1].split("\n## ")[0]
@@ -174,6 +176,7 @@ def imports_inside(file: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_what_a_file_needs_stands_at_its_top() -> None:
     found = {
         file.relative_to(PACKAGE).as_posix()

@@ -22,6 +22,7 @@ def random_model(feedback: Feedback | None = None, **template) -> ContinuousThou
     return wrap(tiny_gpt2(), feedback or Identity(), 3, replace(tokens, **template))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["toy-gpt2", "toy-llama"])
 def test_bundled_models_pass(name):
     report = check_model(name, n=12)
@@ -32,6 +33,7 @@ def test_bundled_models_pass(name):
     assert "The answer is" in str(report)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_deterministic_fails():
     class Dice(Feedback):
         def transform(self, hidden):
@@ -44,6 +46,7 @@ def test_a_model_that_is_not_deterministic_fails():
     assert report.of("not run") == list(CHECKS[2:])
 
 
+@pytest.mark.slow
 def test_a_loop_that_looks_at_the_batch_fails():
     class Centred(Feedback):
         def transform(self, hidden):
@@ -53,12 +56,14 @@ def test_a_loop_that_looks_at_the_batch_fails():
     assert any(what.startswith(checking._ALONE) for what in report.of("failed"))
 
 
+@pytest.mark.slow
 def test_a_random_model_is_not_praised():
     report = check_model(random_model(), max_new_tokens=5)
     assert "0 of 6 answers are right" in " ".join(report.of("looks wrong"))
     assert "what accuracy it should have" in " ".join(report.of("not known"))
 
 
+@pytest.mark.slow
 def test_pause_tokens_are_noticed():
     report = check_model(random_model(Constant(torch.ones(32))), max_new_tokens=5)
     assert any(
@@ -66,6 +71,7 @@ def test_pause_tokens_are_noticed():
     )
 
 
+@pytest.mark.slow
 def test_answers_that_do_not_end_and_another_eos_are_noticed():
     report = check_model(random_model(eos=3, suppressed=(3, EOS)), max_new_tokens=5)
     said = " ".join(report.of("looks wrong"))
@@ -73,6 +79,7 @@ def test_answers_that_do_not_end_and_another_eos_are_noticed():
     assert f"answers end with token 3, the tokenizer's EOS is {EOS}" in said
 
 
+@pytest.mark.slow
 def test_an_accuracy_far_from_the_published_one_is_noticed(monkeypatch):
     info = CheckpointInfo("codi", "base", n_thoughts=6, published=0.95, reproduced=0.34)
     monkeypatch.setattr(checking, "known_checkpoints", lambda: {"tiny": info})

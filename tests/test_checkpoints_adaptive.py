@@ -42,6 +42,7 @@ def written(folder: Path, mode: str, **changed: object) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_it_thinks_and_answers_as_the_official_code(mode, tmp_path):
     model = ContinuousThoughtModel.from_pretrained(written(tmp_path / "c", mode), n_thoughts=12)
@@ -57,6 +58,7 @@ def test_it_thinks_and_answers_as_the_official_code(mode, tmp_path):
     assert model.source is not None
 
 
+@pytest.mark.slow
 def test_it_is_saved_with_its_rule(tmp_path):
     model = ContinuousThoughtModel.from_pretrained(written(tmp_path / "c", "linear"), n_thoughts=12)
     model.save_pretrained(tmp_path / "saved")
@@ -70,6 +72,7 @@ def test_it_is_saved_with_its_rule(tmp_path):
     assert settings["format_version"] == 2  # which a reader without stop rules refuses
 
 
+@pytest.mark.slow
 def test_a_softmax_re_embedding_leaves_out_what_is_no_word(tmp_path):
     how = {"recurrent_filter_mode": "SRE", "unused_token_ids": [30, 31]}
     folder = written(tmp_path / "c", "None", **how)

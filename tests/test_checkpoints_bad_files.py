@@ -136,6 +136,7 @@ def test_a_folder_without_weights(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_two_files_that_disagree(tmp_path):
     tensors = codi_tensors()
     torch.save(tensors, tmp_path / "pytorch_model.bin")
@@ -156,6 +157,7 @@ def test_one_of_two_files_lacks_a_tensor(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_several_epochs_in_a_folder(tmp_path):
     for epoch in (3, 12):
         shutil.copy(COCONUT / "checkpoint_1", tmp_path / f"checkpoint_{epoch}")
@@ -167,6 +169,7 @@ def test_several_epochs_in_a_folder(tmp_path):
     assert [file.name for file in model.load_report.files] == ["checkpoint_3"]
 
 
+@pytest.mark.slow
 def test_what_a_trainer_leaves_beside_the_weights_is_not_read(tmp_path):
     shutil.copy(CODI / "pytorch_model.bin", tmp_path)
     for name in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"):

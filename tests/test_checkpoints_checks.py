@@ -170,6 +170,7 @@ def test_columns_that_nobody_said_between_a_windowed_models_answer_tokens(monkey
         validate(windowed)
 
 
+@pytest.mark.slow
 def test_hooks_that_somebody_put_on_the_model_play_no_part(model):
     names = ["blocks.1.hook_out", "blocks.2.attn.hook_pattern", "feedback.hook_out"]
     seen = []
@@ -192,6 +193,7 @@ def test_hooks_that_somebody_put_on_the_model_play_no_part(model):
         assert set(names) <= set(seen[:-1])
 
 
+@pytest.mark.slow
 def test_loading_runs_the_checks_unless_it_is_told_not_to(monkeypatch):
     monkeypatch.setattr(
         "cot_attn.models.validation._size", lambda vectors: torch.zeros(())
@@ -202,6 +204,7 @@ def test_loading_runs_the_checks_unless_it_is_told_not_to(monkeypatch):
     assert model.load_report.checks == ()
 
 
+@pytest.mark.slow
 def test_a_bridge_of_ones_own_passes_the_checks():
     """Another family than the checkpoints': Qwen2, with biases and grouped queries."""
     model = bridged(Qwen2ForCausalLM, Qwen2Config(**SMALL))
@@ -210,6 +213,7 @@ def test_a_bridge_of_ones_own_passes_the_checks():
     assert model.run([torch.arange(4)], max_new_tokens=2).thoughts.shape == (1, 3, 32)
 
 
+@pytest.mark.slow
 def test_a_bridges_tokenizer_that_adds_a_start_token_is_refused():
     loaded = ContinuousThoughtModel.from_pretrained("toy-gpt2")
     parts = (loaded.bridge, loaded.feedback, loaded.template, loaded.n_thoughts)

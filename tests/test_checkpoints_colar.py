@@ -109,6 +109,7 @@ def of_latent_tts(folder: Path) -> tuple[LlamaForCausalLM, Head]:
     return hf_model, head
 
 
+@pytest.mark.slow
 def test_latent_tts_colar_feeds_the_mean_until_the_separator_is_likeliest(tmp_path):
     hf_model, head = of_latent_tts(tmp_path)
     model = ContinuousThoughtModel.from_pretrained(tmp_path, n_thoughts=MOST)
@@ -217,6 +218,7 @@ def test_a_separator_is_drawn_as_often_as_it_is_likely():
     assert not rule.stops(hidden.expand(n, -1), Moment(hf_model, names, 0)).any()
 
 
+@pytest.mark.slow
 def test_what_is_not_said_is_asked_for(tmp_path):
     file, _, _ = of_colar(tmp_path)
     base = tmp_path / "Llama-3.2-1B-Instruct"

@@ -72,6 +72,7 @@ def latent_tts(folder, *, projector: bool) -> tuple[GPT2LMHeadModel, dict[str, T
     return model, tensors
 
 
+@pytest.mark.slow
 def test_latent_tts_with_a_projector(tmp_path):
     hf_model, tensors = latent_tts(tmp_path, projector=True)
     model = ContinuousThoughtModel.from_pretrained(tmp_path, base=CODI / "base", n_thoughts=6)
@@ -88,6 +89,7 @@ def test_latent_tts_with_a_projector(tmp_path):
     assert_like_the_loop(model, hf_model, projection_from(of_codi))
 
 
+@pytest.mark.slow
 def test_latent_tts_without_a_projector_is_named(tmp_path):
     hf_model, _ = latent_tts(tmp_path, projector=False)
     with pytest.raises(ValueError, match=r"latent-tts.*from_language_model"):
@@ -120,6 +122,7 @@ def hugging_face_coconut(tensors) -> GPT2LMHeadModel:
     return model.eval()
 
 
+@pytest.mark.slow
 def test_a_control_with_a_pause_embedding(tmp_path):
     tensors = coconut_tensors()
     hf_model = hugging_face_coconut(tensors)
@@ -153,6 +156,7 @@ def test_a_pause_embedding_of_another_width_does_not_load(tmp_path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_thoughts", [8])
 def test_coconut_with_eight_thoughts(n_thoughts, tmp_path):
     tensors = coconut_tensors()
@@ -163,6 +167,7 @@ def test_coconut_with_eight_thoughts(n_thoughts, tmp_path):
     assert_like_the_loop(model, hugging_face_coconut(tensors), lambda hidden: hidden)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Qwen2", "Mistral"])
 @pytest.mark.parametrize("family", ["coconut", "codi"])
 def test_other_bases(kind, family, tmp_path):

@@ -223,6 +223,7 @@ def test_either_of_two_tied_names_is_enough_beside_lora(kept, trained, tmp_path)
     made.compare(made.load(tmp_path, lora_alpha=8))
 
 
+@pytest.mark.slow
 def test_what_safetensors_writes_of_a_tied_model_with_lora_on_its_head(trained, tmp_path):
     made = trained(target_modules=["c_attn", "lm_head"])
     whole = nn.Module()
@@ -246,6 +247,7 @@ def test_an_adapter_may_have_any_name(name, trained, tmp_path):
     assert model.load_report.settings["adapter"] == name
 
 
+@pytest.mark.slow
 def test_an_adapters_name_may_be_left_out(trained, tmp_path):
     """As peft's own files do."""
     made = trained(target_modules=["c_attn", "wte"])
@@ -300,6 +302,7 @@ def test_the_strength_is_what_the_adapters_configuration_says(family, lora, trai
     assert "adapter_config.json" in str(model.load_report)
 
 
+@pytest.mark.slow
 def test_the_configuration_that_peft_itself_writes(trained, tmp_path):
     made = trained("llama", target_modules=LLAMA, rank_pattern={"q_proj": 8}, use_rslora=True)
     made.net.save_pretrained(tmp_path)
@@ -309,6 +312,7 @@ def test_the_configuration_that_peft_itself_writes(trained, tmp_path):
     assert model.load_report.settings["lora_rank"] == "4, 8"
 
 
+@pytest.mark.slow
 def test_what_the_user_says_may_repeat_the_configuration(trained, tmp_path):
     made = trained(target_modules=GPT2, use_rslora=True)
     folder = made.save(tmp_path, with_config=True)
@@ -337,6 +341,7 @@ def test_what_is_registered_against_the_configuration(trained, tmp_path):
         ContinuousThoughtModel.from_pretrained(str(folder))
 
 
+@pytest.mark.slow
 def test_a_registered_checkpoint_with_rslora(trained, tmp_path):
     made = trained(target_modules=GPT2, use_rslora=True)
     info = CheckpointInfo("codi", made.base, 3, lora_alpha=8, use_rslora=True)
@@ -458,6 +463,7 @@ def test_quantised_weights(trained, tmp_path):
         made.load(tmp_path, lora_alpha=8)
 
 
+@pytest.mark.slow
 def test_the_advice_for_dora_works(trained, tmp_path):
     """Merged where it was trained, it loads and gives what it gave before."""
     made = trained(target_modules=GPT2, use_dora=True)

@@ -84,6 +84,7 @@ def test_the_public_checkpoints_are_known():
     }
 
 
+@pytest.mark.slow
 def test_a_registered_path_loads_by_name_alone():
     path = str(CODI / "pytorch_model.bin")
     register_checkpoint(path, CheckpointInfo("codi", str(CODI / "base"), 6, lora_alpha=32))
@@ -141,6 +142,7 @@ def test_the_known_file_of_several_epochs_is_read(cache):
     assert tokens == [Golden(COCONUT).answer_tokens(question) for question in range(8)]
 
 
+@pytest.mark.slow
 def test_sim_cots_coconut_loads_with_its_ten_thoughts(cache, tmp_path):
     extra = {"expainable_llm.transformer.wte.weight": torch.ones(200, 32)}
     torch.save(coconut_tensors() | extra, tmp_path / "file")
@@ -150,6 +152,7 @@ def test_sim_cots_coconut_loads_with_its_ten_thoughts(cache, tmp_path):
     assert model.think(Golden(COCONUT).questions).thoughts.shape == (8, 10, 32)
 
 
+@pytest.mark.slow
 def test_an_unknown_hub_id_loads_with_what_the_user_says(cache):
     put(cache, "me/mine", {"model.safetensors": (CODI / "model.safetensors").read_bytes()})
     model = load("me/mine", **SAID[CODI])

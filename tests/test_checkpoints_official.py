@@ -124,6 +124,7 @@ def test_the_official_batched_script_is_off_by_whole_units():
     assert (batched - alone).abs().max() > 5
 
 
+@pytest.mark.slow
 def test_coconut_goes_on_after_an_eos_in_the_first_place():
     golden = Golden(COCONUT)
     [tokens] = load(COCONUT).run([golden.questions[2]], max_new_tokens=16).answer_tokens
@@ -132,6 +133,7 @@ def test_coconut_goes_on_after_an_eos_in_the_first_place():
     assert golden.eos not in tokens[1:]
 
 
+@pytest.mark.slow
 def test_codi_never_emits_eot():
     model = load(CODI)
     with torch.no_grad():  # let EOT win every step
@@ -186,6 +188,7 @@ def test_either_of_the_tied_names_is_enough(dropped, tmp_path):
     assert_official(load(CODI, tmp_path), Golden(CODI))
 
 
+@pytest.mark.slow
 def test_a_pickle_in_the_old_format_gives_the_official_numbers(tmp_path):
     file = tmp_path / "checkpoint_7"
     torch.save(coconut_tensors(), file, _use_new_zipfile_serialization=False)
@@ -201,6 +204,7 @@ def test_the_base_beside_the_weights_needs_no_base_option(tmp_path):
     assert_official(model, Golden(CODI))
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_read():
     report = load(CODI, CODI / "pytorch_model.bin").load_report
     assert report.family == "codi"

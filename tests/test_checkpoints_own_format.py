@@ -64,6 +64,7 @@ def test_a_saved_checkpoint_comes_back_exactly(model, tmp_path):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_a_saved_checkpoint_holds_no_lora_and_no_path(saved):
     names = load_file(saved / "model.safetensors").keys()
     assert not [name for name in names if "lora" in name or "base_layer" in name]
@@ -81,6 +82,7 @@ def test_half_precision_on_the_disk_rounds_once(folder, tmp_path):
     assert ContinuousThoughtModel.from_pretrained(tmp_path / "half").dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_the_report_of_a_saved_model_names_its_file(saved):
     report = ContinuousThoughtModel.from_pretrained(saved).load_report
     assert report.family == "cot_attn"
@@ -88,11 +90,13 @@ def test_the_report_of_a_saved_model_names_its_file(saved):
     assert len(report.checks) == 5
 
 
+@pytest.mark.slow
 def test_the_number_of_thoughts_can_be_another(saved):
     model = ContinuousThoughtModel.from_pretrained(saved, n_thoughts=2)
     assert model.think(QUESTIONS[:1]).thoughts.shape[1] == 2
 
 
+@pytest.mark.slow
 def test_a_folder_with_something_in_it_is_not_overwritten(saved):
     model = ContinuousThoughtModel.from_pretrained(saved)
     with pytest.raises(FileExistsError, match="is not empty"):

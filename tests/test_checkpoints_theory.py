@@ -97,6 +97,7 @@ def test_its_symbols_are_those_of_the_authors(model):
         model.run(["Every x is a y"])
 
 
+@pytest.mark.slow
 def test_it_is_saved_without_a_bot(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")
@@ -120,6 +121,7 @@ def test_its_thoughts_can_be_changed(model):
         usage(model, problems, max_new_tokens=1)
 
 
+@pytest.mark.slow
 def test_it_is_checked_with_graphs_and_says_that_an_answer_is_one_token(model):
     report = check_model(model, max_new_tokens=1)
     assert report.passed

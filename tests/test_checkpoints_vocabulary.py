@@ -125,6 +125,7 @@ def test_the_ids_and_the_rows_may_be_any(n_rows, bot, eot, family, tmp_path):
     assert f"bot={bot} and eot={eot} of {n_rows} token ids" in str(model.load_report)
 
 
+@pytest.mark.slow
 @both
 def test_what_the_user_says_may_be_what_is_usual(family, tmp_path):
     bot, eot = (201, 202) if family == CODI else (200, 201)
@@ -134,6 +135,7 @@ def test_what_the_user_says_may_be_what_is_usual(family, tmp_path):
     assert model.tokenizer.convert_tokens_to_ids(list(BOT_EOT[family])) == [bot, eot]
 
 
+@pytest.mark.slow
 @both
 def test_a_base_that_is_larger_than_the_checkpoint(family, tmp_path):
     """Where a padded embedding was cut to the tokenizer's size before tokens were added."""
@@ -191,6 +193,7 @@ def test_ids_that_are_registered(tmp_path):
     assert_like_the_loop(model, CODI, 256, 201, 202)
 
 
+@pytest.mark.slow
 def test_ids_with_eos_before_bot_and_after_eot(tmp_path):
     model = load(save(CODI, tmp_path, 256), CODI, bot=210, eot=211, remove_eos=False)
     assert (model.template.bot, model.template.eot) == ((199, 210), (211, 199))
@@ -250,6 +253,7 @@ def test_a_base_folder_that_is_grown_already(vocab_size, n_rows, family, tmp_pat
     assert len(model.tokenizer) == 203
 
 
+@pytest.mark.slow
 @both
 def test_a_grown_folder_with_its_checkpoint_in_it_needs_no_base(family, tmp_path):
     folder = base_with(family, tmp_path / "all", tokens=NAMES[family], vocab_size=203)
@@ -287,6 +291,7 @@ def test_the_files_against_the_base(family, tmp_path):
         load(save(family, tmp_path, 256), family, base=base)
 
 
+@pytest.mark.slow
 def test_files_of_a_tokenizer_without_the_names_say_nothing(tmp_path):
     (tmp_path / "added_tokens.json").write_text('{"<image>": 250}')
     shutil.copy(CODI / "base" / "tokenizer.json", tmp_path)

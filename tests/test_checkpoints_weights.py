@@ -88,6 +88,7 @@ def test_a_bridge_whose_weights_were_folded_does_not_run(folder, fold, tmp_path)
     assert not (tmp_path / "saved").exists()
 
 
+@pytest.mark.slow
 def test_a_recorder_refuses_a_bridge_whose_weights_were_folded_while_it_records(model):
     with AttentionRecorder(model) as recorder:
         model.run(QUESTIONS[:1], max_new_tokens=1)
@@ -217,6 +218,7 @@ def test_weights_that_changed_before_anybody_asked_have_another_hash(
     assert model.checkpoint != checkpoint_of_saved
 
 
+@pytest.mark.slow
 def test_the_old_numbers_have_the_old_hash(saved):
     model = again(saved)
     before = model.checkpoint
@@ -230,6 +232,7 @@ def test_the_old_numbers_have_the_old_hash(saved):
     assert model.checkpoint != before
 
 
+@pytest.mark.slow
 def test_running_and_hooks_leave_the_hash_as_it_was(model):
     before = model.checkpoint
     with model.hooks([("feedback.hook_out", lambda fed, hook: 0 * fed)]):
@@ -237,6 +240,7 @@ def test_running_and_hooks_leave_the_hash_as_it_was(model):
     assert model.checkpoint == before
 
 
+@pytest.mark.slow
 def test_a_bridge_that_was_changed_by_hand_before_it_was_wrapped_has_its_own_hash(model):
     before = model.checkpoint
     bridge: TransformerBridge = model.bridge

@@ -237,6 +237,7 @@ def test_no_color_holds_for_errors_too(colour: bool, monkeypatch: pytest.MonkeyP
     assert ("\x1b[" in result.output) == colour
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_and_a_plain_locale_end_well() -> None:
     """A child writes to a pipe that nobody reads."""
     code = (
@@ -254,6 +255,7 @@ def test_a_closed_pipe_and_a_plain_locale_end_well() -> None:
     assert shown.stderr == b""
 
 
+@pytest.mark.slow
 def test_importing_the_package_asking_for_help_and_listing_models_imports_no_torch() -> None:
     code = (
         "import sys, cot_attn; from cot_attn.cli import main; dir(cot_attn)\n"

@@ -114,6 +114,7 @@ def test_a_number_is_read_exactly_as_python_reads_it(value: Decimal, written: st
     assert read(result.value) == Fraction(value)
 
 
+@pytest.mark.slow
 @given(st.fractions(min_value=-1000, max_value=1000), st.fractions(min_value=-1000, max_value=1000))
 def test_two_fractions_are_the_same_when_they_are_equal(one: Fraction, other: Fraction) -> None:
     assert grade(str(one), number(str(other))).correct == (one == other)

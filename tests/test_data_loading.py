@@ -448,6 +448,7 @@ def test_a_smaller_sample_is_the_beginning_of_a_larger_one(gsm8k_like: Path) -> 
         assert load_problems(gsm8k_like, n=n) == larger[:n]
 
 
+@pytest.mark.slow
 def test_each_problem_is_as_likely_as_the_others_of_its_stratum(gsm8k_like: Path) -> None:
     problems = load_problems(gsm8k_like)
     threes = [p for p in problems if p.difficulty == 3]
@@ -479,6 +480,7 @@ PROBLEMS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(PROBLEMS, min_size=1, max_size=4, unique_by=lambda p: p["id"]), st.booleans())
 def test_what_was_saved_is_loaded(
     tmp_path_factory: pytest.TempPathFactory, fields: list[dict[str, Any]], packed: bool

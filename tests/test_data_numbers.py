@@ -163,6 +163,7 @@ def test_a_number_is_read_as_python_reads_it(written: str, frame: str) -> None:
     assert find_gold(written) == (0, len(written))
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
 def test_what_pandas_writes_is_loaded_as_what_it_was(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]
@@ -177,6 +178,7 @@ def test_what_pandas_writes_is_loaded_as_what_it_was(
 PIECES = st.sampled_from([*"012345.,:/'_ eE+-−^x½²₂\u00a0", "10", "000", "**", "{", "}", " 1/2"])
 
 
+@pytest.mark.slow
 @given(st.lists(PIECES, max_size=10).map("".join), st.sampled_from(["", "The answer is: "]))
 def test_nothing_beside_a_number_would_go_on_with_it(text: str, before: str) -> None:
     text = before + text

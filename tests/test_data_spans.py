@@ -152,6 +152,7 @@ def test_every_character_is_found_in_the_token_that_holds_its_first_byte(
     assert value_token(BYTES, tokens, (place, len(text))) == expected
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, BYTES.get_vocab_size() - 1), min_size=1, max_size=20))
 def test_a_digit_is_found_even_among_bytes_that_are_no_text(tokens: list[int]) -> None:
     text = BYTES.decode(tokens)

@@ -45,6 +45,7 @@ def test_each_exit_is_a_plain_run_with_so_many_thoughts(
     assert n_compared > 5
 
 
+@pytest.mark.slow
 def test_no_thoughts_is_what_the_model_says_without_any(tiny_gpt2_model, questions) -> None:
     problems = [Problem(f"p{i}", text) for i, text in enumerate(questions)]
     found = exit_curve(tiny_gpt2_model, problems, exits=[0], max_new_tokens=5)
@@ -52,6 +53,7 @@ def test_no_thoughts_is_what_the_model_says_without_any(tiny_gpt2_model, questio
     assert found["answer"].values[:, 0].tolist() == said
 
 
+@pytest.mark.slow
 def test_leaving_where_training_ended_changes_nothing(tiny_gpt2_model, questions) -> None:
     """A no-op: the exit after all thoughts is the final answer."""
     run = tiny_gpt2_model.run(questions, max_new_tokens=5)

@@ -52,6 +52,7 @@ def plan(model: ContinuousThoughtModel, problems: list[Problem], parts: tuple[st
         model.feedback.plans[problem.question] = torch.stack(rows)
 
 
+@pytest.mark.slow
 def test_a_search_in_parallel_is_found(planned) -> None:
     others = [names_exchanged(problem, 0)[0] for problem in PROBLEMS]
     plan(planned, [*PROBLEMS, *others], ("optimal", "frontier"))
@@ -71,6 +72,7 @@ def test_a_single_way_is_no_search_in_parallel(planned) -> None:
     assert float(excess.sel(part="frontier").mean()) < 0.05
 
 
+@pytest.mark.slow
 def test_what_a_thought_has_for_names_alone_is_no_finding(planned) -> None:
     """The thoughts are those of the names of the frontier, in the exchanged problem as well."""
     plan(planned, PROBLEMS, ("optimal", "frontier"))

@@ -134,6 +134,7 @@ def test_logits_exist_for_a_few_positions_at_a_time(
     assert max(widest) <= len(PROBLEMS)
 
 
+@pytest.mark.slow
 def test_a_problem_that_others_are_compared_with_is_read_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

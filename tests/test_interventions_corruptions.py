@@ -49,6 +49,7 @@ def origin(activation: torch.Tensor) -> tuple[str, int]:
     return IDS[int(value) // 100], int(value) % 100
 
 
+@pytest.mark.slow
 @given(problem=problems, thought=thoughts, seed=seeds)
 def test_resample_takes_the_same_thought_of_another_problem(
     problem: str, thought: int, seed: int
@@ -65,6 +66,7 @@ def test_resample_reaches_every_other_problem() -> None:
     assert found == set(IDS) - {"p2"}
 
 
+@pytest.mark.slow
 @given(problem=problems, thought=thoughts, seed=seeds)
 def test_shuffle_takes_another_thought_of_the_same_problem(
     problem: str, thought: int, seed: int

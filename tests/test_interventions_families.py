@@ -90,6 +90,7 @@ def test_a_knock_out_of_single_heads_is_refused_where_one_mask_serves_all() -> N
     Attention(layers=[1]).check(model)
 
 
+@pytest.mark.slow
 def test_a_model_that_sees_nothing_of_what_came_before_is_refused() -> None:
     with pytest.raises(ValueError, match="does not see 7 columns before it"):
         validate(wrap(WITHOUT_CACHE(), Identity()))

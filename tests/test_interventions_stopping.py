@@ -78,6 +78,7 @@ def test_variants_are_those_of_the_plain_loop_and_others_are_not_there(stopping,
         assert later.isel(problem=row).sel(later_thought=slice(n, None)).isnull().all()
 
 
+@pytest.mark.slow
 def test_donors_are_problems_that_have_the_thought(stopping):
     clean = {row: plain.thoughts for row, plain in enumerate(stopping.plain)}
     changes = [Intervention(i, kind()) for i in range(N_MOST) for kind in (Mean, Resample)]
@@ -97,6 +98,7 @@ def test_donors_are_problems_that_have_the_thought(stopping):
         assert np.isfinite(resampled[right]).tolist() == np.isfinite(expected[right]).tolist()
 
 
+@pytest.mark.slow
 def test_a_thought_that_no_other_problem_has_cannot_be_resampled(stopping):
     model, rule = stopping.model, stopping.model.stop
     counts = tuple((problem.id, 2) for problem in stopping.problems[1:])
@@ -155,6 +157,7 @@ def test_a_rule_that_never_stops_changes_no_variant(stopping):
     assert set(found["n_thoughts"].values) == {N_MOST}
 
 
+@pytest.mark.slow
 def test_the_ablator_says_how_many_problems_have_a_thought(stopping):
     ablator = TokenAblator(stopping.model, [Zero()])
     effects = ablator.run(stopping.problems, ["kl_first"], max_new_tokens=N_NEW)
@@ -173,6 +176,7 @@ def test_clean_activations_of_other_numbers_of_thoughts_are_refused(stopping):
         variants(stopping, [Intervention(0, Mean())], donors=clean)
 
 
+@pytest.mark.slow
 def test_problems_without_any_thought_have_a_row_whatever_the_batches(stopping):
     lengths = {"p0": 2, "p1": 0}
     rule, before = After(tuple(lengths.items()), otherwise=1), stopping.model.stop

@@ -35,6 +35,7 @@ def test_importance_is_exactly_what_the_weights_say(downstream: str) -> None:
         assert failed.values.tolist() == expected
 
 
+@pytest.mark.slow
 def test_the_answer_becomes_the_donors() -> None:
     problems = handmade_problems(12, WEIGHTS)
     donor = next(problem for problem in problems if problem.question.split()[-1] == "7")

@@ -87,6 +87,7 @@ def test_every_stage_has_what_a_plain_loop_has_there(
     assert cache.attrs == model.provenance()
 
 
+@pytest.mark.slow
 def test_nothing_stands_where_an_answer_had_ended(questions: list[str]) -> None:
     def with_eos(eos: int) -> ContinuousThoughtModel:
         torch.manual_seed(7)
@@ -127,6 +128,7 @@ def test_the_run_is_the_one_without_a_cache(
     assert cache["problem"].values.tolist() == [problem.id for problem in plain.problems]
 
 
+@pytest.mark.slow
 def test_names_are_given_or_chosen_by_a_function(
     tiny_gpt2_model: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -159,6 +161,7 @@ def test_keys_and_values_have_their_own_heads(questions: list[str]) -> None:
     assert cache["blocks.0.attn.hook_q"].sizes["head"] == 4
 
 
+@pytest.mark.slow
 def test_double_precision_is_kept_and_half_precision_is_widened(questions: list[str]) -> None:
     for dtype, kept in ((torch.float64, "float64"), (torch.bfloat16, "float32")):
         model = wrap(tiny_gpt2().to(dtype), Identity(), n_thoughts=1)
@@ -166,6 +169,7 @@ def test_double_precision_is_kept_and_half_precision_is_widened(questions: list[
         assert cache[RESIDUAL].dtype == kept
 
 
+@pytest.mark.slow
 def test_memory_is_stated_before_it_is_taken(
     tiny_gpt2_model: ContinuousThoughtModel,
     questions: list[str],

@@ -107,6 +107,7 @@ def test_a_function_that_was_never_called_is_an_error_when_its_context_ends(
     assert not any(point.fwd_hooks for point in [*points, *model.feedback_points])
 
 
+@pytest.mark.slow
 def test_stages_of_which_one_is_reached_are_enough() -> None:
     model, calls = handmade_model(), []
     hooks = [("blocks.1.hook_out", lambda a, hook: calls.append(model.running.stage))]

@@ -39,6 +39,7 @@ def all_hooks(model: ContinuousThoughtModel) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 def test_hooks_and_watchers_are_set_aside_and_come_back_in_order(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -276,6 +277,7 @@ def test_an_applied_change_that_a_run_does_not_reach_is_an_error(
         model.run(asked, n_thoughts=2, max_new_tokens=2)
 
 
+@pytest.mark.slow
 def test_a_run_of_variants_inside_hooks_says_that_they_play_no_part(
     tiny_gpt2_model: ContinuousThoughtModel,
 ) -> None:

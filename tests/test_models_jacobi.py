@@ -59,6 +59,7 @@ def model() -> ContinuousThoughtModel:
     return twins("gpt2", 2)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", BUILDERS)
 def test_a_batch_gives_what_a_plain_loop_gives_for_each_question(architecture, questions):
     reference, model = twins(architecture, 2)

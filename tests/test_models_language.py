@@ -41,6 +41,7 @@ def plain(hf_model, prompt: list[int], eot: list[int], template):
     return PlainLoop(hf_model, lambda hidden: hidden, template, N_THOUGHTS, N_NEW).run(prompt[:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_a_chat_is_what_hugging_face_makes_of_it(architecture):
     hf_model, tokenizer = built(architecture, CHAT)
@@ -58,6 +59,7 @@ def test_a_chat_is_what_hugging_face_makes_of_it(architecture):
         assert run.answer_tokens[row] == expected.answer
 
 
+@pytest.mark.slow
 def test_without_a_chat_the_bare_question_is_read():
     hf_model, tokenizer = built()
     model = from_language_model(
@@ -67,6 +69,7 @@ def test_without_a_chat_the_bare_question_is_read():
     assert (model.template.bot, model.template.eot, model.template.eos) == ((3,), (5,), EOS + 1)
 
 
+@pytest.mark.slow
 def test_a_chat_can_be_given_or_left_out(folder):
     bare = from_language_model(folder, chat_template=False, bot="w3", eot="w5")
     assert bare.template.question_prefix == ""
@@ -77,11 +80,13 @@ def test_a_chat_can_be_given_or_left_out(folder):
     assert other.template.bot == (8,)
 
 
+@pytest.mark.slow
 def test_a_system_message_is_part_of_the_prefix(folder):
     model = from_language_model(folder, system="w20", eot="w5")
     assert model.encode(["w7"])[1] == [[1, 20, 2, 1, 7]]
 
 
+@pytest.mark.slow
 def test_a_start_token_is_there_once():
     from tokenizers.processors import TemplateProcessing
 
@@ -95,6 +100,7 @@ def test_a_start_token_is_there_once():
     assert model.encode(["w7"])[1] == [[tokenizer.bos_token_id, 7]]
 
 
+@pytest.mark.slow
 def test_a_folder_gives_what_a_model_in_memory_gives(folder):
     hf_model, tokenizer = built(chat=CHAT)
     options = {"feedback": SoftThinking(top_k=4), "n_thoughts": 2, "eot": "w5"}
@@ -115,6 +121,7 @@ def test_it_is_saved_with_its_chat_and_loads_again(folder, tmp_path):
     assert again.generate(["w7 w8"]) == model.generate(["w7 w8"])
 
 
+@pytest.mark.slow
 def test_eos_is_the_models_own(folder):
     hf_model, tokenizer = built()
     hf_model.generation_config.eos_token_id = [EOS + 1, EOS]
@@ -173,6 +180,7 @@ def test_files_that_are_no_model_get_a_sentence(tmp_path):
         from_language_model(tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_a_gguf_file_is_read_as_it_was_written(tmp_path):
     """A made-up Llama: written with the gguf package, names and order of rotary halves as there."""
     gguf = pytest.importorskip("gguf")

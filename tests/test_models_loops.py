@@ -185,6 +185,7 @@ def loop(request, questions) -> Loop:
     return Loop(request.param, architecture, questions[:4])
 
 
+@pytest.mark.slow
 def test_a_run_is_that_of_the_plain_loop(loop):
     run = loop.model.run(loop.problems, max_new_tokens=N_NEW)
     for row, plain in enumerate(loop.plain):
@@ -213,6 +214,7 @@ def test_a_recorder_sees_what_the_plain_loop_attends_to(loop):
     np.testing.assert_allclose(sums.values[np.isfinite(sums.values)], 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])
 def test_variants_are_those_of_the_plain_loop(loop, downstream):
     change = Intervention(1, Zero(), downstream=downstream)
@@ -238,6 +240,7 @@ def test_every_self_check_holds(loop):
     assert len(validate(loop.model)) == 5
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_loads_again(loop, tmp_path):
     loop.model.save_pretrained(tmp_path / "saved")
     again = ContinuousThoughtModel.from_pretrained(tmp_path / "saved")
@@ -247,6 +250,7 @@ def test_it_is_saved_and_loads_again(loop, tmp_path):
     assert found.answers == expected.answers
 
 
+@pytest.mark.slow
 def test_results_say_how_a_loop_was_set():
     said = {
         wrap(BUILDERS["gpt2"](), feedback).provenance().get("feedback")
@@ -257,6 +261,7 @@ def test_results_say_how_a_loop_was_set():
     assert "feedback" not in wrap(BUILDERS["gpt2"](), Identity()).provenance()
 
 
+@pytest.mark.slow
 def test_another_seed_draws_otherwise(questions):
     torch.manual_seed(11)
     hf_model = BUILDERS["gpt2"]()
@@ -323,6 +328,7 @@ class Halved(Feedback):
         return {"factor": self.factor}
 
 
+@pytest.mark.slow
 def test_a_loop_of_ones_own_is_saved_by_name(tmp_path, questions):
     torch.manual_seed(11)
     model = wrap(BUILDERS["gpt2"](), Halved(0.5))

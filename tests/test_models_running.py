@@ -117,6 +117,7 @@ def test_batches_join_into_the_run_of_one_batch(
     torch.testing.assert_close(joined.thoughts, whole.thoughts, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_generate_is_the_answers_and_think_stops_before_them(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -128,6 +129,7 @@ def test_generate_is_the_answers_and_think_stops_before_them(
     torch.testing.assert_close(thought.first_logits, run.first_logits)
 
 
+@pytest.mark.slow
 def test_texts_problems_and_token_ids_are_the_same_question(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
@@ -140,6 +142,7 @@ def test_texts_problems_and_token_ids_are_the_same_question(
     assert len(texts.problems[0].id) == 12
 
 
+@pytest.mark.slow
 def test_a_question_of_token_ids_stays_those_ids() -> None:
     model = merging()
     given = [torch.tensor(ids) for ids in TOKENS]
@@ -171,12 +174,14 @@ def random_gpt2(eos: int = EOS, **template: object) -> ContinuousThoughtModel:
     return wrap(BUILDERS["gpt2"](), Identity(), 2, Template((BOT,), (EOT,), eos, **template))
 
 
+@pytest.mark.slow
 def test_decoding_never_emits_a_suppressed_token(questions: list[str]) -> None:
     common = random_gpt2().run(questions, max_new_tokens=N_NEW).answer_tokens[0][0]
     barred = random_gpt2(suppressed=(common,)).run(questions, max_new_tokens=N_NEW)
     assert all(common not in tokens for tokens in barred.answer_tokens)
 
 
+@pytest.mark.slow
 def test_each_row_stops_at_its_own_eos(questions: list[str]) -> None:
     endless = random_gpt2(suppressed=(EOS,)).run(questions, max_new_tokens=N_NEW).answer_tokens
     # A token that some rows say in the middle, taken for EOS, ends those rows there.
@@ -188,6 +193,7 @@ def test_each_row_stops_at_its_own_eos(questions: list[str]) -> None:
     assert len(set(map(len, expected))) > 1
 
 
+@pytest.mark.slow
 def test_an_eos_in_the_first_place_stays_where_the_template_says_so(questions: list[str]) -> None:
     options = {"suppressed": (EOS,)}
     tokens = random_gpt2(**options).run(questions[:1], max_new_tokens=N_NEW).answer_tokens[0]
@@ -276,6 +282,7 @@ def layouts(draw: st.DrawFn) -> Layout:
     return Layout(questions, bot_width=2, n_thoughts=3, eot_width=1, answer_lengths=answers)
 
 
+@pytest.mark.slow
 @given(layout=layouts(), other=layouts(), data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_rows_joined_and_answered_agree_on_every_role(
@@ -453,6 +460,7 @@ def test_a_question_may_fill_the_context_to_the_last_position(
         model.run(["w1 " * (room + 1)], max_new_tokens=8)
 
 
+@pytest.mark.slow
 def test_runs_ignore_dropout_even_if_someone_turned_training_on(questions: list[str]) -> None:
     torch.manual_seed(1)
     model = wrap(BUILDERS["gpt2"](), Projection(32, 40))

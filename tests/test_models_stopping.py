@@ -29,6 +29,7 @@ def stopping(request, questions) -> Stopping:
     return made
 
 
+@pytest.mark.slow
 def test_a_padded_batch_is_what_the_plain_loop_does_one_problem_at_a_time(stopping):
     model = stopping.model
     run = model.run(stopping.problems, max_new_tokens=N_NEW)
@@ -43,6 +44,7 @@ def test_a_padded_batch_is_what_the_plain_loop_does_one_problem_at_a_time(stoppi
         assert run.answer_tokens[row][:decided] == plain.answer[:decided]
 
 
+@pytest.mark.slow
 def test_batches_agree(stopping):
     together = stopping.model.run(stopping.problems, max_new_tokens=N_NEW)
     few = stopping.model.run(stopping.problems, max_new_tokens=N_NEW, batch_size=3)
@@ -94,6 +96,7 @@ def test_whole_rows_leave_the_gap_out(stopping):
         assert roles.count("thought") == run.n_thoughts[row]
 
 
+@pytest.mark.slow
 def test_states_are_those_of_the_same_number_of_thoughts(stopping):
     with StateRecorder(stopping.model) as recorder:
         stopping.model.run(stopping.problems, max_new_tokens=N_NEW, batch_size=5)
@@ -122,6 +125,7 @@ def test_a_cache_of_activations_is_nan_where_a_problem_had_stopped(stopping):
                 assert bool(stage.notnull().all()) == (thought < n)
 
 
+@pytest.mark.slow
 def test_a_rule_that_never_stops_is_no_rule(stopping):
     model = stopping.model
     rule, model.stop = model.stop, None
@@ -250,6 +254,7 @@ class Own(StopRule):
         return torch.full((len(hidden),), moment.thought >= self.n_thoughts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [EntropyBelow(0.3, 2), Separator(5), BinaryHead(3, 4), Own(2)])
 def test_a_rule_is_saved_with_its_model(rule, tmp_path):
     torch.manual_seed(7)

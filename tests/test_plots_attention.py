@@ -31,6 +31,7 @@ def numbers(ax):
     return {tuple(map(int, t.get_position())): t.get_text() for t in ax.texts if t.get_text()}
 
 
+@pytest.mark.slow
 def test_attention_by_layer_shows_the_mean_over_heads_and_problems():
     heads = results()["heads"]
     ax = plots.attention_by_layer(heads)
@@ -43,6 +44,7 @@ def test_attention_by_layer_shows_the_mean_over_heads_and_problems():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_a_colour_means_the_same_share_whatever_else_is_shown():
     def colours(*shares):
         means = xr.Dataset(
@@ -79,6 +81,7 @@ def test_a_thought_that_was_not_recorded_is_refused():
         plots.attention_by_head(results()["heads"], thought=6)
 
 
+@pytest.mark.slow
 def test_numbers_are_left_out_where_cells_are_too_small():
     estimate = np.full((48, 32), 1 / 6)
     small = xr.Dataset(
@@ -92,6 +95,7 @@ def test_numbers_are_left_out_where_cells_are_too_small():
     assert labels == list(range(0, 48, 3))
 
 
+@pytest.mark.slow
 def test_flow_is_shown_with_its_difference_from_an_even_spread():
     shares = np.tril(np.array([[1.0, 0, 0], [0.9, 0.1, 0], [0.2, 0.3, 0.5]]))
     matrices = xr.DataArray(
@@ -108,6 +112,7 @@ def test_flow_is_shown_with_its_difference_from_an_even_spread():
     np.testing.assert_allclose(excess, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_differences_are_coloured_evenly_about_zero():
     mesh, _ = cells(plots.flow_between_thoughts(results()["flow"].sel(layer=2))[1])
     assert mesh.get_clim() == (-100, 100)
@@ -115,6 +120,7 @@ def test_differences_are_coloured_evenly_about_zero():
     np.testing.assert_allclose(norm([-100, -25, 0, 25, 100]), [0, 0.25, 0.5, 0.75, 1])
 
 
+@pytest.mark.slow
 def test_even_flow_has_no_excess_and_still_draws():
     from cot_attn.stats.flow import causal_baseline
 
@@ -212,6 +218,7 @@ def test_dollars_in_a_question_are_not_read_as_a_formula():
     assert not any(text.get_parse_math() for text in dollars)
 
 
+@pytest.mark.slow
 def test_any_position_may_be_the_one_that_looks():
     last = int(positions()["query"].values[-1])
     ax = plots.one_problem(positions().sel(layer=0), query=last)

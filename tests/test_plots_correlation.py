@@ -82,6 +82,7 @@ def test_a_correlation_that_is_not_defined_is_marked_and_not_drawn_as_zero():
     assert np.isnan(points(ax)[1].get_ydata()[0])
 
 
+@pytest.mark.slow
 def test_many_numbers_stand_upright_and_beyond_their_intervals():
     ax = plots.correlation_by_thought(by_thought(np.linspace(-0.9, 0.9, 16)))
     numbers = ax.texts[-16:]
@@ -209,6 +210,7 @@ def test_a_map_writes_every_sign_and_hatches_what_is_negative():
     assert [patch.get_xy() for patch in ax.patches if patch.get_hatch()] == [(0.5, -0.5)]
 
 
+@pytest.mark.slow
 def test_small_panels_show_what_is_left_within_problems_at_each_layer_and_thought():
     shares = stats.double_centred(results()["shares"])
     failure = stats.double_centred(results()["failure"])

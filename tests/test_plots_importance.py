@@ -72,6 +72,7 @@ def test_importance_by_thought_shows_the_estimates_in_percent():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_a_thought_has_its_colour_in_every_figure():
     ax = plots.importance_by_thought(results()["importance"])
     for thought, bar in enumerate(bars(ax)[0]):

@@ -78,6 +78,7 @@ def test_the_last_layers_lens_at_eot_is_the_models_own_prediction(
     )
 
 
+@pytest.mark.slow
 def test_thoughts_that_are_fed_as_they_are_have_one_reading(asked: list[Problem]) -> None:
     """Coconut's thought is the hidden state: where embeddings are tied, cosines follow logits."""
     torch.manual_seed(3)
@@ -94,6 +95,7 @@ def test_thoughts_that_are_fed_as_they_are_have_one_reading(asked: list[Problem]
         np.testing.assert_array_equal(hidden.sel(place=place), fed.sel(thought=i))
 
 
+@pytest.mark.slow
 def test_what_is_fed_is_compared_with_the_input_embeddings(asked: list[Problem]) -> None:
     torch.manual_seed(4)
     model = wrap(BUILDERS["gpt2"](), Projection(32, 40), n_thoughts=2)
@@ -116,6 +118,7 @@ def test_ranks_count_the_words_that_are_not_below(scores: list[int], data: st.Da
     assert found[0].tolist() == [sum(s >= scores[word] for s in scores) for word in wanted]
 
 
+@pytest.mark.slow
 def test_a_model_that_says_everything_alike_ranks_nothing_first(asked: list[Problem]) -> None:
     torch.manual_seed(2)
     hf_model = BUILDERS["gpt2"]()
@@ -212,6 +215,7 @@ def test_ways_to_write_a_number_that_begin_otherwise_are_added_up() -> None:
             np.testing.assert_allclose(here["logprob"], sum(ways).log(), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_chain_behind_eot_is_the_models_own_answer(spelled) -> None:
     """What a plain model says of "a4" in the answer's first place."""
     model, plain, problems, states = spelled
@@ -230,6 +234,7 @@ def test_a_chain_behind_eot_is_the_models_own_answer(spelled) -> None:
         np.testing.assert_allclose(here, true, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_chain_before_the_value_follows_the_models_own_words(spelled) -> None:
     model, plain, problems, states = spelled
     values = states["value_token"].values
@@ -286,6 +291,7 @@ def test_the_baseline_is_the_same_target_in_others_states(spelled) -> None:
             np.testing.assert_allclose(ours, np.sort(there.sel(place=place), axis=0), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_corrected_is_a_target_less_its_mean_elsewhere(spelled) -> None:
     model, _, problems, states = spelled
     found = logit_lens(model, states, problems).sel(target="step 1")
@@ -300,6 +306,7 @@ def test_what_is_corrected_is_a_target_less_its_mean_elsewhere(spelled) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_word_that_is_said_everywhere_is_corrected_to_nothing(asked: list[Problem]) -> None:
     torch.manual_seed(2)
     hf_model = BUILDERS["gpt2"]()
@@ -323,6 +330,7 @@ def test_order_and_batches_change_nothing(spelled) -> None:
     assert list(logit_lens(model, states, shuffled)["problem"].values) == [p.id for p in problems]
 
 
+@pytest.mark.slow
 def test_a_selection_of_states_reads_as_the_whole(spelled) -> None:
     model, _, problems, states = spelled
     some = states.sel(layer=[1], place=["thought 1", "bot"])
@@ -400,6 +408,7 @@ def test_results_of_steps_are_the_values_that_grading_finds() -> None:
     assert results == ["24", "72", ""]
 
 
+@pytest.mark.slow
 def test_a_library_run_leaves_recorders_and_hooks_alone(spelled) -> None:
     model, _, problems, states = spelled
     with StateRecorder(model) as recorder:

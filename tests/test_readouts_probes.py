@@ -68,6 +68,7 @@ def planted(n: int = 60, seed: int = 0) -> tuple[xr.Dataset, np.ndarray]:
 # What is predicted ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [5, 60])
 def test_every_prediction_is_scikit_learns(width: int) -> None:
     rng = np.random.default_rng(3)
@@ -101,6 +102,7 @@ def test_many_labelings_are_each_what_one_alone_is(kind: str) -> None:
         np.testing.assert_allclose(together[:, :, labeling], alone[:, :, 0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_accuracy_and_r2_are_scikit_learns() -> None:
     states, labels = planted()
     found = probe(states, by_id(states, labels), **QUICK)
@@ -149,6 +151,7 @@ def test_what_the_question_says_already_is_no_gain() -> None:
     assert without.gain.isnull().all()
 
 
+@pytest.mark.slow
 def test_each_place_can_have_a_label_of_its_own() -> None:
     rng = np.random.default_rng(5)
     own = rng.integers(0, 2, size=(60, 4))
@@ -164,6 +167,7 @@ def test_each_place_can_have_a_label_of_its_own() -> None:
     assert (probe(given, labels, **QUICK).question_only.sel(place=PLACES[1:]) < 0.8).all()
 
 
+@pytest.mark.slow
 def test_a_probe_that_knows_its_twins_does_not_pass_for_one_that_reads() -> None:
     """Twins in training and test: a random split remembers them, groups do not."""
     rng = np.random.default_rng(6)
@@ -199,6 +203,7 @@ def test_where_nothing_is_related_five_percent_are_found(twins: int) -> None:
     assert rejected > 0  # a test that never rejects is none
 
 
+@pytest.mark.slow
 def test_the_same_numbers_whatever_the_order() -> None:
     states, labels = planted()
     ids = by_id(states, labels)
@@ -245,6 +250,7 @@ def test_a_control_task_labels_texts_and_not_problems() -> None:
 WORDS = st.lists(st.sampled_from(["add", "3", "4", "and", "12", "take"]), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @given(st.lists(WORDS.map(" ".join), min_size=2, max_size=12))
 def test_questions_that_differ_in_numbers_alone_stay_together(questions: list[str]) -> None:
     groups = question_groups(questions)
@@ -333,6 +339,7 @@ def test_the_direction_of_a_value_is_its_slope() -> None:
     np.testing.assert_allclose(found.direction.sel(at), 3.0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_planted_direction_of_the_handmade_model_is_recovered() -> None:
     """Thought 2 of a question with the digit x holds x + 2, in an entry and its double."""
     model, problems = handmade_model(), handmade_problems(100)
@@ -420,6 +427,7 @@ def test_labels_are_joined_by_id_or_not_at_all() -> None:
         probe(states, ids, n_folds=1)
 
 
+@pytest.mark.slow
 def test_texts_truth_values_and_whole_numbers_are_classes() -> None:
     states, labels = planted()
     for named in (np.array(["a", "b", "c"])[labels], labels, labels == 1):

@@ -114,6 +114,7 @@ def test_the_partial_correlation_is_the_textbooks_and_that_of_statsmodels_residu
         assert estimate == pytest.approx(scipy_stats.pearsonr(*residuals).statistic)
 
 
+@pytest.mark.slow
 def test_q_and_p_holm_are_statsmodels_over_everything_that_was_tested() -> None:
     rng = np.random.default_rng(4)
     failed = (rng.random((60, 5)) < [0.1, 0.3, 0.35, 0.6, 0.9]).astype(float)

@@ -70,6 +70,7 @@ def test_a_missing_or_a_zero_vector_has_no_direction() -> None:
     assert missing == [[True, True], [True, False], [False, False]]
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds, d=st.integers(1, 20))
 def test_uncorrected_is_the_participation_ratio_of_the_covariance(seed: int, d: int) -> None:
@@ -82,6 +83,7 @@ def test_uncorrected_is_the_participation_ratio_of_the_covariance(seed: int, d: 
     assert ((found.low <= found.estimate) & (found.estimate <= found.high)).all()
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds)
 def test_the_estimate_is_the_jackknife_of_the_reciprocal(seed: int) -> None:
@@ -94,6 +96,7 @@ def test_the_estimate_is_the_jackknife_of_the_reciprocal(seed: int) -> None:
     np.testing.assert_allclose(effective_rank(points).estimate, [expected])
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds, factor=st.floats(1e-3, 1e3))
 def test_neither_order_nor_unit_nor_place_nor_axes_change_a_rank(seed: int, factor: float) -> None:
@@ -107,6 +110,7 @@ def test_neither_order_nor_unit_nor_place_nor_axes_change_a_rank(seed: int, fact
     )
 
 
+@pytest.mark.slow
 def test_known_ranks_are_found_where_the_samples_own_are_far_too_small() -> None:
     variances = 1 / np.arange(1, 65)
     truth = variances.sum() ** 2 / (variances**2).sum()

@@ -69,6 +69,7 @@ def test_few_problems_that_matter_leave_few_degrees_of_freedom() -> None:
     assert freedom == pytest.approx(10, rel=0.02)
 
 
+@pytest.mark.slow
 def test_adjusted_p_values_are_what_statsmodels_gives() -> None:
     p = np.random.default_rng(3).random(23) ** 2
     np.testing.assert_allclose(benjamini_hochberg(p), multipletests(p, method="fdr_bh")[1])

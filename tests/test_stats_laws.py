@@ -162,6 +162,7 @@ def rows(seed: int) -> xr.DataArray:
     )
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds)
 def test_shares_sum_to_one_and_sequence_attention_to_no_more(seed: int) -> None:
@@ -197,6 +198,7 @@ def test_gains_and_losses_of_attention_to_a_thought_cancel(seed: int) -> None:
         assert_same_but_for_labels(scores(shuffled), scores(flow(rows(seed))))
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds, factor=st.floats(1e-3, 1e3))
 def test_a_unit_changes_no_share_no_concentration_and_no_preference(
@@ -212,6 +214,7 @@ def test_a_unit_changes_no_share_no_concentration_and_no_preference(
         np.testing.assert_array_equal(after[name], before[name])
 
 
+@pytest.mark.slow
 @lawful
 @given(seed=seeds, kept=st.sets(st.integers(0, N_PROBLEMS - 1), min_size=5))
 def test_other_problems_raise_and_inner_keeps_what_both_have_and_says_so(

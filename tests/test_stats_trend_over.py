@@ -94,6 +94,7 @@ def test_more_seeds_of_the_same_sizes_are_not_more_sizes() -> None:
     assert widths[10] > 0.3 * widths[1]
 
 
+@pytest.mark.slow
 def test_each_label_has_its_own_line_and_families_have_their_levels() -> None:
     values = simulated(np.random.default_rng(2), slope=0.2, between=0.0, within=0.0)
     both = xr.concat([values, -values], dim="corruption").assign_coords(corruption=["x", "y"])

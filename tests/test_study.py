@@ -83,6 +83,7 @@ def test_problems_without_a_difficulty_make_a_study_without_that_table(
     assert not [table for table in study_tables(study) if "steps" in str(table.title)]
 
 
+@pytest.mark.slow
 def test_saving_and_loading_gives_the_same_study(study: Study, tmp_path: Path) -> None:
     loaded = Study.load(study.save(tmp_path / "new" / "study"))
     xr.testing.assert_identical(loaded.attention, study.attention)
@@ -92,6 +93,7 @@ def test_saving_and_loading_gives_the_same_study(study: Study, tmp_path: Path) -
     pd.testing.assert_frame_equal(loaded.table(1), study.table(1))
 
 
+@pytest.mark.slow
 def test_answers_are_stored_as_they_stand_however_they_lie_in_memory(
     study: Study, tmp_path: Path
 ) -> None:
@@ -105,6 +107,7 @@ def test_answers_are_stored_as_they_stand_however_they_lie_in_memory(
     assert loaded.values.tolist() == answer.values.tolist()
 
 
+@pytest.mark.slow
 def test_an_interrupted_save_leaves_the_old_study_whole(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +124,7 @@ def test_an_interrupted_save_leaves_the_old_study_whole(
     assert [path.name for path in folder.rglob(".*")] == []
 
 
+@pytest.mark.slow
 def test_a_save_replaces_an_older_study_and_nothing_else(study: Study, tmp_path: Path) -> None:
     folder = study.save(tmp_path / "study")
     study.save(folder)

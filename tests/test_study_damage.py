@@ -418,6 +418,7 @@ def test_a_report_and_its_tables_leave_the_study_whole(
     assert (folder / "study.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_same_study_is_saved_as_the_same_checksums(study: Study, tmp_path: Path) -> None:
     files = [study.save(tmp_path / name) / "study.json" for name in ("one", "two")]
     assert files[0].read_bytes() == files[1].read_bytes()

@@ -200,6 +200,7 @@ def test_donors_come_from_all_problems_and_not_from_the_shard(done: Path) -> Non
     assert not read_shard(done, shard.name)["kl_first"].equals(alone["kl_first"])
 
 
+@pytest.mark.slow
 def test_values_are_read_when_they_are_looked_at_and_only_from_their_shards(
     done: Path, tmp_path: Path
 ) -> None:
@@ -368,6 +369,7 @@ def test_what_a_file_cannot_hold_is_no_part_of_a_plan(tmp_path: Path) -> None:
     assert described(KnockOut()) == "KnockOut"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -387,6 +389,7 @@ def test_what_a_model_cannot_do_is_said_when_the_sweep_is_planned(
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_models_of_one_name_and_problems_without_answers_are_refused(
     models: list[ModelSource], tmp_path: Path
 ) -> None:
@@ -625,6 +628,7 @@ def test_a_manifest_that_changes_under_way_stops_the_sweep(
     assert not results(planned.folder).keys() & {f"{s.name}.zarr.zip" for s in other.shards[:1]}
 
 
+@pytest.mark.slow
 def test_a_result_that_was_cut_short_is_made_again(done: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(done, tmp_path / "sweep"))
     cut = path_of(folder, Manifest.read(folder).shards[2].name)
@@ -633,6 +637,7 @@ def test_a_result_that_was_cut_short_is_made_again(done: Path, tmp_path: Path) -
     assert results(folder) == results(done)
 
 
+@pytest.mark.slow
 def test_every_changed_byte_of_a_result_is_noticed_or_changes_nothing(
     done: Path, tmp_path: Path
 ) -> None:
@@ -656,6 +661,7 @@ def test_a_status_says_what_is_left(planned: Manifest) -> None:
     assert str(status).endswith("0 of 8 shards are done, 8 are to be done.")
 
 
+@pytest.mark.slow
 def test_the_quantities_of_each_model_are_those_of_its_study(done: Path) -> None:
     table = model_quantities(done)
     assert table["model"].values.tolist() == list(WEIGHTS)

@@ -69,6 +69,7 @@ def test_bad_input_is_a_sentence(plan: Path, tmp_path: Path) -> None:
         assert sentence in " ".join(shown.split())
 
 
+@pytest.mark.slow
 def test_what_was_given_up_is_said_and_is_no_success(plan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     from cot_attn.sweeps import Plan, plan_sweep

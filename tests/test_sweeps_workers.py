@@ -33,7 +33,7 @@ from cot_attn.sweeps.executors import Job, beginning
 from cot_attn.sweeps.shard_file import finished
 from cot_attn.toy import handmade_model, handmade_problems
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 PROBLEMS = handmade_problems(4, (1, 4, 1))
 N_SHARDS = 8

@@ -232,6 +232,7 @@ def test_the_control_never_thinks(tmp_path: Path) -> None:
     assert not any(name.startswith("feedback.") for name in changed)
 
 
+@pytest.mark.slow
 def test_a_save_that_fails_leaves_the_old_checkpoint_whole(
     uninterrupted: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def test_an_interrupted_rung_ends_with_the_same_weights(
         assert same(weights(whole), weights(stopped))
 
 
+@pytest.mark.slow
 def test_models_of_one_stream_see_the_same_problems_whatever_their_seed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_what_is_drawn_once_is_what_would_be_drawn_each_time() -> None:
     assert len(once._drawn) == 2
 
 
+@pytest.mark.slow
 def test_a_ladder_of_shorter_problems_has_as_many_thoughts(tmp_path: Path) -> None:
     rung = Rung("toy-gpt2", TINY, seed=0, steps=2, longest=2, batch_size=4)
     facts = climb(rung, tmp_path, threshold=0.0)
