@@ -41,6 +41,14 @@ LOCAL_RAY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED"
 os.environ.update(LOCAL_RAY)  # read when Ray is imported: addresses of this machine alone
 
 
+@pytest.fixture(autouse=True, scope="module")
+def ray_workers_as_urgent_as_all_else() -> Iterator[None]:
+    """Ray's workers have a niceness of 15: beside other tests they would wait for minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
+
+
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     folder = tmp_path_factory.mktemp("models")
