@@ -49,7 +49,7 @@ def answer(
         cache.batch_repeat_interleave(n_rows)
         hidden = repeat(hidden, "1 d -> row d", row=n_rows)
     for index in range(model.n_thoughts):
-        thoughts = subject.feedback.transform(hidden)
+        thoughts = subject.feedback.transform(hidden).clone()  # rows may share their memory
         for row, change in enumerate(changes, start=1):
             if index in change.thoughts:
                 context = Context(problem.id, index, 0, clean)
