@@ -75,7 +75,7 @@ def test_nothing_is_found_too_often_where_there_is_nothing(
     covariates: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_module("cot_attn.stats.trend_over"), "LISTED_UP_TO", 0)
-    n, hits, covered = 200, 0, 0
+    n, hits, covered = 300, 0, 0
     for seed in range(n):
         values = simulated(np.random.default_rng(seed))
         found = trend_over(values, covariates=covariates, n_resamples=199)

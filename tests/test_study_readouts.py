@@ -21,6 +21,7 @@ from cot_attn.recording import StateRecorder
 from cot_attn.report import page as report_page
 from cot_attn.report import render, write_report
 from cot_attn.study import Study, run_study
+from cot_attn.study._lens import PROBE, with_part
 from cot_attn.study._readouts import probed
 from cot_attn.toy import handmade_model, handmade_problems
 
@@ -244,3 +245,13 @@ def test_the_command_line_asks_for_them(tmp_path: Path, monkeypatch: pytest.Monk
     assert json.loads((written / "study.json").read_text())["settings"]["readouts"] is True
     assert TITLES[0] in (tmp_path / "out" / "report.html").read_text()
     assert (written / "tables" / "lens_by_thought.csv").is_file()
+
+
+def test_a_part_with_other_labels_than_the_rest_is_refused() -> None:
+    """Joined all the same, what has no partner would be NaN."""
+    ranks = xr.Dataset({"rank": ("layer", [1.0, 2.0])}, {"layer": [0, 1]})
+    probe_found = xr.Dataset({"accuracy": ("layer", [0.5, 0.9])}, {"layer": [0, 2]})
+    with pytest.raises(ValueError, match="layer"):
+        with_part(ranks, PROBE, probe_found)
+    joined = with_part(ranks, PROBE, probe_found.assign_coords(layer=[0, 1]))
+    assert joined["probe_accuracy"].values.tolist() == [0.5, 0.9]
