@@ -1,6 +1,7 @@
 """Rows that are branched, split, joined and dropped go on as each problem alone does."""
 
 from functools import cache
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cot_attn.data import Problem
-from cot_attn.models import ContinuousThoughtModel, Thought
+from cot_attn.models import ContinuousThoughtModel, Thought, _cache
 from cot_attn.models.rollout import Rollout
 
 WORDS = 6
 LENGTHS = (3, 1, 5)
+WORTH = (0, 2**62)
+"""From how many bytes on rows share a prompt: always, and never."""
 LONG = 18  # more words than a branch has room for, unless it is told of them
 
 
@@ -63,7 +66,14 @@ def test_rows_go_on_as_each_problem_alone_does(
     )
     tokens = words(n_rows, n_words)
 
-    branch = begun(tiny, LENGTHS).branch(torch.tensor(source), n_columns=n_columns)
+    # Rows have a copy of the prompt each, or share it; a copy may be one of a copy.
+    with patch.object(_cache, "WORTH_SHARING", data.draw(st.sampled_from(WORTH), label="worth")):
+        before = begun(tiny, LENGTHS)
+        if data.draw(st.booleans(), label="twice"):
+            before = before.branch(torch.tensor([2, 1, 0]))
+            source = [2 - row for row in source]
+        branch = before.branch(torch.tensor(source), n_columns=n_columns)
+    source = [int(problem.id[1:]) for problem in branch.problems]
     parts = [branch.view(slice(cut)), branch.view(slice(cut, n_rows))]
     for part, own in zip(parts, (tokens[:cut], tokens[cut:]), strict=True):
         part.force_answer(own, torch.ones_like(own, dtype=torch.bool))
@@ -94,10 +104,12 @@ def test_rows_stand_in_the_order_in_which_they_were_chosen(tiny: ContinuousThoug
     assert branch.layout.question_lengths == (1, 5)
 
 
+@pytest.mark.parametrize("worth", WORTH)
 @torch.no_grad()
 def test_a_spare_rollout_gives_its_memory_and_changes_nothing(
-    tiny: ContinuousThoughtModel,
+    tiny: ContinuousThoughtModel, worth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_cache, "WORTH_SHARING", worth)
     whole = begun(tiny, LENGTHS)
     rows, after = torch.tensor([2, 0, 2]), Thought(0)
     spare = whole.branch(rows, n_columns=50)

@@ -255,8 +255,9 @@ class Rollout:
         other._hidden_states = [hidden[:0] for hidden in self._hidden_states[: n_thoughts + 1]]
         other._sources = [hidden[:0] for hidden in self._sources]
         n_rows, n_columns = max(n_rows or 0, len(rows)), max(n_columns or 0, width)
+        n_shared = self.layout.bot.stop  # the prompt, which nothing that is fed to a copy changes
         other._cache = self._cache.empty_like(
-            width, n_rows, n_columns, None if spare is None else spare._cache
+            width, n_rows, n_columns, n_shared, None if spare is None else spare._cache
         )
         other.append_rows(self, rows)
         return other
