@@ -9,7 +9,7 @@ from conftest import BUILDERS, wrap
 from cot_attn.data import Problem
 from cot_attn.interventions import Intervention, Scale, Shuffle, Zero, run_variants
 from cot_attn.interventions._engine import measuring
-from cot_attn.interventions._engine.batches import fitting
+from cot_attn.interventions._engine.batches import ROWS_OF_A_PROBLEM, fitting, most_rows
 from cot_attn.models import ContinuousThoughtModel, Identity
 from cot_attn.models.batching import Batches
 from cot_attn.models.rollout import Rollout
@@ -150,3 +150,17 @@ def test_a_problem_that_others_are_compared_with_is_read_once(
     run_variants(model, PROBLEMS, [Intervention(1, Shuffle())], max_new_tokens=3)
     ids = {problem.id for problem in PROBLEMS}
     assert sorted(each for each in read if each in ids) == sorted(ids)
+
+
+@pytest.mark.parametrize("n_interventions", [1, 4, 50])
+def test_rows_are_counted_with_their_share_of_the_prompt(
+    tiny_gpt2_model: ContinuousThoughtModel, n_interventions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 4e6
+    monkeypatch.setattr("cot_attn.interventions._engine.batches._free_bytes", lambda device: free)
+    model, n_new, question = tiny_gpt2_model, 3, [3] * 80
+    n_rows = most_rows(model, [question], n_new, n_interventions)
+    position = 2 * model.n_layers * model.d_kv * 4  # keys and values in float32
+    prompt = 80 // min(n_interventions, ROWS_OF_A_PROBLEM)
+    row = 2 * position * (prompt + model.n_thoughts + n_new)
+    assert n_rows * row <= free / 4 < (n_rows + 1) * row

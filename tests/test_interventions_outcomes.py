@@ -193,7 +193,8 @@ def test_the_noise_floor_takes_as_many_rows_as_fit(
         noise_floor(model, problems, ["kl_first"], max_new_tokens=N_NEW)
     noise_floor(model, problems, ["kl_first"], max_new_tokens=N_NEW, batch_size=4)
     n_rows = len(problems) * N_THOUGHTS
-    assert sizes == [7, 7, 2, n_rows, n_rows, n_rows // 3, 4, 4, 1]  # baselines, then each shape
+    # Baselines, then each shape for as many of them as have room with their rows.
+    assert sizes == [7, *(7, 2) * 2, n_rows, *(n_rows, n_rows // 3), 4, *(4, 1) * 3]
 
 
 def test_a_noise_floor_is_measured_once_for_what_it_depends_on(

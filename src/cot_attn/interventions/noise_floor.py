@@ -9,7 +9,7 @@ import torch
 from cot_attn._former import former_arguments
 from cot_attn.data.problem import Problem
 from cot_attn.interventions._engine.baseline import Thinking
-from cot_attn.interventions._engine.batches import most_rows
+from cot_attn.interventions._engine.batches import most_rows, rows_of_problem
 from cot_attn.interventions._engine.engine import Engine
 from cot_attn.interventions._probe import memory
 from cot_attn.interventions.collecting import collect_encoded
@@ -73,14 +73,14 @@ def noise_floor(
     """
     unchanged = unchanged_at(model, conditions)
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
-    size = batch_size or most_rows(model, questions, max_new_tokens)
+    size = batch_size or most_rows(model, questions, max_new_tokens, len(unchanged))
     clean, thinking = collect_encoded(
         model,
         problems,
         questions,
         {hook for change in unchanged for hook in change.baselines(model)},
         donors=None,
-        batch_size=size,
+        batch_size=batch_size or max(1, size // rows_of_problem(len(unchanged))),
     )
     return measured_floor(
         model,

@@ -10,7 +10,7 @@ import xarray as xr
 from cot_attn._former import former_arguments
 from cot_attn._progress import progress
 from cot_attn.data.problem import Problem, check_problems
-from cot_attn.interventions._engine.batches import most_rows
+from cot_attn.interventions._engine.batches import most_rows, rows_of_problem
 from cot_attn.interventions._engine.behaviour import behaviour
 from cot_attn.interventions._engine.engine import Engine
 from cot_attn.interventions._engine.results import Beside
@@ -166,7 +166,7 @@ def measured_variants(
     `beside`; all else is as in `run_variants`.
     """
     _, questions = model.encode(problems, max_new_tokens=max_new_tokens)
-    size = batch_size or most_rows(model, questions, max_new_tokens)
+    size = batch_size or most_rows(model, questions, max_new_tokens, len(interventions))
     collected, chosen = (donors, None) if isinstance(donors, CleanActivations) else (None, donors)
     if collected is not None:
         _check_stop(collected, model)
@@ -193,7 +193,7 @@ def measured_variants(
             questions,
             {hook for change in interventions for hook in change.baselines(model)},
             donors=chosen,
-            batch_size=size,
+            batch_size=batch_size or max(1, size // rows_of_problem(len(interventions))),
         )
     )
     engine = Engine(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from math import ceil
 
 import torch
 from jaxtyping import Int
@@ -16,6 +17,8 @@ MOST_ROWS = {"cpu": 512, "cuda": 1024}
 """Beyond these a larger batch was not faster."""
 TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2**15}
 """How many tokens are fed in one pass: activations that stay near the processor are quicker."""
+ROWS_OF_A_PROBLEM = 8
+"""One problem is read for so many rows; its own keys and values are a small part of theirs."""
 LARGEST_KEPT = 31 * 2**20
 """Bytes, just below the largest piece that glibc ever takes from memory that it keeps."""
 SHARE = 0.25
@@ -51,11 +54,23 @@ def fitting(model: ContinuousThoughtModel, n_positions: int) -> int:
     return max(1, min(most, int(SHARE * _free_bytes(model.device) / row)))
 
 
+def rows_of_problem(n_interventions: int) -> int:
+    """Return how many rows a problem is read for at least."""
+    return min(ROWS_OF_A_PROBLEM, n_interventions)
+
+
 def most_rows(
-    model: ContinuousThoughtModel, questions: Sequence[Sequence[int]], max_new_tokens: int
+    model: ContinuousThoughtModel,
+    questions: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    n_interventions: int,
 ) -> int:
-    """Return how many rows fit into free memory, each as long as the longest will be."""
-    return fitting(model, max(map(len, questions)) + model.n_thoughts + max_new_tokens)
+    """Return how many rows fit into free memory, each as long as the longest will be.
+
+    The rows of a problem have its prompt in common.
+    """
+    prompt = ceil(max(map(len, questions)) / rows_of_problem(n_interventions))
+    return fitting(model, prompt + model.n_thoughts + max_new_tokens)
 
 
 def _free_bytes(device: torch.device) -> float:

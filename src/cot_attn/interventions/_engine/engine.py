@@ -21,6 +21,7 @@ from cot_attn.interventions._engine.batches import (
     VariantRows,
     keep_freed_memory,
     passes,
+    rows_of_problem,
 )
 from cot_attn.interventions._engine.measuring import LogitReader
 from cot_attn.interventions._engine.results import Beside, Results
@@ -34,9 +35,6 @@ from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.models.decoding import continued
 from cot_attn.models.forced_answers import ForcedAnswers
 from cot_attn.models.rollout import Rollout
-
-ROWS_OF_A_PROBLEM = 8
-"""One problem is read for so many rows; its own keys and values are a small part of theirs."""
 
 
 class Engine:
@@ -104,7 +102,7 @@ class Engine:
 
         What an earlier run had finished is taken over, and each batch of problems is kept.
         """
-        rows_each = min(ROWS_OF_A_PROBLEM, len(self.interventions))
+        rows_each = rows_of_problem(len(self.interventions))
         if len(self.problems) * rows_each > batches.size:
             self.thinking = None  # a run that is resumed has other batches, and the same numbers
         done: set[int] = set()
@@ -141,7 +139,8 @@ class Engine:
                 self._run_all(Batches(size), lambda done: None, chosen, baseline, log_p)
                 piece.append(self.results.of_problems(chosen))
 
-        Batches(max(sizes)).work(range(len(self.problems)), job)
+        rows_each = rows_of_problem(len(self.interventions))
+        Batches(max(sizes)).work(range(len(self.problems)), job, rows_each=rows_each)
         return [
             {name: np.concatenate([each[name] for each in piece]) for name in piece[0]}
             for piece in pieces
