@@ -8,8 +8,8 @@ import torch
 import xarray as xr
 
 from cot_attn._progress import progress
+from cot_attn.data.grading import value_token
 from cot_attn.data.problem import Problem
-from cot_attn.data.spans import value_token
 from cot_attn.models._activation_shapes import Names, check_memory, probed
 from cot_attn.models._gaps import check_window
 from cot_attn.models.activations import check_distinct, chosen_stages, labelled, recorded
