@@ -29,7 +29,7 @@ from cot_attn.interventions._engine.identity import identity
 from cot_attn.interventions.resume import Arrays, FinishedProblems, Lasting
 from cot_attn.interventions.variants import measured_variants
 from cot_attn.models import ContinuousThoughtModel, Feedback, Identity, Rollout
-from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.decoding import ForcedAnswers
 
 pytestmark = pytest.mark.slow
 

@@ -1,10 +1,10 @@
 from .directions import Direction as Direction
 from .directions import TowardsProblem as TowardsProblem
 from .directions import difference_of_means as difference_of_means
+from .edges import Edge as Edge
+from .edges import all_edges as all_edges
 from .exits import exit_curve as exit_curve
 from .frontier import frontier as frontier
-from .graph import Edge as Edge
-from .graph import all_edges as all_edges
 from .graph import causal_graph as causal_graph
 from .heads import rank_heads as rank_heads
 from .interchange import draw_pairs as draw_pairs

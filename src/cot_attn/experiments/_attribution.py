@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from cot_attn.models import ContinuousThoughtModel, Layout, Moment, Thought
-from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.decoding import ForcedAnswers
 
 
 class HeadViews(NamedTuple):

@@ -52,17 +52,19 @@ def batch_by_batch(
     problems = check_problems(problems)
     check_sizes(batch_size, max_new_tokens)
     _, questions = model.encode(problems, n_thoughts=n_thoughts, max_new_tokens=max_new_tokens)
-    kept = finished_problems(
-        resume,
-        model,
-        problems,
-        questions,
-        (),
-        (),
-        question=question,
-        max_new_tokens=max_new_tokens,
-        **settings,
-    )
+    kept = None
+    if resume is not None:
+        kept = finished_problems(
+            resume,
+            model,
+            problems,
+            questions,
+            (),
+            (),
+            question=question,
+            max_new_tokens=max_new_tokens,
+            **settings,
+        )
     # Of like length side by side, so that little is padding.
     order = sorted(range(len(problems)), key=lambda i: (len(questions[i]), problems[i].id))
     title = f"{model.name} {question}"

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from cot_attn.data import Problem, grade
 from cot_attn.models import ContinuousThoughtModel, Rollout
-from cot_attn.models.decoding import continued, next_tokens
-from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.decoding import ForcedAnswers, continued, next_tokens
 from cot_attn.models.unembedding import MANY, Workspace
 
 Tokens = list[int]

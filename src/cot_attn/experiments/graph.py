@@ -2,10 +2,8 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from os import PathLike
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,56 +16,22 @@ from cot_attn.experiments._answers import right
 from cot_attn.experiments._batches import Arrays, batch_by_batch, problem_coordinates
 from cot_attn.experiments._hiding import Holes, node_columns
 from cot_attn.experiments._trials import Trial, Trials
+from cot_attn.experiments.edges import (
+    Cut,
+    Edge,
+    all_edges,
+    check_cuts,
+    cut_at,
+    cut_label,
+    thought_of,
+)
 from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.usage import strangers
 from cot_attn.interventions import Attention, Downstream, collect
 from cot_attn.models import ContinuousThoughtModel, Layout
 
-Path = Literal["attention", "feedback"]
 HIDDEN = ("source", "others")
 DOWNSTREAMS: tuple[Downstream, ...] = ("recompute", "frozen")
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A view that one part of a run has of another.
-
-    Parameters
-    ----------
-    source, target
-        Out of question, bot, thought 0, thought 1, ..., eot and answer. The target looks at the
-        source.
-    path
-        "attention", or "feedback" from a position to the thought that is made of its hidden state
-        (bot to thought 0, thought i to thought i + 1).
-    """
-
-    source: str
-    target: str
-    path: Path = "attention"
-
-    @property
-    def label(self) -> str:
-        """The name in results."""
-        return f"{self.source} {'=>' if self.path == 'feedback' else '->'} {self.target}"
-
-
-Cut = tuple[Edge, ...]
-
-
-def all_edges(n_thoughts: int) -> list[Edge]:
-    """Return every edge of a model with so many thoughts, those of the feedback last.
-
-    Examples
-    --------
-    >>> [edge.label for edge in all_edges(1)][:4], all_edges(1)[-1].label
-    (['question -> bot', 'question -> thought 0', 'bot -> thought 0', 'question -> eot'],
-     'bot => thought 0')
-    """
-    nodes = ["question", "bot", *(f"thought {i}" for i in range(n_thoughts)), "eot", "answer"]
-    looks = [Edge(source, target) for index, target in enumerate(nodes) for source in nodes[:index]]
-    made = nodes[1 : n_thoughts + 2]
-    return looks + [Edge(*pair, "feedback") for pair in pairwise(made)]
 
 
 def causal_graph(
@@ -134,7 +98,7 @@ def causal_graph(
         )
     wanted = all_edges(n_thoughts) if edges is None else edges
     cuts: list[Cut] = [(each,) if isinstance(each, Edge) else tuple(each) for each in wanted]
-    _check(cuts, n_thoughts)
+    check_cuts(cuts, n_thoughts)
     where = _where(model, layers, heads)
     used = torch.nonzero(where.any(dim=(0, 2)))[:, 0].tolist()
     with model.isolated():
@@ -184,12 +148,6 @@ def causal_graph(
     )
 
 
-def cut_at(cut: Cut, n_thoughts: int) -> int:
-    """Return before which thought a run is first changed: -1 for the prompt, n behind all."""
-    order = {"bot": -1, "question": -1, "eot": n_thoughts, "answer": n_thoughts}
-    return min(order.get(edge.target, _index(edge.target)) for edge in cut)
-
-
 def _trial(
     run: Trials,
     cut: Cut,
@@ -210,7 +168,7 @@ def _trial(
             _open(holes, run.layout, edge)
     elif len(looks) < len(cut) or not _open_others(holes, run, looks, seed):
         return None
-    made = {_index(edge.target) for edge in cut if edge.path == "feedback"}
+    made = {thought_of(edge.target) for edge in cut if edge.path == "feedback"}
     return Trial(holes, heads, first, downstream, {i: strange[:, i] for i in made})
 
 
@@ -242,10 +200,6 @@ def _clipped(columns: range, holes: Holes) -> range:
     return range(columns.start, min(columns.stop, holes.shape[1]))
 
 
-def _index(node: str) -> int:
-    return int(node.removeprefix("thought ")) if node.startswith("thought ") else -1
-
-
 def _where(
     model: ContinuousThoughtModel, layers: Sequence[int] | None, heads: Sequence[int] | None
 ) -> Bool[Tensor, "1 layer head"]:
@@ -264,26 +218,6 @@ def _where(
     where = torch.zeros(1, *shape, dtype=torch.bool, device=model.device)
     where[0, torch.tensor(chosen[0])[:, None], torch.tensor(chosen[1])] = True
     return where
-
-
-def _check(cuts: Sequence[Cut], n_thoughts: int) -> None:
-    layout = Layout(question_lengths=(1,), bot_width=1, n_thoughts=n_thoughts, eot_width=1)
-    made = {edge for edge in all_edges(n_thoughts) if edge.path == "feedback"}
-    for edge in (edge for cut in cuts for edge in cut):
-        for node in (edge.source, edge.target):
-            node_columns(layout, node)
-        if edge.path == "feedback" and edge not in made:
-            raise ValueError(
-                f"The feedback does not lead from {edge.source!r} to {edge.target!r}: it makes "
-                "thought 0 of bot, and thought i + 1 of thought i."
-            )
-    labels = [_label(cut) for cut in cuts]
-    if not cuts or not all(cuts) or len(set(labels)) < len(labels):
-        raise ValueError(f"edges are {labels}; give at least one, and each once.")
-
-
-def _label(cut: Cut) -> str:
-    return " + ".join(edge.label for edge in cut)
 
 
 def _labelled(
@@ -313,7 +247,7 @@ def _labelled(
             **problem_coordinates(problems),
             "baseline_correct": ("problem", correct),
             "baseline_answer": ("problem", baseline),
-            "edge": [_label(cut) for cut in cuts],
+            "edge": [cut_label(cut) for cut in cuts],
             **{name: ("edge", of(name)) for name in ("source", "target", "path")},
             "downstream": list(DOWNSTREAMS),
             "hidden": list(HIDDEN),

@@ -21,7 +21,7 @@ from cot_attn.interventions.intervention import check_interventions
 from cot_attn.interventions.variants import measured_variants
 from cot_attn.models import ContinuousThoughtModel, Rollout
 from cot_attn.models.batching import check_sizes
-from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.decoding import ForcedAnswers
 from cot_attn.models.hooks import on_its_own_account, tell_of_hooks
 from cot_attn.stats.usage import NONE, OTHERS, TRAINED, usage_summary
 

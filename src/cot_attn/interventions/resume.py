@@ -129,20 +129,20 @@ class FinishedProblems:
 
 
 def finished_problems(
-    folder: str | PathLike[str] | None,
+    folder: str | PathLike[str],
     model: ContinuousThoughtModel,
     problems: Sequence[Problem],
     questions: Sequence[Sequence[int]],
     interventions: Sequence[Intervention],
     donors: Sequence[Problem],
     **options: object,
-) -> FinishedProblems | None:
-    """Return where a run keeps what is done; None where it is to keep nothing.
+) -> FinishedProblems:
+    """Return where a run keeps what is done.
 
     Parameters
     ----------
     folder
-        Where such folders are, or None.
+        Where such folders are.
     model, problems, questions, interventions, donors, options
         Everything that the results depend on: runs that differ in any of it share nothing.
 
@@ -151,8 +151,6 @@ def finished_problems(
     ValueError
         Where something in it cannot be told from others by its contents, such as a function.
     """
-    if folder is None:
-        return None
     described = identity(model, problems, questions, interventions, donors, **options)
     return FinishedProblems(folder, digest(described)[:32])
 

@@ -20,7 +20,8 @@ from torch import Tensor
 from cot_attn.interventions._probe import Point, seen_on_thoughts, unheeded
 from cot_attn.interventions.masking import Heads, unmasked
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.stages import Layout, Thought
+from cot_attn.models.layout import Layout
+from cot_attn.models.stages import Thought
 from cot_attn.recording.selection import Indices, indices, selected
 
 NAMES = {"input": "feedback.hook_out", "hidden": "feedback.hook_in"}

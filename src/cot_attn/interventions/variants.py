@@ -170,20 +170,22 @@ def measured_variants(
     collected, chosen = (donors, None) if isinstance(donors, CleanActivations) else (None, donors)
     if collected is not None:
         _check_stop(collected, model)
-    finished = finished_problems(
-        resume,
-        model,
-        problems,
-        questions,
-        interventions,
-        donors=problems if chosen is None else chosen,
-        outcomes=sorted(outcomes),
-        seed=seed,
-        max_new_tokens=max_new_tokens,
-        only_correct=only_correct,
-        **({} if collected is None else {"collected": collected}),
-        **({} if beside is None else {"beside": behaviour(type(beside))}),
-    )
+    finished = None
+    if resume is not None:
+        finished = finished_problems(
+            resume,
+            model,
+            problems,
+            questions,
+            interventions,
+            donors=problems if chosen is None else chosen,
+            outcomes=sorted(outcomes),
+            seed=seed,
+            max_new_tokens=max_new_tokens,
+            only_correct=only_correct,
+            **({} if collected is None else {"collected": collected}),
+            **({} if beside is None else {"beside": behaviour(type(beside))}),
+        )
     clean, thinking = (
         (collected, None)
         if collected

@@ -9,6 +9,8 @@ from .feedback import Projection as Projection
 from .hooks import HookedModel as HookedModel
 from .jacobi import Jacobi as Jacobi
 from .latent_head import LatentHead as LatentHead
+from .layout import Layout as Layout
+from .layout import Role as Role
 from .loops import Constant as Constant
 from .loops import Linear as Linear
 from .loops import LinearRms as LinearRms
@@ -24,9 +26,7 @@ from .soft_thinking import Sampled as Sampled
 from .soft_thinking import SoftThinking as SoftThinking
 from .stages import Answer as Answer
 from .stages import Close as Close
-from .stages import Layout as Layout
 from .stages import Prompt as Prompt
-from .stages import Role as Role
 from .stages import Stage as Stage
 from .stages import Thought as Thought
 from .stopping import BinaryHead as BinaryHead

@@ -1,53 +1,27 @@
 """A language model that thinks in vectors: question, thoughts, answer."""
 
-import contextlib
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from numbers import Integral
-from os import PathLike
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 import xarray as xr
-from transformer_lens.model_bridge import TransformerBridge
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cot_attn._progress import progress
-from cot_attn.checkpoints.language_models import LanguageModelOptions, load_language_model
-from cot_attn.checkpoints.loading import load
-from cot_attn.checkpoints.parts import ModelParts
-from cot_attn.checkpoints.pretrained import save
-from cot_attn.checkpoints.registry import Family
-from cot_attn.checkpoints.report import LoadReport
+from cot_attn.data.grading import value_token
 from cot_attn.data.problem import Problem
-from cot_attn.data.spans import value_token
-from cot_attn.models import validation
-from cot_attn.models._bridge import bridged, check_unprocessed
-from cot_attn.models._gaps import check_gaps, check_window
-from cot_attn.models._weight_hash import WeightHash
-from cot_attn.models.activations import (
-    Names,
-    check_distinct,
-    check_memory,
-    chosen_stages,
-    labelled,
-    probed,
-    recorded,
-)
+from cot_attn.models._activation_shapes import Names, check_memory, probed
+from cot_attn.models._gaps import check_window
+from cot_attn.models.activations import check_distinct, chosen_stages, labelled, recorded
 from cot_attn.models.decoding import greedy
-from cot_attn.models.feedback import Feedback, Identity, Projection
-from cot_attn.models.hooks import HookedModel
-from cot_attn.models.jacobi import Jacobi
-from cot_attn.models.questions import Question, check_adds_nothing, check_room, encode
+from cot_attn.models.pretrained import PretrainedModel
+from cot_attn.models.questions import Question, check_count, check_room, encode
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run, joined
 from cot_attn.models.stages import Stage
-from cot_attn.models.stopping import StopRule
-from cot_attn.models.template import Template
 
 
-class ContinuousThoughtModel(HookedModel):
+class ContinuousThoughtModel(PretrainedModel):
     """A TransformerLens bridge that reads a question, feeds itself thoughts, and answers.
 
     Parameters
@@ -90,111 +64,12 @@ class ContinuousThoughtModel(HookedModel):
     ['The answer is 18', 'The answer is 6']
     """
 
-    def __init__(
-        self,
-        bridge: TransformerBridge,
-        feedback: Feedback,
-        template: Template,
-        n_thoughts: int,
-        *,
-        stop: StopRule | None = None,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        name: str | None = None,
-        checkpoint: str | None = None,
-        load_report: LoadReport | None = None,
-    ) -> None:
-        _check_count("n_thoughts", n_thoughts)
-        super().__init__(bridge, feedback, template, name or str(bridge.cfg.model_name))
-        self.n_thoughts = n_thoughts
-        if tokenizer is None:
-            check_adds_nothing(bridge.tokenizer)
-        self.tokenizer: PreTrainedTokenizerBase = tokenizer or bridge.tokenizer
-        self.load_report = load_report
-        self._weight_hash = WeightHash()
-        if checkpoint is not None:
-            self._weight_hash.remember(self.bridge, self.feedback, checkpoint)
-        self.stop = stop
-
-    # What it is -------------------------------------------------------------------------------
-
-    @property
-    def stop(self) -> StopRule | None:
-        """When a problem has thought enough; None where all think `n_thoughts` thoughts.
-
-        A rule can be set, and taken away by setting None.
-
-        Raises
-        ------
-        TypeError
-            Where what is set is no stop rule.
-        ValueError
-            Where the model counts columns, and so cannot pass over those of a problem that has
-            stopped.
-        """
-        return self._stop
-
-    @stop.setter
-    def stop(self, rule: StopRule | None) -> None:
-        argument: object = rule  # a user may give anything
-        if not (argument is None or isinstance(argument, StopRule)):
-            raise TypeError(
-                f"stop is {argument!r}; give an instance of a StopRule, such as EntropyBelow(0.5), "
-                "or None."
-            )
-        if rule is not None:
-            if isinstance(self.feedback, Jacobi):
-                raise ValueError(
-                    f"{self.name} makes all thoughts at once (Jacobi), so none can be the last. "
-                    "Leave stop out, and give n_thoughts for fewer."
-                )
-            check_gaps(self)
-        self._stop = rule
-
-    @property
-    def checkpoint(self) -> str:
-        """First twelve hex digits of the SHA-256 of the weights, as they are now."""
-        return self._weight_hash(self.bridge, self.feedback)
-
-    @property
-    def source(self) -> dict[str, Any] | None:
-        """What `from_pretrained` makes this model from again, or None where it was made in memory.
-
-        `name_or_path`, and every other argument that is not its default. A model with another stop
-        rule than it was loaded with cannot be made from files.
-        """
-        read = self.load_report
-        if read is None or read.settings.get("stop") != (self.stop and repr(self.stop)):
-            return None
-        made = {"name_or_path": read.source, **read.options}
-        same = read.settings.get("n_thoughts") == self.n_thoughts
-        return made if same else {**made, "n_thoughts": self.n_thoughts}
-
-    def provenance(self) -> dict[str, str]:
-        """Return what a result says about the model that it came from.
-
-        Of a loop that is more than its weights (which the checkpoint's hash tells) also how it is
-        set, as `feedback`, and as `stop` the rule by which problems stop, where there is one.
-        """
-        made = {"model": self.name, "checkpoint": self.checkpoint, "dtype": str(self.dtype)}
-        if self.stop is not None:
-            made["stop"] = repr(self.stop)
-        if type(self.feedback) in (Identity, Projection):
-            return made
-        with contextlib.suppress(TypeError):  # a class of one's own that does not say
-            return {
-                **made,
-                "feedback": f"{type(self.feedback).__name__} {self.feedback.settings()}",
-            }
-        return {**made, "feedback": type(self.feedback).__name__}
-
     def __repr__(self) -> str:
         return (
             f"ContinuousThoughtModel({self.name!r}, n_thoughts={self.n_thoughts}, "
             f"n_layers={self.n_layers}, n_heads={self.n_heads}, d_model={self.d_model}, "
             f"feedback={type(self.feedback).__name__}, dtype={self.dtype}, device={self.device})"
         )
-
-    # What it does -----------------------------------------------------------------------------
 
     @torch.no_grad()
     def run(
@@ -360,8 +235,6 @@ class ContinuousThoughtModel(HookedModel):
             watcher(run)
         return run
 
-    # Questions and answers --------------------------------------------------------------------
-
     def encode(
         self,
         questions: Sequence[Question],
@@ -378,8 +251,8 @@ class ContinuousThoughtModel(HookedModel):
             for thoughts and answer.
         """
         n_thoughts = self.n_thoughts if n_thoughts is None else n_thoughts
-        _check_count("n_thoughts", n_thoughts)
-        _check_count("max_new_tokens", max_new_tokens)
+        check_count("n_thoughts", n_thoughts)
+        check_count("max_new_tokens", max_new_tokens)
         vocabulary = len(self._embedding_weight)
         problems, tokens = encode(questions, self.tokenizer, self.template, vocabulary)
         check_room(problems, tokens, self.template, self.n_context, n_thoughts, max_new_tokens)
@@ -403,138 +276,3 @@ class ContinuousThoughtModel(HookedModel):
             return None
         last = value_token(self.tokenizer, tokens, (span[1] - 1, span[1]))
         return range(first, first + 1 if last is None else last + 1)
-
-    # Files ------------------------------------------------------------------------------------
-
-    @property
-    def parts(self) -> ModelParts:
-        """What the model is made of, as `cot_attn.checkpoints.save` writes it."""
-        check_unprocessed(self.bridge)
-        return ModelParts(
-            self.bridge.original_model,
-            self.tokenizer,
-            self.feedback,
-            self.template,
-            self.n_thoughts,
-            self.name,
-            self.load_report,
-            stop=self.stop,
-        )
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name_or_path: str | PathLike[str],
-        *,
-        family: Family | None = None,
-        base: str | PathLike[str] | None = None,
-        n_thoughts: int | None = None,
-        lora_alpha: int | float | None = None,
-        use_rslora: bool | None = None,
-        remove_eos: bool | None = None,
-        bot: int | None = None,
-        eot: int | None = None,
-        compression: int | None = None,
-        weights: str | None = None,
-        sha256: str | None = None,
-        revision: str | None = None,
-        dtype: torch.dtype | str = torch.float32,
-        device: str | torch.device | None = None,
-        validate: bool = True,
-    ) -> "ContinuousThoughtModel":
-        """Load a bundled model, a hub id, a local folder or a weight file.
-
-        All parameters but one are those of `cot_attn.checkpoints.load`.
-
-        Parameters
-        ----------
-        validate
-            Whether the model checks itself once; see `cot_attn.models.validate`.
-        """
-        parts = load(
-            name_or_path,
-            family=family,
-            base=base,
-            n_thoughts=n_thoughts,
-            lora_alpha=lora_alpha,
-            use_rslora=use_rslora,
-            remove_eos=remove_eos,
-            bot=bot,
-            eot=eot,
-            compression=compression,
-            weights=weights,
-            sha256=sha256,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-        )
-        report = parts.report
-        assert report is not None
-        model = cls._of(parts)
-        if validate:
-            model.load_report = replace(report, checks=validation.validate(model))
-        else:
-            model.load_report = replace(report, options={**report.options, "validate": False})
-        return model
-
-    @classmethod
-    def from_language_model(
-        cls,
-        model: str | PathLike[str] | PreTrainedModel,
-        *,
-        validate: bool = True,
-        **options: Unpack[LanguageModelOptions],
-    ) -> "ContinuousThoughtModel":
-        """Let any causal language model think: training-free methods, and loops of one's own.
-
-        Parameters
-        ----------
-        model
-            A folder, a hub id, a GGUF file, or a Hugging Face model in memory.
-        validate
-            Whether the model checks itself once; see `cot_attn.models.validate`.
-        **options
-            Those of `cot_attn.checkpoints.load_language_model`: `feedback`, `n_thoughts`,
-            `tokenizer`, `chat_template`, `eot`, ...
-
-        Examples
-        --------
-        >>> from cot_attn.checkpoints import load
-        >>> from cot_attn.models import ContinuousThoughtModel, SoftThinking
-        >>> parts = load("toy-gpt2")
-        >>> model = ContinuousThoughtModel.from_language_model(
-        ...     parts.language_model, tokenizer=parts.tokenizer, feedback=SoftThinking(top_k=5),
-        ...     n_thoughts=2, bot="+", eot="The answer is", name="soft"
-        ... )
-        >>> model.think(["3 + 4"])
-        Run(1 problems, thoughts 1x2x96, answers ['']...)
-        """
-        parts = load_language_model(model, **options)
-        made = cls._of(parts)
-        if validate:
-            validation.validate(made)
-        return made
-
-    @classmethod
-    def _of(cls, parts: ModelParts) -> "ContinuousThoughtModel":
-        """Put a bridge round the parts of a model."""
-        return cls(
-            bridged(parts.language_model, parts.tokenizer, parts.name),
-            parts.feedback,
-            parts.template,
-            parts.n_thoughts,
-            tokenizer=parts.tokenizer,
-            name=parts.name,
-            checkpoint=parts.checkpoint,
-            stop=parts.stop,
-        )
-
-    def save_pretrained(self, folder: str | PathLike[str], *, dtype: Any = None) -> None:
-        """Write the model as one folder that needs nothing else, as `cot_attn.checkpoints.save`."""
-        save(self.parts, folder, dtype=dtype)
-
-
-def _check_count(name: str, value: int) -> None:
-    argument: object = value  # a user may give anything
-    if isinstance(argument, bool) or not isinstance(argument, Integral) or value < 0:
-        raise ValueError(f"{name} is {value!r}; give a whole number, 0 or more.")

@@ -15,9 +15,10 @@ from cot_attn.data.problem import Problem
 from cot_attn.models._bridge import check_unprocessed, every_module
 from cot_attn.models._hook_points import HookName, chosen_names, remove, set_aside
 from cot_attn.models.feedback import Feedback
+from cot_attn.models.layout import Layout
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
-from cot_attn.models.stages import Layout, Stage, stage_set
+from cot_attn.models.stages import Stage, stage_set
 from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -120,6 +121,13 @@ def check_room(
                 f"thoughts, {closing} tokens round them and {max_new_tokens} answer tokens. "
                 "Leave it out, or lower max_new_tokens or n_thoughts."
             )
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise where a number of thoughts or tokens is no whole number from 0 on."""
+    argument: object = value  # a user may give anything
+    if isinstance(argument, bool) or not isinstance(argument, Integral) or value < 0:
+        raise ValueError(f"{name} is {value!r}; give a whole number, 0 or more.")
 
 
 def check_adds_nothing(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -17,7 +17,8 @@ from cot_attn.models._cache import RoomyCache
 from cot_attn.models.feedback import Feedback, Moment
 from cot_attn.models.finite import check_finite, finite_scores
 from cot_attn.models.jacobi import Jacobi
-from cot_attn.models.stages import Answer, Close, Layout, Prompt, Stage, Thought
+from cot_attn.models.layout import Layout
+from cot_attn.models.stages import Answer, Close, Prompt, Stage, Thought
 from cot_attn.models.stopping import StopRule
 from cot_attn.models.template import Template
 from cot_attn.models.unembedding import Workspace, unembed

@@ -10,7 +10,7 @@ from torch import Tensor
 from cot_attn import _html
 from cot_attn.data.grading import grade
 from cot_attn.data.problem import Problem
-from cot_attn.models.stages import Layout
+from cot_attn.models.layout import Layout
 
 SHOWN = 6  # problems that a notebook shows of a run
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.stages import Role
+from cot_attn.models.layout import Role
 from cot_attn.recording.memory import require_memory
 
 

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cot_attn.models.continuous import ContinuousThoughtModel
+from cot_attn.models.layout import Role
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.run import Run
-from cot_attn.models.stages import Role
 from cot_attn.recording._recorder import PATTERN, Recorder
 from cot_attn.recording.selection import Indices, selected
 

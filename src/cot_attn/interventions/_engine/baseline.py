@@ -10,8 +10,7 @@ from torch import Tensor
 from cot_attn.data.grading import grade
 from cot_attn.data.problem import Problem
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.decoding import greedy
-from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.decoding import ForcedAnswers, greedy
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.stages import Prompt, Stage, Thought
 

@@ -32,8 +32,7 @@ from cot_attn.interventions.resume import FinishedProblems
 from cot_attn.interventions.sites import INPUT
 from cot_attn.models.batching import Batches
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.decoding import continued
-from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.decoding import ForcedAnswers, continued
 from cot_attn.models.rollout import Rollout
 
 

@@ -14,8 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.decoding import next_tokens
-from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.decoding import ForcedAnswers, next_tokens
 from cot_attn.models.rollout import Rollout
 from cot_attn.models.unembedding import MANY, Workspace
 

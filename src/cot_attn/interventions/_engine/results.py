@@ -17,7 +17,7 @@ from cot_attn.interventions.corruption import label as label_of
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.interventions.outcomes import DISRUPTIONS
 from cot_attn.models.continuous import ContinuousThoughtModel
-from cot_attn.models.forced_answers import ForcedAnswers
+from cot_attn.models.decoding import ForcedAnswers
 from cot_attn.models.rollout import Rollout
 
 WITH_OWN_DIMENSIONS = (*DISRUPTIONS, "answer", "thought_change")
