@@ -2,9 +2,9 @@
 
 Variants of a problem have its prompt in common. A row's scores over the prompt are a product of a
 vector with a matrix, for which the matrix has to be fetched from memory anew; those of all rows
-that share it are one product of matrices (Juravsky et al. 2024, "Hydragen", section 3.2). Here both
-parts of the scores are put side by side, so that whoever listens to scores or patterns sees all of
-them.
+that share it are one product of matrices (Juravsky et al. 2024, "Hydragen", arXiv 2402.05099). Here
+both parts of the scores are put side by side, so that whoever listens to scores or patterns sees
+all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
