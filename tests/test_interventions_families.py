@@ -16,7 +16,7 @@ from cot_attn.interventions import (
     run_variants,
 )
 from cot_attn.interventions.sites import Site
-from cot_attn.models import Identity, validate
+from cot_attn.models import Identity, _cache, validate
 from cot_attn.recording import PositionRecorder
 from families import FAMILIES, WITHOUT_CACHE
 from plain_loop import N_THOUGHTS, ROUNDING, Twins, divergence
@@ -50,7 +50,11 @@ def changes_of(pair: Twins) -> list[Intervention]:
 
 
 @pytest.mark.slow
-def test_a_change_does_what_it_does_in_a_plain_loop(pair: Twins) -> None:
+def test_a_change_does_what_it_does_in_a_plain_loop(
+    pair: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other tests copy prompts: this one sees what each kind of attention does with shared ones.
+    monkeypatch.setattr(_cache, "WORTH_SHARING", 0)
     changes = changes_of(pair)
     outcomes = ["kl_first", "thought_change"]
     result = run_variants(
