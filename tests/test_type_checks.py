@@ -36,14 +36,13 @@ def test_a_wrong_argument_and_a_wrong_result_are_refused() -> None:
 
 
 def test_dimensions_of_one_name_agree() -> None:
-    with pytest.raises(TypeCheckError, match=r"parameters of .*product"):
+    with pytest.raises(TypeCheckError, match=r"product\(\) parameter right"):
         product(np.zeros((2, 3)), np.zeros((4, 5)))
-    with pytest.raises(TypeCheckError, match=r"return value of .*product"):
+    with pytest.raises(TypeCheckError, match=r"product\(\) return"):
         product(np.zeros((2, 3)), np.zeros((3, 5)))
 
 
 @pytest.mark.parametrize("within", [Matrix, Matrix | None, list[Matrix], dict[str, tuple[Matrix]]])
 def test_dimensions_are_found_wherever_they_are(within: object) -> None:
     assert has_dimensions(within)
-    assert has_dimensions("Matrix")
     assert not has_dimensions(dict[str, np.ndarray | None])
