@@ -30,7 +30,7 @@ from cot_attn.sweeps import (
     sweep_status,
 )
 from cot_attn.sweeps.executors import Job, beginning
-from cot_attn.sweeps.shard_file import finished
+from cot_attn.sweeps.shard_file import finished, path_of
 from cot_attn.toy import handmade_model, handmade_problems
 
 pytestmark = [pytest.mark.slow, pytest.mark.waits]
@@ -286,6 +286,10 @@ def test_submitit_gives_what_one_process_gives_where_a_job_is_killed_too(
 ) -> None:
     submitit = pytest.importorskip("submitit")
     monkeypatch.setattr(submitit.Job, "_results_timeout_s", 1)  # this disk is not slow to show a file
+    done = [each.name for each in Manifest.read(sweep).shards if each.model == "other"]
+    for name in done:  # a job is for one model, and each takes seconds to begin
+        path_of(sweep, name).parent.mkdir(exist_ok=True)
+        path_of(sweep, name).write_bytes(expected[path_of(sweep, name).name])
 
     def kill() -> int:
         jobs = children("submitit.core._submit")
@@ -293,7 +297,7 @@ def test_submitit_gives_what_one_process_gives_where_a_job_is_killed_too(
             os.kill(job, signal.SIGKILL)
         return len(jobs)
 
-    with Meanwhile(sweep, kill) as meanwhile:
+    with Meanwhile(sweep, kill, after=len(done) + 1) as meanwhile:
         status = run_sweep(
             sweep, Submitit(1, shards_at_once=N_SHARDS, cluster="local", timeout_min=5)
         )
