@@ -3,13 +3,15 @@
 `--jaxtyping-packages` (pyproject.toml) decorates every function of the library, and one within a
 function each time anew. jaxtyping would bind the arguments of each call, and check them before it
 and, with what it gave, after it. Here the type checker alone does it all, once; where dimensions
-are annotated, in a scope of their own, so that those of one name agree. Annotations that are text
-are left to jaxtyping, which takes what it cannot read for anything.
+are annotated, in a scope of their own, so that those of one name agree. Two kinds are left to jaxtyping: those
+that are text, where it takes what it cannot read for anything, and generators, which would be
+checked when they are first asked for something, in the scope of whoever asks.
 """
 
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import wraps
+from inspect import isgeneratorfunction
 from types import FunctionType
 from typing import Any, Literal, get_args, get_origin
 
@@ -47,10 +49,12 @@ def jaxtyped(*, typechecker: Decorator) -> Decorator:
 
     def function(given: FunctionType) -> Any:
         annotations = given.__annotations__.values()
-        if any(isinstance(each, str) for each in annotations):
+        as_text = any(isinstance(each, str) for each in annotations)
+        with_dimensions = any(map(has_dimensions, annotations))
+        if as_text or (with_dimensions and isgeneratorfunction(given)):
             return _jaxtyped(given, typechecker=typechecker)
         checked = _checked(given)
-        return _with_own_dimensions(checked) if any(map(has_dimensions, annotations)) else checked
+        return _with_own_dimensions(checked) if with_dimensions else checked
 
     return decorated
 
