@@ -285,7 +285,9 @@ def test_submitit_gives_what_one_process_gives_where_a_job_is_killed_too(
     sweep: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitit = pytest.importorskip("submitit")
-    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 1)  # this disk is not slow to show a file
+    monkeypatch.setattr(
+        submitit.Job, "_results_timeout_s", 1
+    )  # this disk is not slow to show a file
     done = [each.name for each in Manifest.read(sweep).shards if each.model == "other"]
     for name in done:  # a job is for one model, and each takes seconds to begin
         path_of(sweep, name).parent.mkdir(exist_ok=True)
