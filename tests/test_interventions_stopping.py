@@ -25,7 +25,7 @@ OUTCOMES = ["failed", "answer", "kl_first", "thought_change"]
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def stopping(request, questions) -> Stopping:
-    made = Stopping(request.param, questions)
+    made = Stopping(request.param, questions[:5])
     assert len(set(made.n_thoughts)) > 2
     return made
 

@@ -3,9 +3,11 @@
 `--jaxtyping-packages` (pyproject.toml) decorates every function of the library, and one within a
 function each time anew. jaxtyping would bind the arguments of each call, and check them before it
 and, with what it gave, after it. Here the type checker alone does it all, once; where dimensions
-are annotated, in a scope of their own, so that those of one name agree. Two kinds are left to jaxtyping: those
-that are text, where it takes what it cannot read for anything, and generators, which would be
-checked when they are first asked for something, in the scope of whoever asks.
+are annotated, in a scope of their own, so that those of one name agree.
+
+Two kinds are left to jaxtyping: annotations that are text, where it takes what it cannot read for
+anything, and generators, which would be checked when they are first asked for something, in the
+scope of whoever asks.
 """
 
 from collections.abc import Callable
