@@ -7,6 +7,7 @@ whenever that thought is part of the sequence.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -319,12 +320,17 @@ class Twins:
     def __init__(self, architecture: str, questions: list[str], n_new: int = N_NEW) -> None:
         self.model, self.loop = twins(architecture, n_new)
         self._changed: dict[tuple[int, str, int], Plain] = {}
-        self.tokens = [self.model.tokenizer(text)["input_ids"] for text in questions]
+        self.tokens = [self.read(text) for text in questions]
         self.plain = [self.loop.run(tokens, look=True) for tokens in self.tokens]
         self.problems = [
             Problem(f"p{i}", text, self.model.decode(plain.answer) or "w0", answer_type="text")
             for i, (text, plain) in enumerate(zip(questions, self.plain, strict=True))
         ]
+
+    def read(self, text: str) -> list[int]:
+        """Return the tokens of a text: of an answer, a good guess of the plain loop's."""
+        tokens: list[int] = self.model.tokenizer(text)["input_ids"]
+        return tokens
 
     def clean(self, hooks: Sequence[Hook]) -> CleanActivations:
         """Return what the plain loop saw at some hooks of unchanged runs."""
@@ -407,7 +413,7 @@ class Twins:
         n_changed, divergences = 0, []
         for row, problem in enumerate(self.problems):
             text = str(found["answer"].sel(problem=problem.id).item())
-            guess = self.model.tokenizer(text)["input_ids"]
+            guess = self.read(text)
             expected, unchanged = self.changed(row, change, guess=guess), self.plain[row]
             n = expected.decided(self.loop.template)
             if n == len(expected.logits):
@@ -420,6 +426,12 @@ class Twins:
         np.testing.assert_allclose(kl, divergences, rtol=0.02, atol=ROUNDING, err_msg=change.label)
         assert max(divergences) > 5 * ROUNDING, f"{change.label} changes nothing"
         return n_changed > 0
+
+
+@cache
+def shared_twins(architecture: str, *questions: str) -> Twins:
+    """Return the same twins to all tests that leave them as they are."""
+    return Twins(architecture, list(questions))
 
 
 def divergence(logits: Tensor, other: Tensor) -> float:

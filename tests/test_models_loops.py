@@ -147,7 +147,7 @@ class Loop:
         models = []
         for _ in range(2):
             torch.manual_seed(11)
-            models.append(BUILDERS[architecture]())
+            models.append(BUILDERS[architecture](2))
         feedback, self.made = pair(name, models[0].get_input_embeddings().weight)
         self.model = wrap(models[0], feedback, N_THOUGHTS)
         self.plain_model = models[1]
@@ -182,7 +182,7 @@ class Loop:
 @pytest.fixture(scope="module", params=LOOPS)
 def loop(request, questions) -> Loop:
     architecture = "llama" if request.param in ("soft", "sampled", "rescaled") else "gpt2"
-    return Loop(request.param, architecture, questions[:4])
+    return Loop(request.param, architecture, questions[:3])
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ def test_a_recorder_sees_what_the_plain_loop_attends_to(loop):
 def test_variants_are_those_of_the_plain_loop(loop, downstream):
     change = Intervention(1, Zero(), downstream=downstream)
     results = run_variants(
-        loop.model, loop.problems, [change], ["kl_first"], max_new_tokens=N_NEW, batch_size=3
+        loop.model, loop.problems, [change], ["kl_first"], max_new_tokens=N_NEW, batch_size=2
     )
     moved = []
     for row, problem in enumerate(loop.problems):
