@@ -214,13 +214,21 @@ def test_a_recorder_sees_what_the_plain_loop_attends_to(loop):
     np.testing.assert_allclose(sums.values[np.isfinite(sums.values)], 1, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("downstream", ["recompute", "frozen"])
-def test_variants_are_those_of_the_plain_loop(loop, downstream):
-    change = Intervention(1, Zero(), downstream=downstream)
-    results = run_variants(
-        loop.model, loop.problems, [change], ["kl_first"], max_new_tokens=N_NEW, batch_size=2
+DOWNSTREAM = {each: Intervention(1, Zero(), downstream=each) for each in ("recompute", "frozen")}
+
+
+@pytest.fixture(scope="module")
+def without_thought_1(loop):
+    changes = list(DOWNSTREAM.values())
+    return run_variants(
+        loop.model, loop.problems, changes, ["kl_first"], max_new_tokens=N_NEW, batch_size=4
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("downstream", DOWNSTREAM)
+def test_variants_are_those_of_the_plain_loop(loop, without_thought_1, downstream):
+    change, results = DOWNSTREAM[downstream], without_thought_1
     moved = []
     for row, problem in enumerate(loop.problems):
         clean = loop.plain[row]
