@@ -7,6 +7,7 @@ whenever that thought is part of the sequence.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,7 @@ class PlainLoop:
         words: Sequence[int] | None = None,
         blocked: Sequence[tuple[int, int, int, int]] = (),
         look: bool = False,
+        guess: Sequence[int] = (),
     ) -> Plain:
         """Run one question.
 
@@ -114,6 +116,8 @@ class PlainLoop:
             (layer, head, query, key): attention that is taken away, by position.
         look
             Whether `seen` holds what there is at every site, or at those that are edited alone.
+        guess
+            What the answer may be. As far as the model's own is the same, one pass shows it all.
         """
         edits = edits or {}
         template = self.template
@@ -137,29 +141,38 @@ class PlainLoop:
                 sequence = torch.cat([sequence, thoughts[-1][None, None]], dim=1)
             sequence = torch.cat([sequence, self.embed(torch.tensor([list(template.eot)]))], dim=1)
             start_of_answer = sequence.shape[1]
-            answer = list(words or [])
-            sequence = torch.cat([sequence, self.embed(torch.tensor([answer[:-1]]).long())], dim=1)
-            output = self._forward(sequence)
-            while words is None:
-                allowed = output.logits[0, -1].clone()
-                allowed[list(template.suppressed)] = -torch.inf
-                token = int(allowed.argmax())
-                if token == template.eos:
-                    break
-                answer.append(token)
-                if len(answer) == self.n_new:
-                    break
-                sequence = torch.cat([sequence, self.embed(torch.tensor([[token]]))], dim=1)
-                output = self._forward(sequence)
+            fed = list(guess)[: self.n_new - 1] if words is None else list(words)[:-1]
+            ended = False
+            while not ended:
+                embedded = self.embed(torch.tensor([fed]).long())
+                output = self._forward(torch.cat([sequence, embedded], dim=1))
+                logits = output.logits[0, start_of_answer - 1 :]
+                if words is None:
+                    answer, ended = self._own(logits, fed)
+                    n_fed, fed = min(len(answer), self.n_new - 1), answer
+                else:
+                    answer, ended, n_fed = list(words), True, len(fed)
         nothing = sequence[:0, 0]  # where there is no thought
+        end = start_of_answer + n_fed  # behind it is what was guessed and is not the answer
         return Plain(
             torch.stack(thoughts) if thoughts else nothing,
             torch.stack(hidden) if hidden else nothing,
-            output.logits[0, start_of_answer - 1 :],
+            logits[: n_fed + 1],
             answer,
             seen,
-            torch.stack([layer[0] for layer in output.attentions]),
+            torch.stack([layer[0, :, :end, :end] for layer in output.attentions]),
         )
+
+    def _own(self, logits: Tensor, fed: Sequence[int]) -> tuple[list[int], bool]:
+        """Return as much of the model's own answer as what was fed shows, and whether it is all."""
+        logits = logits.clone()
+        logits[:, list(self.template.suppressed)] = -torch.inf
+        best = logits.argmax(dim=-1).tolist()
+        right = [one == other for one, other in zip(best, fed, strict=False)]
+        answer = best[: [*right, False].index(False) + 1]
+        if self.template.eos in answer:
+            return answer[: answer.index(self.template.eos)], True
+        return answer, len(answer) == self.n_new
 
     def _forward(self, sequence: Tensor) -> Any:
         return self.model(inputs_embeds=sequence, output_hidden_states=True, output_attentions=True)
@@ -306,12 +319,18 @@ class Twins:
 
     def __init__(self, architecture: str, questions: list[str], n_new: int = N_NEW) -> None:
         self.model, self.loop = twins(architecture, n_new)
-        self.tokens = [self.model.tokenizer(text)["input_ids"] for text in questions]
+        self._changed: dict[tuple[int, str, int], Plain] = {}
+        self.tokens = [self.read(text) for text in questions]
         self.plain = [self.loop.run(tokens, look=True) for tokens in self.tokens]
         self.problems = [
             Problem(f"p{i}", text, self.model.decode(plain.answer) or "w0", answer_type="text")
             for i, (text, plain) in enumerate(zip(questions, self.plain, strict=True))
         ]
+
+    def read(self, text: str) -> list[int]:
+        """Return the tokens of a text: of an answer, a good guess of the plain loop's."""
+        tokens: list[int] = self.model.tokenizer(text)["input_ids"]
+        return tokens
 
     def clean(self, hooks: Sequence[Hook]) -> CleanActivations:
         """Return what the plain loop saw at some hooks of unchanged runs."""
@@ -327,8 +346,18 @@ class Twins:
         ids = tuple(problem.id for problem in self.problems)
         return CleanActivations(ids, seen, frozenset(ids))
 
-    def changed(self, row: int, change: Intervention, seed: int = 0) -> Plain:
-        """Run one problem plainly with one change."""
+    def changed(
+        self, row: int, change: Intervention, seed: int = 0, guess: Sequence[int] = ()
+    ) -> Plain:
+        """Run one problem plainly with one change, once; a guess of its answer saves passes."""
+        key = (row, change.label, seed)
+        if key not in self._changed:
+            self._changed[key] = self._run_changed(row, change, seed, guess)
+        return self._changed[key]
+
+    def _run_changed(
+        self, row: int, change: Intervention, seed: int, guess: Sequence[int]
+    ) -> Plain:
         hooks = change.site.hooks(self.model)
         clean = self.clean(hooks)
 
@@ -353,7 +382,8 @@ class Twins:
         later = range(change.thoughts[0] + 1, N_THOUGHTS) if change.downstream == "frozen" else ()
         inputs = {index: self.plain[row].thoughts[index] for index in later}
         blocked = self.blocked(row, change) if isinstance(change.site, Attention) else ()
-        return self.loop.run(self.tokens[row], edits, inputs=inputs, blocked=blocked)
+        tokens = self.tokens[row]
+        return self.loop.run(tokens, edits, inputs=inputs, blocked=blocked, guess=guess)
 
     def blocked(self, row: int, change: Intervention) -> list[tuple[int, int, int, int]]:
         """Return the (layer, head, query, key) that a knock-out takes away, by position."""
@@ -382,8 +412,9 @@ class Twins:
         found = results.sel(variant=change.label)
         n_changed, divergences = 0, []
         for row, problem in enumerate(self.problems):
-            expected, unchanged = self.changed(row, change), self.plain[row]
             text = str(found["answer"].sel(problem=problem.id).item())
+            guess = self.read(text)
+            expected, unchanged = self.changed(row, change, guess=guess), self.plain[row]
             n = expected.decided(self.loop.template)
             if n == len(expected.logits):
                 assert text == self.model.decode(expected.answer), (change.label, problem.id)
@@ -395,6 +426,12 @@ class Twins:
         np.testing.assert_allclose(kl, divergences, rtol=0.02, atol=ROUNDING, err_msg=change.label)
         assert max(divergences) > 5 * ROUNDING, f"{change.label} changes nothing"
         return n_changed > 0
+
+
+@cache
+def shared_twins(architecture: str, *questions: str) -> Twins:
+    """Return the same twins to all tests that leave them as they are."""
+    return Twins(architecture, list(questions))
 
 
 def divergence(logits: Tensor, other: Tensor) -> float:

@@ -77,9 +77,14 @@ def assert_like_the_loop(model, hf_model, project, questions, **template):
 # CODI -----------------------------------------------------------------------------------------
 
 
+def loaded(path, **said):
+    """Load without the model's check of itself, which other tests see."""
+    return ContinuousThoughtModel.from_pretrained(path, validate=False, **said)
+
+
 def load_codi(tensors, folder, **said):
     torch.save(tensors, folder / "pytorch_model.bin")
-    return ContinuousThoughtModel.from_pretrained(folder, **{**SAID[CODI], **said})
+    return loaded(folder, **{**SAID[CODI], **said})
 
 
 def test_codi_without_lora(tmp_path):
@@ -163,7 +168,7 @@ def test_constants_that_old_transformers_versions_stored_are_reported(tmp_path):
 
 def test_bfloat16_runs_near_float32(tmp_path):
     exact = load_codi(codi_tensors(), tmp_path)
-    rough = ContinuousThoughtModel.from_pretrained(tmp_path, dtype="bfloat16", **SAID[CODI])
+    rough = loaded(tmp_path, dtype="bfloat16", **SAID[CODI])
     assert rough.dtype == rough.feedback.expand.weight.dtype == torch.bfloat16
     one, other = (model.think(QUESTIONS).first_logits for model in (exact, rough))
     assert 0 < (one - other).abs().max() < 0.1 * one.abs().max()
@@ -198,9 +203,9 @@ def test_the_checkpoint_hash_depends_on_alpha(tmp_path):
 def test_sim_cots_explaining_model_is_reported_and_changes_nothing(tmp_path):
     extra = {"expainable_llm.transformer.wte.weight": torch.randn(200, 32)}
     torch.save(coconut_tensors() | extra, tmp_path / "checkpoint_28")
-    model = ContinuousThoughtModel.from_pretrained(tmp_path, **SAID[COCONUT])
+    model = loaded(tmp_path, **SAID[COCONUT])
     assert model.load_report.unused == tuple(extra)
-    plain = ContinuousThoughtModel.from_pretrained(COCONUT / "checkpoint_1", **SAID[COCONUT])
+    plain = loaded(COCONUT / "checkpoint_1", **SAID[COCONUT])
     logits = [each.think(QUESTIONS).first_logits for each in (model, plain)]
     assert torch.equal(*logits)
 
@@ -243,7 +248,7 @@ def llama_tensors(**changes):
 def test_llama_with_grouped_queries_gives_what_a_plain_loop_gives(tied, remove_eos, tmp_path):
     tensors = llama_tensors(tie_word_embeddings=tied)
     torch.save(tensors, tmp_path / "pytorch_model.bin")
-    model = ContinuousThoughtModel.from_pretrained(
+    model = loaded(
         tmp_path,
         family="codi",
         base=llama_base(tmp_path / "base", tie_word_embeddings=tied),
@@ -271,9 +276,7 @@ def test_llama_with_grouped_queries_gives_what_a_plain_loop_gives(tied, remove_e
 def test_llama_in_a_batch_gives_what_each_question_gives_alone(tmp_path):
     tensors = llama_tensors()
     save_file({k: v.clone() for k, v in tensors.items()}, tmp_path / "model.safetensors")
-    model = ContinuousThoughtModel.from_pretrained(
-        tmp_path, base=llama_base(tmp_path / "base"), lora_alpha=32, n_thoughts=6
-    )
+    model = loaded(tmp_path, base=llama_base(tmp_path / "base"), lora_alpha=32, n_thoughts=6)
     together = model.run(QUESTIONS, max_new_tokens=N_NEW)
     alone = model.run(QUESTIONS, max_new_tokens=N_NEW, batch_size=1)
     torch.testing.assert_close(together.first_logits, alone.first_logits, atol=1e-4, rtol=0)
@@ -290,7 +293,7 @@ def test_a_tokenizer_that_is_smaller_than_its_model_leaves_the_added_ids_nameles
         if "embed_tokens" in key or "lm_head" in key:
             tensors[key] = torch.cat([tensor, tensor[:8]])
     torch.save(tensors, tmp_path / "pytorch_model.bin")
-    model = ContinuousThoughtModel.from_pretrained(tmp_path, base=base, lora_alpha=32, n_thoughts=6)
+    model = loaded(tmp_path, base=base, lora_alpha=32, n_thoughts=6)
     assert (model.template.bot, model.template.eot) == ((209,), (210,))
     assert len(model.tokenizer) == 200
 
@@ -300,7 +303,7 @@ def test_a_tokenizer_that_has_one_of_the_names_leaves_the_added_ids_nameless(tmp
     file = base / "tokenizer.json"
     file.write_text(file.read_text().replace('"w5"', '"[PAD]"'))
     torch.save(llama_tensors(), tmp_path / "pytorch_model.bin")
-    model = ContinuousThoughtModel.from_pretrained(tmp_path, base=base, lora_alpha=32, n_thoughts=6)
+    model = loaded(tmp_path, base=base, lora_alpha=32, n_thoughts=6)
     assert model.tokenizer.convert_tokens_to_ids("[PAD]") == 5
     assert len(model.tokenizer) == 200
     assert (model.template.bot, model.template.eot) == ((201,), (202,))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from checkpoint_files import (
     projection_from,
 )
 from cot_attn.checkpoints import CheckpointInfo, register_checkpoint
+from cot_attn.checkpoints import load as load_parts
 from cot_attn.checkpoints import registry as registry_module
 from cot_attn.models import ContinuousThoughtModel
 
@@ -36,6 +38,7 @@ def own_registry(monkeypatch):
     monkeypatch.setattr(registry_module, "_KNOWN", dict(registry_module._KNOWN))
 
 
+@cache
 def tensors_with(family, n_rows):
     """The conformance checkpoint without LoRA, with another number of rows in its embedding."""
     if family == CODI:
@@ -73,40 +76,77 @@ def base_with(family, folder, *, tokens=(), **changes):
     return folder
 
 
+def said_of(family, **said):
+    return {"base": family / "base", "n_thoughts": 3} | said
+
+
 def load(folder, family, **said):
-    options = {"base": family / "base", "n_thoughts": 3, "validate": False}
-    return ContinuousThoughtModel.from_pretrained(folder, **options | said)
+    return ContinuousThoughtModel.from_pretrained(folder, validate=False, **said_of(family, **said))
+
+
+def parts(folder, family, **said):
+    """What is loaded without a bridge round it, which takes as long again."""
+    return load_parts(folder, **said_of(family, **said))
+
+
+def looped(family, net, project, question, bot, eot):
+    """Return what a plain loop gives with these ids."""
+    return plain_loop(
+        net,
+        project,
+        question,
+        bot=[bot],
+        eot=[eot],
+        eos=199,
+        n_thoughts=3,
+        max_new_tokens=N_NEW,
+        never=[eot] if family == CODI else [],
+    )
+
+
+@cache
+def plain(family, n_rows):
+    """A plain Hugging Face model of that many rows, and what makes thoughts of its states."""
+    tensors = tensors_with(family, n_rows)
+    config = AutoConfig.from_pretrained(family / "base")
+    config.vocab_size = n_rows
+    net = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    prefix = "codi." if family == CODI else "base_causallm."
+    named = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+    assert not net.load_state_dict(named, strict=False).unexpected_keys
+    return net, projection_from(tensors) if family == CODI else (lambda hidden: hidden)
 
 
 def assert_like_the_loop(model, family, n_rows, bot, eot):
     """Against a plain Hugging Face model of that many rows and a plain loop with these ids."""
     assert (model.template.bot, model.template.eot) == ((bot,), (eot,))
-    tensors = tensors_with(family, n_rows)
-    config = AutoConfig.from_pretrained(family / "base")
-    config.vocab_size = n_rows
-    plain = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    prefix = "codi." if family == CODI else "base_causallm."
-    named = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
-    assert not plain.load_state_dict(named, strict=False).unexpected_keys
-    project = projection_from(tensors) if family == CODI else (lambda hidden: hidden)
     run = model.run(QUESTIONS, max_new_tokens=N_NEW)
     _, questions = model.encode(QUESTIONS)
+    net, project = plain(family, n_rows)
     for row, question in enumerate(questions):
-        expected = plain_loop(
-            plain,
-            project,
-            question,
-            bot=[bot],
-            eot=[eot],
-            eos=199,
-            n_thoughts=3,
-            max_new_tokens=N_NEW,
-            never=[eot] if family == CODI else [],
-        )
+        expected = looped(family, net, project, question, bot, eot)
         torch.testing.assert_close(run.thoughts[row], expected.thoughts, atol=2e-4, rtol=1e-4)
         torch.testing.assert_close(run.first_logits[row], expected.logits, atol=2e-4, rtol=1e-4)
         assert run.first_logits.shape[1] == n_rows
         assert run.answer_tokens[row] == expected.tokens or run.answer_tokens[row][0] == 199
+
+
+def assert_parts_like_the_loop(loaded, family, n_rows, bot, eot):
+    """The same of the parts that were loaded, in the same plain loop."""
+    template = loaded.template
+    assert (template.bot, template.eot, template.eos) == ((bot,), (eot,), 199)
+    assert (eot in template.suppressed) or family == COCONUT
+    net, project = plain(family, n_rows)
+    for question in QUESTIONS:
+        tokens = loaded.tokenizer(question)["input_ids"]
+        own = loaded.language_model, loaded.feedback.transform
+        found, expected = (
+            looped(family, *each, tokens, bot, eot) for each in (own, (net, project))
+        )
+        torch.testing.assert_close(found.thoughts, expected.thoughts, atol=2e-4, rtol=1e-4)
+        torch.testing.assert_close(found.logits, expected.logits, atol=2e-4, rtol=1e-4)
+        assert found.logits.shape == (n_rows,)
+        assert found.tokens == expected.tokens
 
 
 # As the user says -----------------------------------------------------------------------------
@@ -129,10 +169,10 @@ def test_the_ids_and_the_rows_may_be_any(n_rows, bot, eot, family, tmp_path):
 @both
 def test_what_the_user_says_may_be_what_is_usual(family, tmp_path):
     bot, eot = (201, 202) if family == CODI else (200, 201)
-    model = load(save(family, tmp_path, 203), family, bot=bot, eot=eot)
-    assert_like_the_loop(model, family, 203, bot, eot)
-    assert model.load_report.notes == ()
-    assert model.tokenizer.convert_tokens_to_ids(list(BOT_EOT[family])) == [bot, eot]
+    loaded = parts(save(family, tmp_path, 203), family, bot=bot, eot=eot)
+    assert_parts_like_the_loop(loaded, family, 203, bot, eot)
+    assert loaded.report.notes == ()
+    assert loaded.tokenizer.convert_tokens_to_ids(list(BOT_EOT[family])) == [bot, eot]
 
 
 @pytest.mark.slow
@@ -140,8 +180,8 @@ def test_what_the_user_says_may_be_what_is_usual(family, tmp_path):
 def test_a_base_that_is_larger_than_the_checkpoint(family, tmp_path):
     """Where a padded embedding was cut to the tokenizer's size before tokens were added."""
     base = base_with(family, tmp_path / "base", vocab_size=208)
-    model = load(save(family, tmp_path, 203), family, base=base, bot=201, eot=202)
-    assert_like_the_loop(model, family, 203, 201, 202)
+    loaded = parts(save(family, tmp_path, 203), family, base=base, bot=201, eot=202)
+    assert_parts_like_the_loop(loaded, family, 203, 201, 202)
 
 
 @pytest.mark.slow
@@ -221,9 +261,9 @@ def test_a_folder_that_was_saved_says_its_ids_itself(tmp_path):
 def test_added_tokens_json_beside_the_weights(order, n_rows, first, family, tmp_path):
     ids = {NAMES[family][place]: first + number for number, place in enumerate(order)}
     (tmp_path / "added_tokens.json").write_text(json.dumps(ids))
-    model = load(save(family, tmp_path, n_rows), family)
+    loaded = parts(save(family, tmp_path, n_rows), family)
     bot, eot = (ids[name] for name in BOT_EOT[family])
-    assert_like_the_loop(model, family, n_rows, bot, eot)
+    assert_parts_like_the_loop(loaded, family, n_rows, bot, eot)
 
 
 @pytest.mark.slow
@@ -234,9 +274,9 @@ def test_a_grown_tokenizer_beside_the_weights(n_rows, family, tmp_path):
     (tmp_path / "checkpoint").mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(grown / name, tmp_path / "checkpoint")
-    model = load(save(family, tmp_path / "checkpoint", n_rows), family)
+    loaded = parts(save(family, tmp_path / "checkpoint", n_rows), family)
     first = 203 if family == CODI else 202
-    assert_like_the_loop(model, family, n_rows, first, first + 1)
+    assert_parts_like_the_loop(loaded, family, n_rows, first, first + 1)
 
 
 @pytest.mark.slow
@@ -246,20 +286,20 @@ def test_a_grown_tokenizer_beside_the_weights(n_rows, family, tmp_path):
 def test_a_base_folder_that_is_grown_already(vocab_size, n_rows, family, tmp_path):
     tokens = NAMES[family]
     base = base_with(family, tmp_path / "base", tokens=tokens, vocab_size=vocab_size)
-    model = load(save(family, tmp_path, n_rows), family, base=base)
+    loaded = parts(save(family, tmp_path, n_rows), family, base=base)
     bot, eot = (201, 202) if family == CODI else (200, 201)
-    assert_like_the_loop(model, family, n_rows, bot, eot)
-    assert model.tokenizer.convert_tokens_to_ids(list(BOT_EOT[family])) == [bot, eot]
-    assert len(model.tokenizer) == 203
+    assert_parts_like_the_loop(loaded, family, n_rows, bot, eot)
+    assert loaded.tokenizer.convert_tokens_to_ids(list(BOT_EOT[family])) == [bot, eot]
+    assert len(loaded.tokenizer) == 203
 
 
 @pytest.mark.slow
 @both
 def test_a_grown_folder_with_its_checkpoint_in_it_needs_no_base(family, tmp_path):
     folder = base_with(family, tmp_path / "all", tokens=NAMES[family], vocab_size=203)
-    model = load(save(family, folder, 203), family, base=None)
+    loaded = parts(save(family, folder, 203), family, base=None)
     bot, eot = (201, 202) if family == CODI else (200, 201)
-    assert_like_the_loop(model, family, 203, bot, eot)
+    assert_parts_like_the_loop(loaded, family, 203, bot, eot)
 
 
 @pytest.mark.slow
@@ -269,8 +309,8 @@ def test_a_grown_configuration_whose_tokenizer_does_not_say_the_ids(family, tmp_
     save(family, tmp_path, 203)
     with pytest.raises(ValueError, match="knows 203 token ids; the base has 203"):
         load(tmp_path, family, base=base)
-    model = load(tmp_path, family, base=base, bot=201, eot=202)
-    assert_like_the_loop(model, family, 203, 201, 202)
+    loaded = parts(tmp_path, family, base=base, bot=201, eot=202)
+    assert_parts_like_the_loop(loaded, family, 203, 201, 202)
 
 
 @both
@@ -295,7 +335,7 @@ def test_the_files_against_the_base(family, tmp_path):
 def test_files_of_a_tokenizer_without_the_names_say_nothing(tmp_path):
     (tmp_path / "added_tokens.json").write_text('{"<image>": 250}')
     shutil.copy(CODI / "base" / "tokenizer.json", tmp_path)
-    assert_like_the_loop(load(save(CODI, tmp_path, 203), CODI), CODI, 203, 201, 202)
+    assert_parts_like_the_loop(parts(save(CODI, tmp_path, 203), CODI), CODI, 203, 201, 202)
 
 
 @pytest.mark.parametrize("name", ["added_tokens.json", "tokenizer.json", "tokenizer_config.json"])
@@ -316,7 +356,7 @@ def test_an_empty_file_is_as_good_as_none(content, family, tmp_path):
     for name in ("config.json", "added_tokens.json", "tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_text(content)
     bot, eot = (201, 202) if family == CODI else (200, 201)
-    assert_like_the_loop(load(save(family, tmp_path, 203), family), family, 203, bot, eot)
+    assert_parts_like_the_loop(parts(save(family, tmp_path, 203), family), family, 203, bot, eot)
     with pytest.raises(ValueError, match=r"has an empty config\.json. Give as base="):
         load(tmp_path, family, base=None)
 

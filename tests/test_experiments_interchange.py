@@ -10,7 +10,7 @@ from cot_attn.experiments import draw_pairs, interchange
 from cot_attn.stats._inference.dyads import dyadic_mean, dyadic_rate, dyadic_test
 from cot_attn.toy import expected_answer, handmade_model, handmade_problems, toy_problems
 from cot_attn.toy.expected import operations
-from plain_loop import N_NEW, N_THOUGHTS, Twins
+from plain_loop import N_NEW, N_THOUGHTS, shared_twins
 
 BEHIND = {"toy-gpt2": (0.760, 0.347), "toy-llama": (1.0, 1.0)}
 """How often thoughts 4 and 5 of another four-step problem bring its answer along, by a loop with
@@ -62,7 +62,7 @@ def test_the_hand_built_models_digit_is_what_travels() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("site", ["input", "blocks.1.hook_out"])
 def test_the_answers_are_those_of_a_plain_loop(site: str, questions: list[str]) -> None:
-    twins = Twins("gpt2", questions)
+    twins = shared_twins("gpt2", *questions)
     pairs = draw_pairs(twins.problems, n_sources=2)[:-1]  # one base has a source less
     found = interchange(twins.model, pairs, sites=[site], max_new_tokens=N_NEW)
     rows = {problem.id: row for row, problem in enumerate(twins.problems)}
@@ -71,8 +71,9 @@ def test_the_answers_are_those_of_a_plain_loop(site: str, questions: list[str]) 
         for thought in range(N_THOUGHTS):
             theirs = twins.plain[rows[source.id]].seen[site, thought]
             edits = {(site, thought): lambda own, theirs=theirs: theirs}
-            plain = twins.loop.run(twins.tokens[rows[base.id]], edits)
             said = found["answer"].isel(pair=number, site=0).sel(thought=thought, vector="source")
+            guess = twins.read(said.item())
+            plain = twins.loop.run(twins.tokens[rows[base.id]], edits, guess=guess)
             if plain.decided(twins.loop.template) == len(plain.logits):
                 assert said.item() == twins.model.decode(plain.answer)
                 n_changed += plain.answer != twins.plain[rows[base.id]].answer

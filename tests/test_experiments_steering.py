@@ -13,14 +13,14 @@ from cot_attn.experiments.directions import AddRandom
 from cot_attn.interventions import Context, Hook, Zero, collect
 from cot_attn.models import Projection
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
-from plain_loop import N_NEW, N_THOUGHTS, ROUNDING, Twins
+from plain_loop import N_NEW, N_THOUGHTS, ROUNDING, shared_twins
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])
 def test_a_dose_is_what_a_plain_loop_adds(downstream: str, questions: list[str]) -> None:
-    twins = Twins("gpt2", questions)
+    twins = shared_twins("gpt2", *questions[:5])
     vector = 2 * torch.randn(32, generator=torch.Generator().manual_seed(0))
     direction = Direction.given(vector, N_THOUGHTS, "blocks.1.hook_out")
     found = steer(
@@ -32,8 +32,9 @@ def test_a_dose_is_what_a_plain_loop_adds(downstream: str, questions: list[str])
     n_moved = 0
     for row, problem in enumerate(twins.problems):
         later = {2: twins.plain[row].thoughts[2]} if downstream == "frozen" else {}
-        plain = twins.loop.run(twins.tokens[row], edits, inputs=later)
         here = found.sel(problem=problem.id, direction="given", dose=1.5)
+        guess = twins.read(here["answer"].item())
+        plain = twins.loop.run(twins.tokens[row], edits, inputs=later, guess=guess)
         if plain.decided(twins.loop.template) == len(plain.logits):
             assert here["answer"].item() == twins.model.decode(plain.answer)
             n_moved += plain.answer != twins.plain[row].answer
@@ -81,7 +82,7 @@ def test_dose_1_towards_a_problem_is_an_interchange() -> None:
 
 
 def test_corrupting_one_thought_and_boosting_another_are_one_run(questions) -> None:
-    twins = Twins("gpt2", questions)
+    twins = shared_twins("gpt2", *questions[:5])
     direction = TowardsProblem(twins.problems[0].id, Hook("input"))
     problems, rows = twins.problems[1:], range(1, len(twins.problems))
     found = steer(
@@ -95,9 +96,9 @@ def test_corrupting_one_thought_and_boosting_another_are_one_run(questions) -> N
             ("input", 1): lambda own, base=base: own + 0.5 * (target - base),
             ("input", 2): torch.zeros_like,
         }
-        plain = twins.loop.run(twins.tokens[row], edits)
+        said = found["answer"].sel(problem=problem.id, direction="given", dose=0.5)
+        plain = twins.loop.run(twins.tokens[row], edits, guess=twins.read(said.item()))
         if plain.decided(twins.loop.template) == len(plain.logits):
-            said = found["answer"].sel(problem=problem.id, direction="given", dose=0.5)
             assert said.item() == twins.model.decode(plain.answer)
 
 

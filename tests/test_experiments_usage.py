@@ -23,7 +23,7 @@ from cot_attn.experiments.usage import pause_token, strangers
 from cot_attn.interventions import Context, Intervention, collect, run_variants
 from cot_attn.models import Close, Projection, Prompt, Thought
 from cot_attn.toy import handmade_model, handmade_problems
-from plain_loop import N_NEW, N_THOUGHTS, Twins, divergence
+from plain_loop import N_NEW, N_THOUGHTS, divergence, shared_twins
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ N = 20
 
 
 def test_every_condition_is_what_a_plain_loop_does(questions: list[str]) -> None:
-    twins = Twins("gpt2", questions)
+    twins = shared_twins("gpt2", *questions[:5])
     found = usage(twins.model, twins.problems, max_new_tokens=N_NEW, pause="w3")
     thoughts = torch.stack([plain.thoughts for plain in twins.plain])
     pause = twins.loop.embed.weight[pause_token(twins.model, "w3")].detach()
@@ -44,8 +44,12 @@ def test_every_condition_is_what_a_plain_loop_does(questions: list[str]) -> None
             "another problem's": thoughts[rows[sources[problem.id]]],
             "first repeated": thoughts[row, :1].expand(N_THOUGHTS, -1),
         }
+        said = found["answer"].sel(problem=problem.id)
+        guesses = {each: twins.read(said.sel(condition=each).item()) for each in fed}
         plains = {
-            condition: twins.loop.run(twins.tokens[row], inputs=dict(enumerate(vectors)))
+            condition: twins.loop.run(
+                twins.tokens[row], inputs=dict(enumerate(vectors)), guess=guesses[condition]
+            )
             for condition, vectors in fed.items()
         }
         twins.loop.n_thoughts = 0

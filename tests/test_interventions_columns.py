@@ -143,7 +143,7 @@ def test_variants_answer_as_a_plain_loop(family: str, questions: list[str]) -> N
     plain = built(family)
     model = wrap(built(family), Identity(), N_THOUGHTS)
     problems = [
-        Problem(f"p{i}", text, "w0", answer_type="text") for i, text in enumerate(questions[:4])
+        Problem(f"p{i}", text, "w0", answer_type="text") for i, text in enumerate(questions[:3])
     ]
     changes = [Intervention(thought, Zero()) for thought in range(N_THOUGHTS)]
     result = run_variants(

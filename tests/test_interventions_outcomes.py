@@ -1,6 +1,6 @@
 """Outcomes against direct computations from a plain loop's logits and attention."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
 from cot_attn.interventions._engine import batches, engine
 from cot_attn.models import ContinuousThoughtModel
 from cot_attn.models.batching import Batches
-from plain_loop import N_NEW, N_THOUGHTS, PlainLoop, twins
+from plain_loop import N_NEW, N_THOUGHTS, Plain, PlainLoop, twins
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def right(
     """
     model, loop = model_and_loop
     problems, values = [], {}
-    for i in range(6):
+    for i in range(4):
         question = f"w{i} w{(7 * i) % 30} w{(11 * i) % 30}"[: 3 + 3 * i]
         words = model.decode(loop.run(model.tokenizer(question)["input_ids"]).answer).split()
         kind = "text" if i % 2 else "number"
@@ -51,23 +51,48 @@ def right(
     return problems, values
 
 
+@dataclass
+class Zeroed:
+    """Plain runs of one problem that are forced to its answer: as it is, and without a thought."""
+
+    tokens: list[int]
+    words: list[int]
+    base: Plain
+    without: list[Plain]
+
+
+@pytest.fixture(scope="module")
+def zeroed(
+    model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
+    right: tuple[list[Problem], dict[str, range]],
+) -> dict[str, Zeroed]:
+    model, loop = model_and_loop
+    found = {}
+    for problem in right[0]:
+        tokens = model.tokenizer(problem.question)["input_ids"]
+        words = [*loop.run(tokens).answer, model.template.eos][:N_NEW]
+        without = [
+            loop.run(tokens, {("input", thought): torch.zeros_like}, words=words)
+            for thought in range(N_THOUGHTS)
+        ]
+        found[problem.id] = Zeroed(tokens, words, loop.run(tokens, words=words), without)
+    return found
+
+
 def test_divergences_and_log_probabilities_are_those_of_plain_logits(
     model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
     right: tuple[list[Problem], dict[str, range]],
+    zeroed: dict[str, Zeroed],
 ) -> None:
-    model, loop = model_and_loop
+    model, _ = model_and_loop
     problems, values = right
     result = run_variants(model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW)
     assert result["baseline_correct"].all()
     for problem in problems:
-        tokens = model.tokenizer(problem.question)["input_ids"]
-        answer = loop.run(tokens).answer
-        words = [*answer, model.template.eos][:N_NEW]
-        value = values[problem.id]
-        base = loop.run(tokens, words=words)
+        plain, value = zeroed[problem.id], values[problem.id]
+        tokens, words, base = plain.tokens, plain.words, plain.base
         log_p = base.logits.log_softmax(dim=-1)
-        for thought, change in enumerate(CHANGES):
-            run = loop.run(tokens, {("input", thought): torch.zeros_like}, words=words)
+        for run, change in zip(plain.without, CHANGES, strict=True):
             log_q = run.logits.log_softmax(dim=-1)
             kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)
             said = log_q[torch.arange(len(words)), words]
@@ -109,8 +134,9 @@ def test_an_answer_without_a_value_has_nothing_to_measure_at_the_value(
 def test_the_value_of_a_wrong_answer_is_not_called_gold(
     model_and_loop: tuple[ContinuousThoughtModel, PlainLoop],
     right: tuple[list[Problem], dict[str, range]],
+    zeroed: dict[str, Zeroed],
 ) -> None:
-    model, loop = model_and_loop
+    model, _ = model_and_loop
     all_right, values = right
     wrong = [replace(p, answer="777", answer_type="number") for p in all_right[::2]]
     unknown = [replace(p, answer=None) for p in all_right[1:2]]
@@ -120,11 +146,9 @@ def test_the_value_of_a_wrong_answer_is_not_called_gold(
         model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW, only_correct=False
     )
     for problem in problems:
-        tokens = model.tokenizer(problem.question)["input_ids"]
-        words = [*loop.run(tokens).answer, model.template.eos][:N_NEW]
-        value = values[problem.id]
-        for thought, change in enumerate(CHANGES):
-            run = loop.run(tokens, {("input", thought): torch.zeros_like}, words=words)
+        plain, value = zeroed[problem.id], values[problem.id]
+        words = plain.words
+        for run, change in zip(plain.without, CHANGES, strict=True):
             said = run.logits.log_softmax(dim=-1)[torch.arange(len(words)), words]
             gold = np.nan if problem.id in others else float(said[value.start : value.stop].sum())
             one = result.sel(problem=problem.id, variant=change.label)
@@ -249,10 +273,10 @@ def test_the_change_of_later_thoughts_is_their_cosine_distance_to_the_baselines(
     assert result["thought_change"].dims == ("problem", "variant", "later_thought")
     for problem in problems:
         tokens = model.tokenizer(problem.question)["input_ids"]
-        base = loop.run(tokens).thoughts
+        base = loop.run(tokens, words=[0]).thoughts
         for change in changes:
             edits = {("input", i): torch.zeros_like for i in change.thoughts}
-            thoughts = loop.run(tokens, edits).thoughts
+            thoughts = loop.run(tokens, edits, words=[0]).thoughts
             expected = 1 - torch.cosine_similarity(base, thoughts, dim=-1)
             expected[: change.thoughts[0]] = torch.nan
             expected[list(change.thoughts)] = torch.nan

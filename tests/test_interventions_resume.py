@@ -28,7 +28,7 @@ from cot_attn.interventions._engine.contents import digest
 from cot_attn.interventions._engine.identity import identity
 from cot_attn.interventions.resume import Arrays, FinishedProblems, Lasting
 from cot_attn.interventions.variants import measured_variants
-from cot_attn.models import ContinuousThoughtModel, Feedback, Identity, Rollout
+from cot_attn.models import ContinuousThoughtModel, Feedback, Identity, Projection, Rollout
 from cot_attn.models.decoding import ForcedAnswers
 
 pytestmark = pytest.mark.slow
@@ -45,6 +45,13 @@ OPTIONS = {
 
 class Stopped(BaseException):
     """What a person does to a long run."""
+
+
+@pytest.fixture(scope="module")
+def tiny_gpt2_model() -> ContinuousThoughtModel:
+    """A model of two layers and two thoughts, which are enough here."""
+    torch.manual_seed(7)
+    return wrap(tiny_gpt2(2), Projection(32, 40), n_thoughts=2)
 
 
 @pytest.fixture

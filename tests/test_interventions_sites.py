@@ -92,19 +92,10 @@ def put_back_at(site: Site | str) -> list[Intervention]:
 
 @pytest.fixture(scope="module")
 def changed(pair: Twins) -> xr.Dataset:
-    """What every change at every site does, in one run."""
-    changes = [change for site in (*SITES, *KNOCK_OUTS) for change in changes_at(site)]
-    outcomes = ["answer", "kl_first", "thought_change"]
-    return run_variants(
-        pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW, batch_size=25
-    )
-
-
-@pytest.fixture(scope="module")
-def put_back(pair: Twins) -> xr.Dataset:
-    """What it does to put back what was there at every site, in one run."""
-    changes = [change for site in (*SITES, *KNOCK_OUTS) for change in put_back_at(site)]
-    outcomes = ["failed", "kl_first", "thought_change", "disruption_tv"]
+    """What every change at every site does, and putting back what was there, in one run."""
+    sites = (*SITES, *KNOCK_OUTS)
+    changes = [change for site in sites for change in (*changes_at(site), *put_back_at(site))]
+    outcomes = ["answer", "failed", "kl_first", "thought_change", "disruption_tv"]
     return run_variants(
         pair.model, pair.problems, changes, outcomes, max_new_tokens=N_NEW, batch_size=64
     )
@@ -134,38 +125,50 @@ def test_a_knock_out_is_a_hole_in_the_mask(
 
 @pytest.mark.parametrize("site", [*SITES, *KNOCK_OUTS], ids=name_of)
 def test_putting_back_what_was_there_moves_nothing_at_any_site(
-    put_back: xr.Dataset, site: Site | str
+    changed: xr.Dataset, site: Site | str
 ) -> None:
-    result = put_back.sel(variant=[change.label for change in put_back_at(site)])
+    result = changed.sel(variant=[change.label for change in put_back_at(site)])
     assert (result["failed"] == 0).all()
     for name in ("kl_first", "thought_change", "disruption_tv"):
         assert float(result[name].max()) < 1e-5
-    assert all(value < 1e-4 for value in put_back.attrs["noise_floor"].values())
+    assert all(value < 1e-4 for value in changed.attrs["noise_floor"].values())
+
+
+Watched = tuple[Tensor, dict[tuple[str, int], Tensor]]
+
+
+def watched(pair: Twins) -> Watched:
+    """Return what is fed as thoughts, and what is there while they are."""
+    seen: dict[tuple[str, int], Tensor] = {}
+
+    def keep(activation: Tensor, hook: object) -> None:
+        stage = pair.model.running.stage
+        if isinstance(stage, Thought):
+            seen[hook.name, stage.index] = activation.clone()
+
+    names = ["feedback.hook_out", *(f"blocks.{layer}.hook_out" for layer in range(3))]
+    with pair.model.hooks([(name, keep) for name in names]):
+        fed = pair.model.think(pair.problems).thoughts
+    return fed, seen
+
+
+@pytest.fixture(scope="module")
+def unchanged(pair: Twins) -> Watched:
+    return watched(pair)
 
 
 @pytest.mark.parametrize("site", [*SITES, *KNOCK_OUTS], ids=name_of)
-def test_only_the_named_thoughts_contribution_changes(pair: Twins, site: Site | str) -> None:
+def test_only_the_named_thoughts_contribution_changes(
+    pair: Twins, unchanged: Watched, site: Site | str
+) -> None:
     """With later inputs frozen, look at every activation of the first layer that is touched."""
     model, where = pair.model, as_site(site)
     knock_out = isinstance(where, Attention)
     change = Intervention(1, KnockOut() if knock_out else Zero(), where, "frozen")
 
-    def watched() -> tuple[Tensor, dict[tuple[str, int], Tensor]]:
-        seen: dict[tuple[str, int], Tensor] = {}
-
-        def keep(activation: Tensor, hook: object) -> None:
-            stage = model.running.stage
-            if isinstance(stage, Thought):
-                seen[hook.name, stage.index] = activation.clone()
-
-        names = ["feedback.hook_out", *(f"blocks.{layer}.hook_out" for layer in range(3))]
-        with model.hooks([(name, keep) for name in names]):
-            fed = model.think(pair.problems).thoughts
-        return fed, seen
-
-    fed_before, before = watched()
+    fed_before, before = unchanged
     with TokenAblator(model).applied(change, pair.problems):
-        fed_after, after = watched()
+        fed_after, after = watched(pair)
     moved = {where for where in before if not torch.equal(before[where], after[where])}
     moved_thoughts = {index for _, index in moved}
     # Nothing before the thought moves, and no other thought's input.

@@ -25,7 +25,7 @@ OUTCOMES = ["failed", "answer", "kl_first", "thought_change"]
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def stopping(request, questions) -> Stopping:
-    made = Stopping(request.param, questions)
+    made = Stopping(request.param, questions[:5])
     assert len(set(made.n_thoughts)) > 2
     return made
 
@@ -57,11 +57,22 @@ def plain_divergences(
     return found
 
 
+def zeroed(downstream: str) -> list[Intervention]:
+    return [Intervention(i, Zero(), downstream=downstream) for i in range(N_MOST)]
+
+
+@pytest.fixture(scope="module")
+def without_a_thought(stopping):
+    changes = [*zeroed("recompute"), *zeroed("frozen")]
+    return variants(stopping, changes, batch_size=10)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])
-def test_variants_are_those_of_the_plain_loop_and_others_are_not_there(stopping, downstream):
-    changes = [Intervention(i, Zero(), downstream=downstream) for i in range(N_MOST)]
-    result = variants(stopping, changes, batch_size=5)
+def test_variants_are_those_of_the_plain_loop_and_others_are_not_there(
+    stopping, without_a_thought, downstream
+):
+    changes, result = zeroed(downstream), without_a_thought
     assert result["n_thoughts"].values.tolist() == stopping.n_thoughts
     right = result["baseline_correct"].values
     for thought, change in enumerate(changes):

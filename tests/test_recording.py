@@ -76,8 +76,9 @@ def test_every_finite_row_sums_to_one(tiny: ContinuousThoughtModel, questions: l
 def test_a_batch_records_what_each_problem_records_alone(
     tiny: ContinuousThoughtModel, questions: list[str]
 ) -> None:
-    together = record(tiny, questions).attention
-    for row, question in enumerate(questions):
+    few = questions[:5]
+    together = record(tiny, few).attention
+    for row, question in enumerate(few):
         alone = record(tiny, [question]).attention
         np.testing.assert_allclose(together[row], alone[0], atol=1e-4)
 

@@ -4,7 +4,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,25 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[ModelSource]:
         ModelSource(str(folder / name), name, facts={"family": name, "training_seed": i})
         for i, name in enumerate(WEIGHTS)
     ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def each_checkpoint_loaded_once() -> Iterator[None]:
+    """The same files with the same options are one model, which sweeps do not change."""
+    load, loaded = ContinuousThoughtModel.from_pretrained, {}
+
+    @wraps(load)
+    def once(source: str, **options: Any) -> ContinuousThoughtModel:
+        place = Path(source)
+        files = place.iterdir() if place.is_dir() else []
+        key = (source, repr(options), *sorted((f.name, f.stat().st_mtime_ns) for f in files))
+        if key not in loaded:
+            loaded[key] = load(source, **options)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ContinuousThoughtModel, "from_pretrained", once)
+        yield
 
 
 def plan_of(models: list[ModelSource], **options: Any) -> Plan:

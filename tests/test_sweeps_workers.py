@@ -30,7 +30,7 @@ from cot_attn.sweeps import (
     sweep_status,
 )
 from cot_attn.sweeps.executors import Job, beginning
-from cot_attn.sweeps.shard_file import finished
+from cot_attn.sweeps.shard_file import finished, path_of
 from cot_attn.toy import handmade_model, handmade_problems
 
 pytestmark = [pytest.mark.slow, pytest.mark.waits]
@@ -282,9 +282,16 @@ def test_a_shard_that_an_orphan_is_at_is_waited_for_and_not_done_twice(sweep: Pa
 
 
 def test_submitit_gives_what_one_process_gives_where_a_job_is_killed_too(
-    sweep: Path, expected: dict[str, bytes]
+    sweep: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("submitit")
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setattr(
+        submitit.Job, "_results_timeout_s", 1
+    )  # this disk is not slow to show a file
+    done = [each.name for each in Manifest.read(sweep).shards if each.model == "other"]
+    for name in done:  # a job is for one model, and each takes seconds to begin
+        path_of(sweep, name).parent.mkdir(exist_ok=True)
+        path_of(sweep, name).write_bytes(expected[path_of(sweep, name).name])
 
     def kill() -> int:
         jobs = children("submitit.core._submit")
@@ -292,7 +299,7 @@ def test_submitit_gives_what_one_process_gives_where_a_job_is_killed_too(
             os.kill(job, signal.SIGKILL)
         return len(jobs)
 
-    with Meanwhile(sweep, kill) as meanwhile:
+    with Meanwhile(sweep, kill, after=len(done) + 1) as meanwhile:
         status = run_sweep(
             sweep, Submitit(1, shards_at_once=N_SHARDS, cluster="local", timeout_min=5)
         )
@@ -307,7 +314,7 @@ def test_submitit_gives_what_one_process_gives_where_a_job_is_killed_too(
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A Ray cluster of two nodes on this machine, on its loopback address, without a dashboard."""
+    """A Ray cluster of two nodes on this machine, on its loopback address, and nothing to spare."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -316,6 +323,8 @@ def cluster() -> Iterator[Any]:
         "node_ip_address": "127.0.0.1",
         "object_store_memory": 80_000_000,
         "include_dashboard": False,
+        "include_log_monitor": False,
+        "no_monitor": True,  # of what is to grow by itself
     }
     cluster = None
     try:
@@ -333,28 +342,37 @@ def cluster() -> Iterator[Any]:
     cluster.shutdown()
 
 
-def ray_actors() -> list[int]:
-    """Return the processes of actors on this machine."""
-    from ray.util.state import list_actors
+@pytest.fixture
+def two_nodes(cluster: Any) -> Any:
+    """The cluster, with another node where a test has removed one."""
+    if not cluster.worker_nodes:
+        cluster.add_node(**cluster.node)
+    return cluster
 
-    return [each["pid"] for each in list_actors(filters=[("state", "=", "ALIVE")]) if each["pid"]]
 
-
-def test_two_nodes_of_a_ray_cluster_give_what_one_process_gives(
-    cluster: Any, sweep: Path, expected: dict[str, bytes]
+def test_a_driver_of_a_ray_cluster_that_is_killed_is_resumed_by_two_nodes(
+    two_nodes: Any, sweep: Path, expected: dict[str, bytes]
 ) -> None:
+    with driver(sweep, RayActors(1, address=two_nodes.address)) as process:
+        waited(lambda: len(finished(sweep)) >= 2 and at_work(sweep))
+        process.kill()
+        process.join()
+    waited(lambda: not named("ray::_Bench"))
+    before = times(sweep)
+    assert 0 < len(before) < N_SHARDS
     executor = RayActors()
     status = run_sweep(sweep, executor)
     assert executor.n_workers == 2
     assert status.complete, status.given_up
     assert not status.failures
     assert results(sweep) == expected
+    assert times(sweep).items() >= before.items()
 
 
 def test_an_actor_that_is_killed_and_a_node_that_is_removed_cost_a_worker_each_and_no_result(
-    cluster: Any, sweep: Path, expected: dict[str, bytes]
+    two_nodes: Any, sweep: Path, expected: dict[str, bytes]
 ) -> None:
-    node = next(each for each in cluster.worker_nodes)
+    node = next(each for each in two_nodes.worker_nodes)
 
     def kill() -> int:
         actors = named("ray::_Bench")
@@ -362,33 +380,15 @@ def test_an_actor_that_is_killed_and_a_node_that_is_removed_cost_a_worker_each_a
         return len(actors)
 
     def remove() -> str:
-        cluster.remove_node(node, allow_graceful=False)
+        two_nodes.remove_node(node, allow_graceful=False)
         return "removed"
 
-    try:
-        with Meanwhile(sweep, kill, after=1) as first, Meanwhile(sweep, remove, after=4) as second:
-            status = run_sweep(sweep, RayActors(2))
-    finally:
-        cluster.add_node(**cluster.node)
+    with Meanwhile(sweep, kill, after=1) as first, Meanwhile(sweep, remove, after=4) as second:
+        status = run_sweep(sweep, RayActors(2))
     assert first.gave >= 1
     assert second.gave == "removed"
     assert status.complete, status.given_up
     assert results(sweep) == expected
-
-
-def test_a_driver_of_a_ray_cluster_that_is_killed_is_resumed(
-    cluster: Any, sweep: Path, expected: dict[str, bytes]
-) -> None:
-    with driver(sweep, RayActors(1, address=cluster.address)) as process:
-        waited(lambda: len(finished(sweep)) >= 2 and at_work(sweep))
-        process.kill()
-        process.join()
-    waited(lambda: not named("ray::_Bench"))
-    before = times(sweep)
-    assert 0 < len(before) < N_SHARDS
-    assert run_sweep(sweep, RayActors(1)).complete
-    assert results(sweep) == expected
-    assert times(sweep).items() >= before.items()
 
 
 def named(name: str) -> list[int]:

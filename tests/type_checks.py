@@ -1,27 +1,34 @@
 """The library's annotations are checked while tests run; here is what makes that affordable.
 
 `--jaxtyping-packages` (pyproject.toml) decorates every function of the library, and one within a
-function each time anew, so that dimensions of one name agree. Where no dimension is annotated, the
-type checker alone refuses the same in a fraction of the time.
+function each time anew. jaxtyping would bind the arguments of each call, and check them before it
+and, with what it gave, after it. Here the type checker alone does it all, once; where dimensions
+are annotated, in a scope of their own, so that those of one name agree.
+
+Two kinds are left to jaxtyping: annotations that are text, where it takes what it cannot read for
+anything, and generators, which would be checked when they are first asked for something, in the
+scope of whoever asks.
 """
 
 from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import wraps
+from inspect import isgeneratorfunction
 from types import FunctionType
 from typing import Any, Literal, get_args, get_origin
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
+from jaxtyping._storage import pop_shape_memo, push_shape_memo
 
 Decorator = Callable[[Any], Any]
 
 _jaxtyped = jaxtyping.jaxtyped
-_without_dimensions = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
+_checked = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
 
 
 def has_dimensions(annotation: Any) -> bool:
-    """Say whether dimensions are in an annotation, or may be: a text is not looked into."""
-    if isinstance(annotation, str):
-        return True
+    """Say whether dimensions are in an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray):
         return True
     if get_origin(annotation) is Literal:
@@ -31,17 +38,39 @@ def has_dimensions(annotation: Any) -> bool:
 
 
 def jaxtyped(*, typechecker: Decorator) -> Decorator:
-    """Check types, and dimensions where there are some."""
+    """Check types, and dimensions where there are some, of a function or a data class."""
 
     def decorated(given: Any) -> Any:
-        if isinstance(given, type) and hasattr(given.__init__, "__wrapped__"):
-            return given  # its constructor is decorated otherwise, and was checked within that
-        annotations = given.__annotations__.values() if isinstance(given, FunctionType) else [""]
-        if any(map(has_dimensions, annotations)):
+        if isinstance(given, FunctionType):
+            return function(given)
+        constructor = given.__init__
+        written = isinstance(constructor, FunctionType)  # by `dataclass`, or by hand
+        if is_dataclass(given) and written and not hasattr(constructor, "__wrapped__"):
+            given.__init__ = function(constructor)
+        return given
+
+    def function(given: FunctionType) -> Any:
+        annotations = given.__annotations__.values()
+        as_text = any(isinstance(each, str) for each in annotations)
+        with_dimensions = any(map(has_dimensions, annotations))
+        if as_text or (with_dimensions and isgeneratorfunction(given)):
             return _jaxtyped(given, typechecker=typechecker)
-        return _without_dimensions(given)
+        checked = _checked(given)
+        return _with_own_dimensions(checked) if with_dimensions else checked
 
     return decorated
+
+
+def _with_own_dimensions(checked: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(checked)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        push_shape_memo({})
+        try:
+            return checked(*args, **kwargs)
+        finally:
+            pop_shape_memo()
+
+    return call
 
 
 def make_affordable() -> None:

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from cot_attn.interventions.corruption import Corruption, KnockOut, Unchanged, needs_baseline
 from cot_attn.interventions.corruption import label as label_of
-from cot_attn.interventions.masking import unmasked
-from cot_attn.interventions.sites import HIDDEN, INPUT, Attention, Hook, Site, as_site
+from cot_attn.interventions.sites import HIDDEN, INPUT, Attention, Hook, Site, as_site, check_sites
 from cot_attn.models.continuous import ContinuousThoughtModel
 from cot_attn.recording.selection import Indices, indices
 
@@ -125,10 +124,5 @@ def check_interventions(
             f"Two interventions are called {repeated[0]!r}. Results are joined by label: leave one "
             "out, or give the corruption another `label`."
         )
-    sites = {change.site for change in interventions}
-    heads = [each for site in sites if isinstance(site, Attention) for each in site.heads_in(model)]
     with model.isolated():
-        if heads:
-            unmasked(model, heads)  # all in a few runs, where each site's check would need its own
-        for site in sites:
-            site.check(model)
+        check_sites(model, list(dict.fromkeys(change.site for change in interventions)))

@@ -211,9 +211,37 @@ def as_site(site: Site | str) -> Site:
     return Attention() if site == "attention" else Hook(site)
 
 
+def check_sites(model: ContinuousThoughtModel, sites: Sequence[Site]) -> None:
+    """Raise where a site cannot be; what each would try by itself is tried in a few runs."""
+    heads = [each for site in sites if isinstance(site, Attention) for each in site.heads_in(model)]
+    if heads:
+        unmasked(model, heads)
+    hooks = [hook for site in sites for hook in site.hooks(model)]
+    _check_activations(model, hooks)
+    unheeded(model, _points(hooks))
+    for site in sites:
+        site.check(model)
+
+
 def _check(model: ContinuousThoughtModel, site: Hook | KeysValues) -> None:
     """Raise where a site does not see one thought of each problem, or nothing follows from it."""
     hooks = site.hooks(model)
+    _check_activations(model, hooks)
+    if ignored := unheeded(model, _points(hooks)):
+        raise ValueError(
+            f"{model.name} cannot be intervened on at {_few(ignored)}: random numbers there move "
+            "nothing that comes later, neither the thought's hidden state nor the next thought nor "
+            "the logits. There this bridge shows what it does not compute with: the hook is "
+            f"read-only, or nothing depends on it. Sites that work: {_working(model)}."
+        )
+
+
+def _points(hooks: Sequence[Hook]) -> list[Point]:
+    return [Point(hook.name, head) for hook in hooks for head in hook.heads or [None]]
+
+
+def _check_activations(model: ContinuousThoughtModel, hooks: Sequence[Hook]) -> None:
+    """Raise where a hook does not see one thought of each problem."""
     over_keys = [hook.name for hook in hooks if hook.name.endswith(_OVER_KEYS)]
     if over_keys:
         raise ValueError(
@@ -223,14 +251,6 @@ def _check(model: ContinuousThoughtModel, site: Hook | KeysValues) -> None:
     seen = seen_on_thoughts(model, [hook.name for hook in hooks], _PROBES)
     for hook in hooks:
         _check_activation(hook, seen.get(hook.name))
-    points = [Point(hook.name, head) for hook in hooks for head in hook.heads or [None]]
-    if ignored := unheeded(model, points):
-        raise ValueError(
-            f"{model.name} cannot be intervened on at {_few(ignored)}: random numbers there move "
-            "nothing that comes later, neither the thought's hidden state nor the next thought nor "
-            "the logits. There this bridge shows what it does not compute with: the hook is "
-            f"read-only, or nothing depends on it. Sites that work: {_working(model)}."
-        )
 
 
 def _check_activation(hook: Hook, activation: Tensor | None) -> None:
