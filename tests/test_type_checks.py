@@ -23,6 +23,16 @@ def product(left: Matrix, right: Float[np.ndarray, "column other"]) -> Float[np.
     return left @ right
 
 
+@checked
+def turned(matrix: Matrix) -> Float[np.ndarray, "column row"]:
+    return matrix.T
+
+
+@checked
+def turned_by_text(matrix: "Matrix", again: "Matrix | None" = None) -> "Matrix":
+    return turned(turned(matrix))
+
+
 def test_the_library_is_checked() -> None:
     with pytest.raises(TypeCheckError):
         grade(18, Problem("p", "What?", "18"))  # type: ignore[arg-type]
@@ -36,10 +46,18 @@ def test_a_wrong_argument_and_a_wrong_result_are_refused() -> None:
 
 
 def test_dimensions_of_one_name_agree() -> None:
-    with pytest.raises(TypeCheckError, match=r"parameters of .*product"):
+    with pytest.raises(TypeCheckError, match=r"product\(\) parameter right="):
         product(np.zeros((2, 3)), np.zeros((4, 5)))
-    with pytest.raises(TypeCheckError, match=r"return value of .*product"):
+    with pytest.raises(TypeCheckError, match=r"product\(\) return "):
         product(np.zeros((2, 3)), np.zeros((3, 5)))
+    with pytest.raises(TypeCheckError, match="turned_by_text"):
+        turned_by_text(np.zeros((2, 3)), np.zeros((4, 5)))
+
+
+def test_dimensions_mean_nothing_beyond_a_call() -> None:
+    for n in (2, 3):
+        assert turned(np.zeros((n, 4))).shape == (4, n)
+        assert turned_by_text(np.zeros((n, 4))).shape == (n, 4)
 
 
 @pytest.mark.parametrize("within", [Matrix, Matrix | None, list[Matrix], dict[str, tuple[Matrix]]])
