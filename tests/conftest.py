@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -79,6 +80,30 @@ def checkpoints_known_to_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
     from cot_attn.checkpoints import registry
 
     monkeypatch.setattr(registry, "_KNOWN", dict(registry._KNOWN))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--read-anew",
+        action="store_true",
+        help="read bundled models from their files each time, as all tests must pass too",
+    )
+
+
+class Lender:
+    """Lends bundled models to tests and doctests, and lets those marked `reads` read them anew."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if "cot_attn.models.continuous" in sys.modules:
+            from lent_models import LENT
+
+            anew = item.config.getoption("--read-anew") or item.get_closest_marker("reads")
+            LENT.lend(not anew)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Lender())  # a hook in this file would not see doctests
 
 
 VOCABULARY = 60
