@@ -1,5 +1,8 @@
 """While tests run, a call that breaks an annotation of the library raises."""
 
+import gc
+import sys
+
 import jaxtyping
 import numpy as np
 import pytest
@@ -58,6 +61,36 @@ def test_dimensions_mean_nothing_beyond_a_call() -> None:
     for n in (2, 3):
         assert turned(np.zeros((n, 4))).shape == (4, n)
         assert turned_by_text(np.zeros((n, 4))).shape == (n, 4)
+
+
+def test_functions_of_one_code_are_each_checked_and_called() -> None:
+    def made(more: int, kind: type):
+        @checked
+        def added(number: kind, *, twice: int = 2) -> kind:
+            return number + more * twice
+
+        return added
+
+    one, ten, text = made(1, int), made(10, int), made("!", str)
+    assert (one(1), one(1, twice=1), ten(1), text("no")) == (3, 2, 21, "no!!")
+    for function, wrong in ((one, "1"), (ten, "1"), (text, 1)):
+        with pytest.raises(TypeCheckError, match="added"):
+            function(wrong)
+
+
+def test_what_checks_a_function_holds_nothing_of_it() -> None:
+    def made(held: Problem):
+        @checked
+        def asked(number: int) -> str:
+            return held.question * number
+
+        return asked
+
+    problem = Problem("p", "What?", "18")
+    before = sys.getrefcount(problem)
+    assert made(problem)(2) == "What?What?"
+    gc.collect()
+    assert sys.getrefcount(problem) == before
 
 
 @pytest.mark.parametrize("within", [Matrix, Matrix | None, list[Matrix], dict[str, tuple[Matrix]]])

@@ -3,13 +3,14 @@
 `--jaxtyping-packages` (pyproject.toml) decorates every function of the library, and one within a
 function each time anew. What it puts round a function binds the arguments to their names in every
 call and checks them twice, before and after. Here the type checker does it once, and the dimensions
-have a context where some are annotated, so that those of one name agree.
+have a context where some are annotated, so that those of one name agree. What checks a function
+within a function is written once, and put round each of those that are made of the same code.
 """
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from types import FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any, Literal, get_args, get_origin
 
 import jaxtyping
@@ -18,7 +19,8 @@ from beartype import BeartypeConf, beartype
 Decorator = Callable[[Any], Any]
 
 _jaxtyped = jaxtyping.jaxtyped
-_types_checked = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
+_beartyped = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
+_written: dict[CodeType, FunctionType] = {}
 
 
 def has_dimensions(annotation: Any) -> bool:
@@ -44,6 +46,26 @@ def in_a_context(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+def types_checked(function: FunctionType) -> Callable[..., Any]:
+    """Check what is given and returned, without dimensions of one name."""
+    code = function.__code__
+    if "<locals>" not in function.__qualname__:
+        return _beartyped(function)
+    if code not in _written or _written[code].__annotations__ != function.__annotations__:
+        cells = tuple(CellType() for _ in code.co_freevars)  # holds nothing that is found there
+        alike = FunctionType(code, function.__globals__, closure=cells or None)
+        for name in ("__module__", "__qualname__", "__annotations__", "__kwdefaults__"):
+            setattr(alike, name, getattr(function, name))
+        _written[code] = _beartyped(alike)
+    checks = _written[code]
+    known = checks.__kwdefaults__ or {}
+    if "__beartype_func" not in known:  # nothing is annotated
+        return function
+    checked = FunctionType(checks.__code__, checks.__globals__)
+    checked.__kwdefaults__ = {**known, "__beartype_func": function}
+    return wraps(function)(checked)
+
+
 def jaxtyped(*, typechecker: Decorator) -> Decorator:
     """Check types, and dimensions where there are some."""
 
@@ -54,10 +76,10 @@ def jaxtyped(*, typechecker: Decorator) -> Decorator:
             return _jaxtyped(given, typechecker=typechecker)
         annotations = given.__annotations__.values()
         if not any(map(has_dimensions, annotations)):
-            return _types_checked(given)
+            return types_checked(given)
         if inspect.isgeneratorfunction(given) or any(isinstance(a, str) for a in annotations):
             return _jaxtyped(given, typechecker=typechecker)
-        return in_a_context(_types_checked(given))
+        return in_a_context(types_checked(given))
 
     return decorated
 
