@@ -14,8 +14,9 @@ from transformers.initialization import no_init_weights
 
 def blank_model(config: PretrainedConfig) -> PreTrainedModel:
     """Return a model of names and shapes alone, which takes no memory."""
-    with torch.device("meta"):
+    with torch.device("meta"), no_init_weights():
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    model.tie_weights()
     return model
 
 
