@@ -124,9 +124,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Two models of one name, and problems."""
     folder = tmp_path_factory.mktemp("inputs")
     models = [folder / run / "checkpoint" for run in ("runA", "runB")]
-    for model, weights in zip(models, [(1, 4, 1), (5, 1, 1)], strict=True):
+    for model, weights in zip(models, [(1, 4), (5, 1)], strict=True):
         handmade_model(weights).save_pretrained(model)
-    save_problems(handmade_problems(6, (1, 4, 1)), folder / "problems.jsonl")
+    save_problems(handmade_problems(6, (1, 4)), folder / "problems.jsonl")
     options = ["--corruptions", "zero", "--max-new-tokens", "3", "--batch-size", "8"]
     return ["study", *map(str, models), "--problems", str(folder / "problems.jsonl"), *options]
 
