@@ -17,6 +17,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,6 +89,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="read bundled models from their files each time, as all tests must pass too",
     )
+
+
+@contextmanager
+def not_laid_out() -> Generator[None, None, None]:
+    """Leave figures' layout out where nothing is said of it; it takes most of their time."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def figures_not_laid_out() -> Generator[None, None, None]:
+    with not_laid_out():
+        yield
 
 
 class Lender:

@@ -20,6 +20,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
+from conftest import not_laid_out
 from cot_attn import _writing, plots
 from cot_attn import report as cli_report
 from cot_attn._lock import locked
@@ -115,7 +116,8 @@ def quick() -> Iterator[None]:
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
     # That a figure is saved as the same bytes is tested with the figures; fonts take their time.
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write_text("saved"))
-    yield
+    with not_laid_out():
+        yield
     monkeypatch.undo()
 
 
