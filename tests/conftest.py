@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -16,6 +17,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +81,46 @@ def checkpoints_known_to_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
     from cot_attn.checkpoints import registry
 
     monkeypatch.setattr(registry, "_KNOWN", dict(registry._KNOWN))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--read-anew",
+        action="store_true",
+        help="read bundled models from their files each time, as all tests must pass too",
+    )
+
+
+@contextmanager
+def not_laid_out() -> Generator[None, None, None]:
+    """Leave figures' layout out where nothing is said of it; it takes most of their time."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def figures_not_laid_out() -> Generator[None, None, None]:
+    with not_laid_out():
+        yield
+
+
+class Lender:
+    """Lends bundled models to tests and doctests, and lets those marked `reads` read them anew."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if "cot_attn.models.continuous" in sys.modules:
+            from lent_models import LENT
+
+            anew = item.config.getoption("--read-anew") or item.get_closest_marker("reads")
+            LENT.lend(not anew)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Lender())  # a hook in this file would not see doctests
 
 
 VOCABULARY = 60

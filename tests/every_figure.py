@@ -188,6 +188,15 @@ def drawn(name: str, width: float) -> Drawn:
     """Draw a figure once, and lay it out once, for all tests that only look at it."""
     axes = FIGURES[name](width)
     fig = figure_of(axes)
-    fig.draw_without_rendering()
+    layout = fig.get_layout_engine()
+    assert layout is not None
+    layout.execute(fig)
     fig.set_layout_engine("none")
     return axes
+
+
+def place_for(name: str) -> Axes | Figure:
+    """Make axes or a figure to draw on, that nobody lays out: for what does not depend on it."""
+    fig = plots.figure(plots.PAGE, 3.0 if name in SINGLE else 6.0)
+    fig.set_layout_engine("none")
+    return plots.canvas.axes_on(fig)[0, 0] if name in SINGLE else fig

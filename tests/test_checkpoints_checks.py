@@ -214,6 +214,7 @@ def test_a_bridge_of_ones_own_passes_the_checks():
 
 
 @pytest.mark.slow
+@pytest.mark.reads
 def test_a_bridges_tokenizer_that_adds_a_start_token_is_refused():
     loaded = ContinuousThoughtModel.from_pretrained("toy-gpt2")
     parts = (loaded.bridge, loaded.feedback, loaded.template, loaded.n_thoughts)

@@ -46,7 +46,7 @@ def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):
     ]
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("one_figure", "figures_not_laid_out")
 def test_two_models_are_compared_and_drawn(run, tmp_path):
     said = run("two_models.py", "--n", 12, "--out", tmp_path / "out")
     assert "toy-gpt2: " in said
@@ -55,6 +55,7 @@ def test_two_models_are_compared_and_drawn(run, tmp_path):
     assert "toy-llama" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("figures_not_laid_out")
 def test_it_is_said_whether_thoughts_are_used_and_when_the_answer_is_there(run, tmp_path):
     said = run("is_the_thought_used.py", "--n", 24, "--out", tmp_path / "out")
     assert "Content used: with another problem's thoughts" in said
@@ -62,6 +63,7 @@ def test_it_is_said_whether_thoughts_are_used_and_when_the_answer_is_there(run, 
     assert (tmp_path / "out" / "exits.png").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("figures_not_laid_out")
 def test_a_thought_carries_what_is_predicted(run, tmp_path):
     options = ("--n", 10, "--sources", 1, "--out", tmp_path / "out")
     said = run("what_does_it_carry.py", *options)
@@ -82,7 +84,7 @@ def test_the_published_study_is_drawn_and_its_mistakes_are_named(run, tmp_path):
     assert all(any(f"layer {layer}" in word for word in words[0]) for layer in (8, 11, 14))
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("one_figure", "figures_not_laid_out")
 def test_your_checkpoint_studies_a_checkpoint_in_the_official_format(run, tmp_path):
     questions = Golden(CODI).questions[:4]
     model = ContinuousThoughtModel.from_pretrained(CODI, **SAID[CODI])
@@ -125,6 +127,7 @@ def test_any_language_model_thinks(run, tmp_path):
     assert said.count("of EOT's attention is on thoughts; shares [") == 5
 
 
+@pytest.mark.usefixtures("figures_not_laid_out")
 def test_capacity_prints_both_rows_and_draws_them(run, tmp_path):
     said = run("capacity.py")
     assert said.count("attention: effective thoughts") == 2

@@ -6,7 +6,7 @@ import re
 import runpy
 from collections.abc import Iterator
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from matplotlib.text import Text
 import every_figure
 from cot_attn import plots
 from cot_attn.report.catalogue import figures
-from every_figure import FIGURES, SEVERAL, SINGLE, drawn, figure_of, results
+from every_figure import FIGURES, SEVERAL, SINGLE, drawn, figure_of, place_for, results
 
 pytestmark = pytest.mark.slow
 
@@ -176,7 +176,7 @@ def test_half_of_a_result_is_drawn_at_half_its_size(name, monkeypatch):
     whole = sizes_drawn(figure_of(drawn(name, plots.PAGE)))
     half_as_large = halved()
     monkeypatch.setattr(every_figure, "results", lambda: half_as_large)
-    half = sizes_drawn(figure_of(FIGURES[name](plots.PAGE)))
+    half = sizes_drawn(figure_of({**SINGLE, **SEVERAL}[name](place_for(name))))
     assert len(whole) == len(half) > 0
     for before, after in zip(whole, half, strict=True):
         moved = [
@@ -257,8 +257,10 @@ def test_long_names_and_many_layers_do_not_collide(width):
         assert seen(fig).misplaced == ([], [])
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("n_thoughts", [1, 2, 10, 16])
+# One and two are alike in how few there are, ten and sixteen in their two digits.
+@pytest.mark.parametrize(
+    ("n_thoughts", "width"), [(1, plots.PAGE), (2, plots.COLUMN), *product([10, 16], WIDTHS)]
+)
 def test_long_names_and_many_thoughts_do_not_collide_either(n_thoughts, width):
     shares = of_two_models(n_thoughts)
     one, importance = shares.isel(model=1), shares.isel(layer=0)
@@ -299,7 +301,7 @@ def test_text_that_covers_another_would_be_noticed():
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_draws_in_the_place_it_is_given_and_changes_nothing_else(name):
     _, bystander = plt.subplots()
-    place = plots.subplots(height=3.0)[1] if name in SINGLE else plots.figure(plots.PAGE, 6.0)
+    place = place_for(name)
     plt.sca(bystander)
     style, figures_open = dict(mpl.rcParams), plt.get_fignums()
     axes = {**SINGLE, **SEVERAL}[name](place)
@@ -315,7 +317,7 @@ def test_a_figure_draws_in_the_place_it_is_given_and_changes_nothing_else(name):
 
 @pytest.mark.parametrize("name", SEVERAL)
 def test_several_panels_fit_into_a_part_of_a_figure(name):
-    part = plots.figure(plots.PAGE, 6.0).subfigures(2, 1)[0]
+    part = place_for(name).subfigures(2, 1)[0]
     assert all(ax.get_figure() is part for ax in SEVERAL[name](part).flat)
 
 

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from typer.testing import CliRunner
 
 import chromium
+from conftest import not_laid_out
 from cot_attn import report
 from cot_attn.cli import app
 from cot_attn.data import Problem, load_problems
@@ -93,7 +94,9 @@ def hostile(study: Study) -> Study:
 def pages(study: Study, hostile: Study) -> dict[str, str]:
     other = {**hostile.settings, "model": "other"}
     again = Study(hostile.attention, hostile.effects, hostile.problems, other)
-    return {"one": report.render([study]), "two": report.render([hostile, again])}
+    one = report.render([study])
+    with not_laid_out():
+        return {"one": one, "two": report.render([hostile, again])}
 
 
 @pytest.fixture
@@ -446,6 +449,7 @@ def test_a_model_made_in_memory_is_not_passed_off_as_one_that_can_be_loaded(
     assert "made in memory" in text
 
 
+@pytest.mark.usefixtures("figures_not_laid_out")
 def test_a_study_in_which_no_answer_has_a_value_makes_a_page_too(
     study: Study, tmp_path: Path
 ) -> None:

@@ -257,6 +257,7 @@ def test_recording_that_runs_out_of_memory_halves_and_changes_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.reads
 def test_a_model_knows_what_loads_it_again(
     model: ContinuousThoughtModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

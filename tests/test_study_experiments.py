@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,6 +11,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+from conftest import not_laid_out
 from cot_attn import ContinuousThoughtModel, Study, load_problems, run_study
 from cot_attn.cli import app
 from cot_attn.data import save_problems
@@ -25,6 +27,12 @@ from cot_attn.toy import graph_problems, handmade_model, handmade_problems
 pytestmark = pytest.mark.slow
 
 OPTIONS = {"corruptions": "zero", "layers": [-1], "max_new_tokens": 8}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures_not_laid_out() -> Iterator[None]:
+    with not_laid_out():
+        yield
 
 
 @pytest.fixture(scope="module")

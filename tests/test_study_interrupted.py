@@ -20,6 +20,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
+from conftest import not_laid_out
 from cot_attn import _writing, plots
 from cot_attn import report as cli_report
 from cot_attn._lock import locked
@@ -115,7 +116,8 @@ def quick() -> Iterator[None]:
     monkeypatch.setattr(running, "perf_counter", lambda: 0.0)
     # That a figure is saved as the same bytes is tested with the figures; fonts take their time.
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write_text("saved"))
-    yield
+    with not_laid_out():
+        yield
     monkeypatch.undo()
 
 
@@ -124,9 +126,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Two models of one name, and problems."""
     folder = tmp_path_factory.mktemp("inputs")
     models = [folder / run / "checkpoint" for run in ("runA", "runB")]
-    for model, weights in zip(models, [(1, 4, 1), (5, 1, 1)], strict=True):
+    for model, weights in zip(models, [(1, 4), (5, 1)], strict=True):
         handmade_model(weights).save_pretrained(model)
-    save_problems(handmade_problems(6, (1, 4, 1)), folder / "problems.jsonl")
+    save_problems(handmade_problems(6, (1, 4)), folder / "problems.jsonl")
     options = ["--corruptions", "zero", "--max-new-tokens", "3", "--batch-size", "8"]
     return ["study", *map(str, models), "--problems", str(folder / "problems.jsonl"), *options]
 

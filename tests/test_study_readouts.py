@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+from conftest import not_laid_out
 from cot_attn import load_problems, stats
 from cot_attn.cli import app
 from cot_attn.data import Problem, save_problems
@@ -46,7 +47,8 @@ def only_readouts() -> Iterator[None]:
             "figures",
             lambda *places: [each for each in of_all(*places) if each.name in READ],
         )
-        yield
+        with not_laid_out():
+            yield
 
 
 @pytest.fixture(scope="module")

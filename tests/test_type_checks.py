@@ -1,5 +1,7 @@
 """While tests run, a call that breaks an annotation of the library raises."""
 
+import gc
+import sys
 from collections.abc import Iterator
 
 import jaxtyping
@@ -25,6 +27,16 @@ def product(left: Matrix, right: Float[np.ndarray, "column other"]) -> Float[np.
     return left @ right
 
 
+@checked
+def turned(matrix: Matrix) -> Float[np.ndarray, "column row"]:
+    return matrix.T
+
+
+@checked
+def turned_by_text(matrix: "Matrix", again: "Matrix | None" = None) -> "Matrix":
+    return turned(turned(matrix))
+
+
 def test_the_library_is_checked() -> None:
     with pytest.raises(TypeCheckError):
         grade(18, Problem("p", "What?", "18"))  # type: ignore[arg-type]
@@ -38,10 +50,18 @@ def test_a_wrong_argument_and_a_wrong_result_are_refused() -> None:
 
 
 def test_dimensions_of_one_name_agree() -> None:
-    with pytest.raises(TypeCheckError, match=r"product\(\) parameter right"):
+    with pytest.raises(TypeCheckError, match=r"product\(\) parameter right="):
         product(np.zeros((2, 3)), np.zeros((4, 5)))
-    with pytest.raises(TypeCheckError, match=r"product\(\) return"):
+    with pytest.raises(TypeCheckError, match=r"product\(\) return "):
         product(np.zeros((2, 3)), np.zeros((3, 5)))
+    with pytest.raises(TypeCheckError, match="turned_by_text"):
+        turned_by_text(np.zeros((2, 3)), np.zeros((4, 5)))
+
+
+def test_dimensions_mean_nothing_beyond_a_call() -> None:
+    for n in (2, 3):
+        assert turned(np.zeros((n, 4))).shape == (4, n)
+        assert turned_by_text(np.zeros((n, 4))).shape == (n, 4)
 
 
 @checked
@@ -60,7 +80,38 @@ def test_a_generator_has_dimensions_of_its_own() -> None:
         rows(np.zeros(2))
 
 
+def test_functions_of_one_code_are_each_checked_and_called() -> None:
+    def made(more: int, kind: type):
+        @checked
+        def added(number: kind, *, twice: int = 2) -> kind:
+            return number + more * twice
+
+        return added
+
+    one, ten, text = made(1, int), made(10, int), made("!", str)
+    assert (one(1), one(1, twice=1), ten(1), text("no")) == (3, 2, 21, "no!!")
+    for function, wrong in ((one, "1"), (ten, "1"), (text, 1)):
+        with pytest.raises(TypeCheckError, match="added"):
+            function(wrong)
+
+
+def test_what_checks_a_function_holds_nothing_of_it() -> None:
+    def made(held: Problem):
+        @checked
+        def asked(number: int) -> str:
+            return held.question * number
+
+        return asked
+
+    problem = Problem("p", "What?", "18")
+    before = sys.getrefcount(problem)
+    assert made(problem)(2) == "What?What?"
+    gc.collect()
+    assert sys.getrefcount(problem) == before
+
+
 @pytest.mark.parametrize("within", [Matrix, Matrix | None, list[Matrix], dict[str, tuple[Matrix]]])
 def test_dimensions_are_found_wherever_they_are(within: object) -> None:
     assert has_dimensions(within)
+    assert has_dimensions("Matrix")
     assert not has_dimensions(dict[str, np.ndarray | None])

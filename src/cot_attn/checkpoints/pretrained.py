@@ -125,9 +125,10 @@ def read(folder: Path, dtype: torch.dtype = torch.float32) -> ModelParts:
             "folder again."
         ) from error
     blank = blank_model(config)
-    wanted = {
-        f"model.{name}": tuple(blank.state_dict()[name].shape) for name in untied_names(blank)
-    } | {f"feedback.{name}": tuple(each.shape) for name, each in feedback.state_dict().items()}
+    own = blank.state_dict()
+    wanted = {f"model.{name}": tuple(own[name].shape) for name in untied_names(blank)} | {
+        f"feedback.{name}": tuple(each.shape) for name, each in feedback.state_dict().items()
+    }
     if diff := state_dict_diff(wanted, tensors):
         raise diff.error(str(weights), SETTINGS, "Was one of the two files replaced?")
     check_finite(tensors, str(weights))

@@ -68,7 +68,7 @@ def importance(
         result = for_each_group(
             groups, lambda mask: _mean_or_rate(values.isel(problem=mask), outcome, confidence)
         )
-    is_rate = outcome == "failed" and _is_binary(values)
+    is_rate = outcome == "failed" and bool(_binary(values.variable).all())
     method = "rate, Wilson's interval" if is_rate else "mean over problems, skewness-corrected t"
     ordered = result.transpose(*kept, "thought").assign_attrs(
         method=method, outcome=outcome, confidence=confidence, by=kept
@@ -162,13 +162,13 @@ def _mean_or_rate(values: xr.DataArray, outcome: str, confidence: float) -> xr.D
         return result
     n = result["n_problems"]
     low, high = wilson((result["estimate"] * n).values, n.values, confidence)
-    many_valued = ~((values == 0) | (values == 1) | values.isnull()).all("problem")
-    keep = many_valued & (values.max("problem") > values.min("problem"))
-    result["n_failures"] = (values > 0).sum("problem")
-    for name, bound in (("low", low), ("high", high)):
-        other = result[name].copy(data=bound)
-        result[name] = result[name].where(keep, other).clip(0, 1)
-    return result
+    each = values.variable
+    keep = ~_binary(each).all("problem") & (each.max("problem") > each.min("problem"))
+    bounds = {
+        name: result[name].variable.where(keep, xr.Variable(n.dims, bound)).clip(0, 1)
+        for name, bound in (("low", low), ("high", high))
+    }
+    return result.assign({**bounds, "n_failures": (each > 0).sum("problem")})
 
 
 def _certainty(
@@ -185,5 +185,6 @@ def _certainty(
     return float(how_often_largest(means[:, :, None], picked)[0])
 
 
-def _is_binary(values: xr.DataArray) -> bool:
-    return bool(((values == 0) | (values == 1) | values.isnull()).all())
+def _binary(values: xr.Variable) -> xr.Variable:
+    """Say where there is a failure, a success or nothing at all."""
+    return (values == 0) | (values == 1) | values.isnull()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
+from einops import rearrange
 from transformer_lens.model_bridge import TransformerBridge
 
 from cot_attn.data.sets.toy import MAX_STEPS, toy_problems
@@ -61,14 +62,16 @@ def accuracy(
         Fractions with dims (steps, n_thoughts).
     """
     difficulties = range(1, longest + 1)
+    problems = [
+        problem for steps in difficulties for problem in toy_problems(n, seed, steps=[steps])
+    ]
+    wanted = np.array([ANSWER.format(problem.answer) for problem in problems])
     solved = np.empty((longest, len(n_thoughts)))
-    for row, difficulty in enumerate(difficulties):
-        problems = toy_problems(n, seed, steps=[difficulty])
-        wanted = [ANSWER.format(problem.answer) for problem in problems]
-        for column, allowed in enumerate(n_thoughts):
-            answers = model.generate(
-                problems, n_thoughts=allowed, max_new_tokens=ANSWER_TOKENS, batch_size=256
-            )
-            solved[row, column] = np.mean([a == b for a, b in zip(answers, wanted, strict=True)])
+    for column, allowed in enumerate(n_thoughts):
+        answers = model.generate(
+            problems, n_thoughts=allowed, max_new_tokens=ANSWER_TOKENS, batch_size=256
+        )
+        right = np.array(answers) == wanted
+        solved[:, column] = rearrange(right, "(steps n) -> steps n", n=n).mean(axis=1)
     coordinates = {"steps": list(difficulties), "n_thoughts": list(n_thoughts)}
     return xr.DataArray(solved, coordinates, ("steps", "n_thoughts"), name="accuracy")

@@ -52,8 +52,8 @@ def with_warnings(result: xr.Dataset, *checks: Check) -> xr.Dataset:
 
 
 def _enough(result: xr.Dataset, what: str, needed: int) -> Check:
-    answered = result[f"n_{what}"].where(result["estimate"].notnull())
-    fewest = int(answered.min().fillna(0))
+    counts, estimate = (result[name].variable for name in (f"n_{what}", "estimate"))
+    fewest = int(counts.where(estimate.notnull()).min().fillna(0))
     told = f"The smallest figure rests on {fewest} {what}."
     if fewest >= needed:
         return Check(f"Enough {what}", "pass", told)
