@@ -12,7 +12,9 @@ from cot_attn.data import load_problems
 from cot_attn.interventions import Zero, run_variants
 from cot_attn.interventions.intervention import Intervention
 from cot_attn.models import ContinuousThoughtModel, EntropyBelow
-from lent_models import Lending
+from cot_attn.models.validation import validate
+from cot_attn.toy import handmade_model
+from lent_models import Lending, _Copy
 
 pytestmark = [pytest.mark.slow, pytest.mark.reads]
 
@@ -67,7 +69,7 @@ LEFT = {
         "weight",
         torch.nn.Parameter(weight(model).clone()),
     ),
-    "gradients": lambda model: weight(model).requires_grad_(True),
+    "gradients": lambda model: weight(model).requires_grad_(not weight(model).requires_grad),
     "another module": lambda model: setattr(block(model), "ln_1", torch.nn.Identity()),
     "a setting": lambda model: setattr(model.bridge.original_model.config, "use_cache", False),
     "a token": lambda model: model.tokenizer.add_tokens(["<new>"]),
@@ -76,7 +78,18 @@ LEFT = {
 
 
 @pytest.mark.parametrize("left", LEFT)
-def test_one_that_anything_was_left_on_is_not_lent_again(lending: Lending, left: str) -> None:
+def test_one_that_anything_was_left_on_is_not_as_it_was(left: str) -> None:
+    model = handmade_model()
+    validate(model)
+    copy = _Copy(lambda: model)
+    model.run(["take the digit 3"])
+    assert copy.unchanged()
+    LEFT[left](model)
+    assert not copy.unchanged()
+
+
+@pytest.mark.parametrize("left", ["a stop rule", "a weight"])
+def test_and_is_not_lent_again(lending: Lending, left: str) -> None:
     model = lending("toy-gpt2")
     LEFT[left](model)
     before = weakref.ref(model)

@@ -164,10 +164,10 @@ def _mean_or_rate(values: xr.DataArray, outcome: str, confidence: float) -> xr.D
     low, high = wilson((result["estimate"] * n).values, n.values, confidence)
     each = values.variable
     keep = ~_binary(each).all("problem") & (each.max("problem") > each.min("problem"))
-    bounds = {
-        name: result[name].variable.where(keep, xr.Variable(n.dims, bound)).clip(0, 1)
-        for name, bound in (("low", low), ("high", high))
-    }
+    bounds = {}
+    for name, bound in (("low", low), ("high", high)):
+        mean, rate = result[name].variable, xr.Variable(n.dims, bound)
+        bounds[name] = mean.where(keep, rate).clip(0, 1)  # type: ignore[no-untyped-call]
     return result.assign({**bounds, "n_failures": (each > 0).sum("problem")})
 
 
@@ -187,4 +187,5 @@ def _certainty(
 
 def _binary(values: xr.Variable) -> xr.Variable:
     """Say where there is a failure, a success or nothing at all."""
-    return (values == 0) | (values == 1) | values.isnull()
+    binary: xr.Variable = (values == 0) | (values == 1) | values.isnull()
+    return binary

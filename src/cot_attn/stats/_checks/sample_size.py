@@ -53,7 +53,8 @@ def with_warnings(result: xr.Dataset, *checks: Check) -> xr.Dataset:
 
 def _enough(result: xr.Dataset, what: str, needed: int) -> Check:
     counts, estimate = (result[name].variable for name in (f"n_{what}", "estimate"))
-    fewest = int(counts.where(estimate.notnull()).min().fillna(0))
+    answered: xr.Variable = counts.where(estimate.notnull())  # type: ignore[no-untyped-call]
+    fewest = int(np.nan_to_num(answered.min().values))
     told = f"The smallest figure rests on {fewest} {what}."
     if fewest >= needed:
         return Check(f"Enough {what}", "pass", told)
