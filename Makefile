@@ -1,8 +1,9 @@
 # make demo    sets everything up, then studies both bundled models
-# make test    sets everything up, then runs the tests (WORKERS=8 where there are more cores)
+# make test    sets everything up, then runs the tests (WORKERS=9 where there are eight cores)
 # make quick   the same without the slow tests, while you work
 PYTHON ?= python3
-WORKERS ?= 2
+# One more than cores: some tests wait for other processes.
+WORKERS ?= 3
 BIN := .venv/bin
 # Else all that tests import is compiled anew by each worker of each run.
 export PYTHONDONTWRITEBYTECODE :=
@@ -37,7 +38,7 @@ bench: $(READY)
 
 # make ladder SIZES=32x2,48x2 STEPS=2000 SEEDS=3    trains families of toy models; goes on where it was
 ladder: $(READY)
-	$(BIN)/python -m cot_attn.toy.ladder $(or $(FOLDER),ladder) --workers $(or $(WORKERS),2) \
+	$(BIN)/python -m cot_attn.toy.ladder $(or $(FOLDER),ladder) --workers $(WORKERS) \
 		$(if $(SIZES),--sizes $(SIZES)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(STEPS),--steps $(STEPS)) $(if $(LONGEST),--longest $(LONGEST)) \
 		$(if $(BATCH),--batch-size $(BATCH)) $(if $(THRESHOLD),--threshold $(THRESHOLD))
