@@ -1,9 +1,8 @@
 # make demo    sets everything up, then studies both bundled models
-# make test    sets everything up, then runs the tests (WORKERS=9 where there are eight cores)
+# make test    sets everything up, then runs the tests (WORKERS=8 where there are more cores)
 # make quick   the same without the slow tests, while you work
 PYTHON ?= python3
-# One more than cores: some tests wait for other processes.
-WORKERS ?= 3
+WORKERS ?= 2
 BIN := .venv/bin
 # Else all that tests import is compiled anew by each worker of each run.
 export PYTHONDONTWRITEBYTECODE :=
