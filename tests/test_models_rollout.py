@@ -116,3 +116,34 @@ def test_a_spare_rollout_gives_its_memory_and_changes_nothing(
     spare.close()
     fresh, reused = whole.branch(rows, after=after), whole.branch(rows, after=after, spare=spare)
     torch.testing.assert_close(reused.think(1), fresh.think(1), atol=0, rtol=0)
+
+
+@torch.no_grad()
+def test_rows_that_share_a_prompt_take_none_of_another_rollout(
+    tiny: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, rows = begun(tiny, LENGTHS), torch.tensor([1])
+    copied = whole.branch(torch.tensor([2, 1, 0]), n_rows=3)
+    monkeypatch.setattr(_cache, "WORTH_SHARING", 0)
+    shared, other = whole.branch(rows, n_rows=3), copied.branch(rows, n_rows=3)
+    for one, another in ((shared, copied), (copied, shared), (shared, other)):
+        with pytest.raises(ValueError, match="branched off"):
+            one.append_rows(another, torch.tensor([0]))
+
+
+@torch.no_grad()
+def test_what_becomes_of_a_rollout_changes_no_rows_that_share_its_prompts(
+    tiny: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = torch.tensor([0, 1])
+    whole = begun(tiny, LENGTHS).branch(torch.tensor([2, 1, 0]))
+    expected = whole.branch(rows).close()
+    monkeypatch.setattr(_cache, "WORTH_SHARING", 0)
+    for change in ("selected", "spare"):
+        base = begun(tiny, LENGTHS).branch(torch.tensor([2, 1, 0]))
+        shared = base.branch(rows)
+        if change == "selected":
+            base.select(torch.tensor([2, 0]))
+        else:
+            begun(tiny, LENGTHS).branch(torch.tensor([1, 0, 2]), spare=base)
+        torch.testing.assert_close(shared.close(), expected, atol=1e-5, rtol=1e-5)

@@ -74,6 +74,10 @@ OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
     "multiplied from the left": lambda k: k.transpose(2, 3) @ queries(6, 8, 3),
     "einsum": lambda k: torch.einsum("rhqd,rhkd->rhqk", queries(6, 2, D_HEAD), k),
     "contiguous": lambda k: k.contiguous(),
+    "turned by name": lambda k: k.transpose(dim0=2, dim1=3),
+    "turned as a property": lambda k: k.mT,
+    "a copy in another type": lambda k: k.to(torch.float32, copy=True),
+    "a dimension in front": lambda k: k.expand(2, *k.shape),
 }
 """What may be asked beside."""
 
@@ -99,6 +103,21 @@ def test_they_look_like_copies_to_whoever_asks_for_their_shape() -> None:
     assert shared.shape == copied.shape == shared.size()
     assert (shared.ndim, shared.dtype, shared.device) == (4, copied.dtype, copied.device)
     assert len(shared) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda k: k.mul_(2),
+        lambda k: k.__setitem__((slice(None), 0), 1.0),
+        lambda k: k.__iadd__(1),
+        lambda k: torch.add(k.whole(), 1, out=k),
+    ],
+    ids=["a method", "an item", "an operator", "an output"],
+)
+def test_they_are_not_changed_in_place(change: Callable[[SharedPrefix], object]) -> None:
+    with pytest.raises(RuntimeError, match="in place"):
+        change(states(NUMBERS)[0])
 
 
 def test_gradients_reach_both_parts() -> None:

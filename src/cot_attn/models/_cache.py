@@ -125,6 +125,10 @@ class RoomyLayer(DynamicLayer):
         self._prefix_of_rows = prefix_of_rows
         self._use(self._buffers, len(order), self._width)
 
+    def move(self) -> None:
+        """Go on in memory of its own."""
+        self._use(tuple(each.clone() for each in self._buffers), self._rows, self._width)
+
     def bytes_of_position(self) -> int:
         """Return what the keys and values of one position take."""
         return sum(each[:1, :, :1].nbytes for each in self._buffers)
@@ -158,6 +162,9 @@ class RoomyCache(Cache):
         else:
             super().__init__(layer_class_to_replicate=RoomyLayer)
         self._prefix_of_rows = prefix_of_rows
+        self._base: RoomyCache = self
+        """The cache whose first positions the rows share; a cache of copies is its own."""
+        self._is_shared = False
 
     def empty_like(
         self,
@@ -173,19 +180,36 @@ class RoomyCache(Cache):
         stay. It may take over the memory of a spare cache, which must not be used any more.
         """
         layers = self._roomy_layers()
-        spares = [None] * len(layers) if spare is None else spare._roomy_layers()
+        usable = spare is not None and not spare._is_shared
+        spares = spare._roomy_layers() if spare and usable else [None] * len(layers)
         shares = self._prefix_of_rows is not None
         if not shares and n_rows * n_shared * layers[0].bytes_of_position() < WORTH_SHARING:
             n_shared = 0
         pairs = zip(layers, spares, strict=True)
         none_yet = torch.zeros(0, dtype=torch.long, device=layers[0].device)
-        return RoomyCache(
+        other = RoomyCache(
             [layer.empty_like(width, n_rows, n_positions, n_shared, old) for layer, old in pairs],
             PrefixOfRows(none_yet) if shares or n_shared else None,
         )
+        if shares or n_shared:
+            other._base, self._base._is_shared = self._base, True
+        return other
 
     def append_rows(self, other: "RoomyCache", rows: Int[Tensor, " rows"]) -> None:
-        """Copy chosen rows of another cache, repeats allowed, into free rows of this one."""
+        """Copy chosen rows of another cache, repeats allowed, into free rows of this one.
+
+        Raises
+        ------
+        ValueError
+            Where one of the two shares a prefix that the other has not.
+        """
+        shares, other_shares = (each._base is not each for each in (self, other))
+        if (shares or other_shares) and self._base is not other._base:
+            raise ValueError(
+                "Rows share the prompts of the rollout that they were branched off, and those that "
+                "are to be appended are of another one: append rows of that rollout, or of another "
+                "branch of it that shares them."
+            )
         if (before := self._prefix_of_rows) is not None:
             of_other = other._prefix_of_rows
             numbers = rows if of_other is None else of_other.numbers[rows]
@@ -197,7 +221,10 @@ class RoomyCache(Cache):
         """Return a cache that shares the memory of some rows, and of their first positions."""
         prefix_of_rows = self._prefix_of_chosen(rows)
         layers = [layer.view(rows, width, prefix_of_rows) for layer in self._roomy_layers()]
-        return RoomyCache(layers, prefix_of_rows)
+        other = RoomyCache(layers, prefix_of_rows)
+        if prefix_of_rows is not None:
+            other._base = self._base
+        return other
 
     def merge(self, views: Sequence["RoomyCache"]) -> None:
         """Use what has been written into views that together are all rows, in order."""
@@ -207,6 +234,10 @@ class RoomyCache(Cache):
 
     def select(self, order: Int[Tensor, " rows"]) -> None:
         """Keep chosen rows, without repeats, in that order."""
+        if self._is_shared:  # others look at these rows where they are
+            for layer in self._roomy_layers():
+                layer.move()
+            self._is_shared = False
         self._prefix_of_rows = self._prefix_of_chosen(order)
         for layer in self._roomy_layers():
             layer.select(order, self._prefix_of_rows)

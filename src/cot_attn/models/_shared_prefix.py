@@ -23,7 +23,7 @@ class PrefixOfRows:
     Parameters
     ----------
     numbers
-        The number of its prefix, for each row.
+        The number of its prefix, for each row: that of a row of the run that was shared first.
     """
 
     def __init__(self, numbers: Int[Tensor, " rows"]) -> None:
@@ -43,7 +43,7 @@ class PrefixOfRows:
     def present(
         self, prefixes: Float[Tensor, "prefix head position d"]
     ) -> Float[Tensor, "present head position d"]:
-        """Return the prefixes that rows have, and those between."""
+        """Return the prefixes from the first to the last that a row has."""
         return prefixes[self._present]
 
     def of_each(self, present: Float[Tensor, "present *dims"]) -> Float[Tensor, "rows *dims"]:
@@ -78,7 +78,7 @@ class SharedPrefix(Tensor):
     Parameters
     ----------
     prefixes
-        The prefixes that rows have, and those between.
+        The prefixes from the first to the last that a row has.
     own
         What stands behind them.
     rows
@@ -119,10 +119,17 @@ class SharedPrefix(Tensor):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         named = dict(kwargs or {})
-        if function in _ABOUT_SHAPE or getattr(function, "__name__", "") == "__get__":
+        name = str(getattr(function, "__name__", ""))
+        if function in _ABOUT_SHAPE:
             with torch._C.DisableTorchFunctionSubclass():
                 return function(*args, **named)
-        if function in _IN_PARTS:
+        in_place = name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+        if in_place or isinstance(named.get("out"), cls):
+            raise RuntimeError(
+                f"{name} changes keys or values in place, and rows share them: change a copy, such "
+                "as .clone()."
+            )
+        if function in _IN_PARTS and named.keys() <= {"dim"}:
             found = _IN_PARTS[function](*args, **named)
             if found is not None:
                 return found
@@ -139,12 +146,21 @@ class SharedPrefix(Tensor):
         return SharedPrefix(change(self._prefixes), change(self._own), self._rows, self._position)
 
 
-_ABOUT_SHAPE = {Tensor.size, Tensor.dim}
+_ABOUT_SHAPE = {
+    Tensor.size,
+    Tensor.dim,
+    *(getattr(Tensor, name).__get__ for name in ("shape", "ndim", "dtype", "device", "layout")),
+}
+_IN_PLACE = {"__set__", "__setitem__"} | {
+    f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
+}
 
 
 def _product(left: Any, right: Any) -> Tensor | None:
     """Multiply queries with keys, or patterns with values."""
     if isinstance(left, SharedPrefix) or not left.ndim == right.ndim == 4:
+        return None
+    if left.shape[:2] != right.shape[:2]:
         return None
     rows: PrefixOfRows = right._rows
     prefixes, own = right._prefixes, right._own
@@ -164,9 +180,9 @@ def _transposed(states: SharedPrefix, first: int, second: int) -> SharedPrefix |
     return other
 
 
-def _cast(states: SharedPrefix, dtype: Any) -> SharedPrefix | None:
+def _cast(states: SharedPrefix, dtype: Any, *others: Any) -> SharedPrefix | None:
     """Change the type, as of keys that are scored in another than they are kept in."""
-    if not isinstance(dtype, torch.dtype):
+    if others or not isinstance(dtype, torch.dtype):
         return None
     return states._changed(lambda part: part.to(dtype))
 
@@ -194,7 +210,7 @@ def _resized(
 ) -> SharedPrefix | None:
     """Change sizes between the first and the last two."""
     first, *_, position, last = states.shape
-    if len(sizes) < 3 or (sizes[0], *sizes[-2:]) != (first, position, last):
+    if not 3 <= len(sizes) <= states.ndim or (sizes[0], *sizes[-2:]) != (first, position, last):
         return None
 
     def resized(part: Tensor) -> Tensor:

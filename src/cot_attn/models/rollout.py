@@ -266,7 +266,7 @@ class Rollout:
     def append_rows(self, other: "Rollout", rows: Int[Tensor, " rows"]) -> None:
         """Add chosen rows of another rollout, as they were when it stood where this one stands.
 
-        The other has the same columns, and there is room for the rows; see `branch`.
+        It is the rollout that this one was branched off. There is room for the rows; see `branch`.
         """
         indices, width = rows.tolist(), self._mask.shape[1]
         self.problems += tuple(other.problems[row] for row in indices)
