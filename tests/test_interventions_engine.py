@@ -143,7 +143,7 @@ def test_results_depend_on_neither_batch_size_nor_order(pair: Twins) -> None:
     outcomes = [*EVERY, "disruption_l2", "disruption_tv"]
     expected = variants(pair, changes, outcomes=outcomes, seed=3)
     generator = np.random.default_rng(0)
-    for size in (1, 4):  # what is expected ran in one batch
+    for size in (1, 4, 1000):
         order = generator.permutation(len(pair.problems))
         mixed = generator.permutation(len(changes))
         result = run_variants(

@@ -1,5 +1,6 @@
 """Rows that are branched, split, joined and dropped go on as each problem alone does."""
 
+from collections.abc import Callable
 from functools import cache
 from unittest.mock import patch
 
@@ -135,15 +136,28 @@ def test_rows_that_share_a_prompt_take_none_of_another_rollout(
 def test_what_becomes_of_a_rollout_changes_no_rows_that_share_its_prompts(
     tiny: ContinuousThoughtModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = torch.tensor([0, 1])
-    whole = begun(tiny, LENGTHS).branch(torch.tensor([2, 1, 0]))
-    expected = whole.branch(rows).close()
-    monkeypatch.setattr(_cache, "WORTH_SHARING", 0)
-    for change in ("selected", "spare"):
-        base = begun(tiny, LENGTHS).branch(torch.tensor([2, 1, 0]))
-        shared = base.branch(rows)
-        if change == "selected":
-            base.select(torch.tensor([2, 0]))
-        else:
-            begun(tiny, LENGTHS).branch(torch.tensor([1, 0, 2]), spare=base)
+    every, rows = torch.tensor([2, 1, 0]), torch.tensor([0, 1])
+
+    def base() -> Rollout:
+        monkeypatch.setattr(_cache, "WORTH_SHARING", 2**62)
+        copied = begun(tiny, LENGTHS).branch(every, n_rows=4)
+        monkeypatch.setattr(_cache, "WORTH_SHARING", 0)
+        return copied
+
+    changes: list[Callable[[Rollout], object]] = [
+        lambda changed: changed.select(torch.tensor([2, 0])),
+        lambda changed: changed.append_rows(begun(tiny, LENGTHS), torch.tensor([0])),
+    ]
+    for change in changes:
+        changed = base()
+        expected, shared = base().branch(rows).close(), changed.branch(rows, n_rows=3)
+        change(changed)
+        with pytest.raises(ValueError, match="branched off"):  # its rows are others now
+            shared.append_rows(changed, torch.tensor([0]))
+        assert len(shared.problems) == 2
         torch.testing.assert_close(shared.close(), expected, atol=1e-5, rtol=1e-5)
+
+    lent = base()
+    expected, shared = base().branch(rows).close(), lent.branch(rows)
+    begun(tiny, LENGTHS).branch(torch.tensor([1, 0, 2]), spare=lent)
+    torch.testing.assert_close(shared.close(), expected, atol=1e-5, rtol=1e-5)

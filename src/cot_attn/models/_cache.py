@@ -162,8 +162,8 @@ class RoomyCache(Cache):
         else:
             super().__init__(layer_class_to_replicate=RoomyLayer)
         self._prefix_of_rows = prefix_of_rows
-        self._base: RoomyCache = self
-        """The cache whose first positions the rows share; a cache of copies is its own."""
+        self._origin = object()
+        """The same in all caches whose rows share prefixes, and in the one that these are of."""
         self._is_shared = False
 
     def empty_like(
@@ -192,7 +192,8 @@ class RoomyCache(Cache):
             PrefixOfRows(none_yet) if shares or n_shared else None,
         )
         if shares or n_shared:
-            other._base, self._base._is_shared = self._base, True
+            other._origin = self._origin
+            self._is_shared = not shares  # what a copy holds is copied again, all but its prefixes
         return other
 
     def append_rows(self, other: "RoomyCache", rows: Int[Tensor, " rows"]) -> None:
@@ -203,13 +204,14 @@ class RoomyCache(Cache):
         ValueError
             Where one of the two shares a prefix that the other has not.
         """
-        shares, other_shares = (each._base is not each for each in (self, other))
-        if (shares or other_shares) and self._base is not other._base:
+        shares = any(each._prefix_of_rows is not None for each in (self, other))
+        if shares and self._origin is not other._origin:
             raise ValueError(
                 "Rows share the prompts of the rollout that they were branched off, and those that "
                 "are to be appended are of another one: append rows of that rollout, or of another "
                 "branch of it that shares them."
             )
+        self._part_from_copies()
         if (before := self._prefix_of_rows) is not None:
             of_other = other._prefix_of_rows
             numbers = rows if of_other is None else of_other.numbers[rows]
@@ -223,7 +225,7 @@ class RoomyCache(Cache):
         layers = [layer.view(rows, width, prefix_of_rows) for layer in self._roomy_layers()]
         other = RoomyCache(layers, prefix_of_rows)
         if prefix_of_rows is not None:
-            other._base = self._base
+            other._origin = self._origin
         return other
 
     def merge(self, views: Sequence["RoomyCache"]) -> None:
@@ -234,13 +236,17 @@ class RoomyCache(Cache):
 
     def select(self, order: Int[Tensor, " rows"]) -> None:
         """Keep chosen rows, without repeats, in that order."""
-        if self._is_shared:  # others look at these rows where they are
-            for layer in self._roomy_layers():
-                layer.move()
-            self._is_shared = False
+        self._part_from_copies()
         self._prefix_of_rows = self._prefix_of_chosen(order)
         for layer in self._roomy_layers():
             layer.select(order, self._prefix_of_rows)
+
+    def _part_from_copies(self) -> None:
+        """Leave the memory to caches that look at its rows, before these are others."""
+        if self._is_shared:
+            for layer in self._roomy_layers():
+                layer.move()
+            self._origin, self._is_shared = object(), False
 
     def _prefix_of_chosen(self, rows: slice | Int[Tensor, " rows"]) -> PrefixOfRows | None:
         known = self._prefix_of_rows

@@ -268,6 +268,7 @@ class Rollout:
 
         It is the rollout that this one was branched off. There is room for the rows; see `branch`.
         """
+        self._cache.append_rows(other._cache, rows)
         indices, width = rows.tolist(), self._mask.shape[1]
         self.problems += tuple(other.problems[row] for row in indices)
         self.layout = self.layout.joined(other.layout.rows(indices))
@@ -279,7 +280,6 @@ class Rollout:
         self._hidden_states = [torch.cat([hidden, more[rows]]) for hidden, more in pairs]
         sources = zip(self._sources, other._sources, strict=True)
         self._sources = [torch.cat([hidden, more[rows]]) for hidden, more in sources]
-        self._cache.append_rows(other._cache, rows)
 
     def view(self, rows: slice) -> "Rollout":
         """Return some rows as a rollout of their own that shares the memory of this one.

@@ -14,6 +14,7 @@ from cot_attn.study.results import Study
 
 
 def beside_of_models(results: Results, **where: Any) -> Any:
+    """Plot importance of each thought of several models beside the attention on it."""
     together = results.together
     return plots.importance_beside_attention_by_layer(
         stats.importance(together, by="model"),
@@ -24,6 +25,7 @@ def beside_of_models(results: Results, **where: Any) -> Any:
 
 
 def concentration_by_depth(results: Results, **where: Any) -> Any:
+    """Plot on how many thoughts the attention of several models is, by relative depth."""
     together = results.together
     spread = stats.concentration(together["share"]).assign_coords(depth=together["depth"])
     spread = spread.sel(measure="effective_number")
@@ -32,6 +34,7 @@ def concentration_by_depth(results: Results, **where: Any) -> Any:
 
 
 def beside_by_layer(results: Results, **where: Any) -> Any:
+    """Plot importance of each thought beside the attention on it, at some layers."""
     study = results.study
     return plots.importance_beside_attention_by_layer(
         study.importance,
@@ -43,12 +46,14 @@ def beside_by_layer(results: Results, **where: Any) -> Any:
 
 
 def concentration_by_layer(results: Results, **where: Any) -> Any:
+    """Plot on how many thoughts attention is, by layer."""
     return plots.concentration_by_layer(
         results.study.concentration.sel(measure="effective_number"), **where
     )
 
 
 def attention_against_importance_within_problems(results: Results, **where: Any) -> Any:
+    """Plot attention against importance, both without the means of problems and thoughts."""
     study = results.study
     broken = stats.double_centred(study.failure)
     answered = study.shares.where(study.failure.notnull().all("thought"))
@@ -64,6 +69,7 @@ def attention_against_importance_within_problems(results: Results, **where: Any)
 
 
 def attention_against_importance(results: Results, **where: Any) -> Any:
+    """Plot attention against importance, as they are."""
     study = results.study
     return plots.attention_against_importance(
         study.shares,
@@ -76,53 +82,64 @@ def attention_against_importance(results: Results, **where: Any) -> Any:
 
 
 def importance_by_thought(results: Results, **where: Any) -> Any:
+    """Plot how often the answer breaks with each thought."""
     return plots.importance_by_thought(results.study.importance, **where)
 
 
 def importance_by_corruption(results: Results, **where: Any) -> Any:
+    """Plot how often it breaks with each thought, for each corruption."""
     rates = stats.importance(results.study.effects, by="corruption")
     return plots.importance_by_corruption(rates.assign_attrs(model=results.study.name), **where)
 
 
 def importance_by_problem(results: Results, **where: Any) -> Any:
+    """Plot which thoughts break the answer of which problem."""
     return plots.importance_by_problem(results.study.failure, **where)
 
 
 def recompute_against_frozen(results: Results, **where: Any) -> Any:
+    """Plot the total effect beside the direct effect."""
     return plots.recompute_against_frozen(results.study.importance, results.other, **where)
 
 
 def attention_by_layer(results: Results, **where: Any) -> Any:
+    """Plot the attention on each thought, by layer."""
     return plots.attention_by_layer(results.study.shares, **where)
 
 
 def attention_by_head(results: Results, **where: Any) -> Any:
+    """Plot the attention on the first thought, by layer and head."""
     return plots.attention_by_head(results.study.head_shares, thought=0, **where)
 
 
 def flow_between_thoughts(results: Results, **where: Any) -> Any:
+    """Plot how much each thought attends to those before it, at one layer."""
     return plots.flow_between_thoughts(
         stats.flow(results.study.attention).sel(layer=results.layer), **where
     )
 
 
 def correlation_by_layer(results: Results, **where: Any) -> Any:
+    """Plot the correlation of attention and importance, by layer."""
     return plots.correlation_by_layer(
         _correlations(results.study, "within_problem", "between_thoughts"), **where
     )
 
 
 def correlation_by_layer_and_thought(results: Results, **where: Any) -> Any:
+    """Plot the correlation of attention and importance at each thought, by layer."""
     return plots.correlation_by_layer_and_thought(results.study.correlations_by_thought, **where)
 
 
 def correlation_by_thought(results: Results, **where: Any) -> Any:
+    """Plot the correlation of attention and importance at each thought, at one layer."""
     return plots.correlation_by_thought(
         results.study.correlations_by_thought.sel(layer=results.layer), **where
     )
 
 
 def beside_at_a_layer(results: Results, **where: Any) -> Any:
+    """Plot importance of each thought beside the attention on it, at one layer."""
     study, layer = results.study, results.layer
     return plots.importance_beside_attention(
         study.importance,
@@ -133,6 +150,7 @@ def beside_at_a_layer(results: Results, **where: Any) -> Any:
 
 
 def one_problem(results: Results, **where: Any) -> Any:
+    """Plot whom the word before the answer's value attends to, in one problem."""
     # The last word is the answer's value; the one before predicts it.
     looker = int(results.other["query"][-2])
     return plots.one_problem(results.other.sel(layer=0), query=looker, **where)
