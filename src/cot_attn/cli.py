@@ -121,9 +121,9 @@ def _studied(
     }
     begun = None if out else output.unfinished_folder(request)
     folder = begun or output.new_folder(out, names)
-    with output.held(folder, request, names) as unfinished:
+    with output.held(folder, request, names) as resume:
         studies = [
-            entrant.study(asked, how, folder, batch_size=batch_size, resume=unfinished)
+            entrant.study(asked, how, folder, batch_size=batch_size, resume=resume)
             for entrant in entrants
         ]
         write_report(studies, folder, formats=("png", "pdf"))

@@ -133,11 +133,11 @@ def read_adapter_config(folder: Path, *, trained_tokens: bool = False) -> Adapte
         ) from error
     if kind != "LORA":
         raise ValueError(f"{file} says peft_type={kind!r}; only LoRA is read. {_ADVICE}")
-    known = {TRAINED_TOKENS} if trained_tokens else set()
+    expected = {TRAINED_TOKENS} if trained_tokens else set()
     beyond = {
         name: value
         for name, value in settings.items()
-        if value and name not in _READ | _OF_NO_MATTER | known
+        if value and name not in _READ | _OF_NO_MATTER | expected
     }
     if beyond:
         listed = ", ".join(f"{name}={value!r}" for name, value in beyond.items())

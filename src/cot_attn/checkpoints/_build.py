@@ -63,10 +63,10 @@ def language_model(
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             config, attn_implementation="eager", dtype=torch.float32
         )
-    own = {name: tensor.to(dtype) for name, tensor in tensors}
-    model.load_state_dict(own, strict=False, assign=True)
+    state = {name: tensor.to(dtype) for name, tensor in tensors}
+    model.load_state_dict(state, strict=False, assign=True)
     model.tie_weights()
-    assert set(untied_names(model)) == own.keys()
+    assert set(untied_names(model)) == state.keys()
     model.requires_grad_(False)
     model.eval()
     return model

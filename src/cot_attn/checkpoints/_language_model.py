@@ -118,8 +118,8 @@ def read_language_model(
     vocabulary = grown_vocabulary(base, form.added, n_rows, weights.folder, user_ids)
     blank = blank_model(vocabulary.base.config)
     untied = {name: key for name, key in keys.items() if name not in ties}
-    own = blank.state_dict()
-    wanted = {key: tuple(own[name].shape) for name, key in untied.items()}
+    blank_state = blank.state_dict()
+    wanted = {key: tuple(blank_state[name].shape) for name, key in untied.items()}
     halves = lora.shapes(blank) if lora else {}
     wanted |= {prefix + name: shape for name, shape in halves.items()} | of_feedback
     if diff := state_dict_diff(wanted, stored):

@@ -125,8 +125,8 @@ def read(folder: Path, dtype: torch.dtype = torch.float32) -> ModelParts:
             "folder again."
         ) from error
     blank = blank_model(config)
-    own = blank.state_dict()
-    wanted = {f"model.{name}": tuple(own[name].shape) for name in untied_names(blank)} | {
+    blank_state = blank.state_dict()
+    wanted = {f"model.{name}": tuple(blank_state[name].shape) for name in untied_names(blank)} | {
         f"feedback.{name}": tuple(each.shape) for name, each in feedback.state_dict().items()
     }
     if diff := state_dict_diff(wanted, tensors):

@@ -121,9 +121,9 @@ def _formulas(text: str) -> list[Span]:
 
 def _trimmed(text: str, start: int, end: int) -> Span | None:
     """Return the span without white space around it and without a full stop."""
-    part = text[start:end]
-    end = start + len(part.rstrip().removesuffix(".").rstrip())
-    start += len(part) - len(part.lstrip())
+    span = text[start:end]
+    end = start + len(span.rstrip().removesuffix(".").rstrip())
+    start += len(span) - len(span.lstrip())
     return (start, end) if start < end else None
 
 

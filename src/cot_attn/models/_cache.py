@@ -249,8 +249,8 @@ class RoomyCache(Cache):
             self._origin, self._is_shared = object(), False
 
     def _prefix_of_chosen(self, rows: slice | Int[Tensor, " rows"]) -> PrefixOfRows | None:
-        known = self._prefix_of_rows
-        return None if known is None else PrefixOfRows(known.numbers[rows])
+        prefix_of_rows = self._prefix_of_rows
+        return None if prefix_of_rows is None else PrefixOfRows(prefix_of_rows.numbers[rows])
 
     def _roomy_layers(self) -> list[RoomyLayer]:
         return cast("list[RoomyLayer]", self.layers)

@@ -163,12 +163,12 @@ def _product(left: Any, right: Any) -> Tensor | None:
     if left.shape[:2] != right.shape[:2]:
         return None
     rows: PrefixOfRows = right._rows
-    prefixes, own = right._prefixes, right._own
+    prefixes, rest = right._prefixes, right._own
     if right._position == -1:
-        return torch.cat([rows.product(left, prefixes), left @ own], dim=-1)
+        return torch.cat([rows.product(left, prefixes), left @ rest], dim=-1)
     n_shared = prefixes.shape[2]
     of_prefixes = rows.product(left[..., :n_shared], prefixes)
-    return torch.add(of_prefixes, left[..., n_shared:] @ own)
+    return torch.add(of_prefixes, left[..., n_shared:] @ rest)
 
 
 def _transposed(states: SharedPrefix, first: int, second: int) -> SharedPrefix | None:

@@ -177,8 +177,8 @@ class Layout:
             roles[:, columns.start : columns.stop] = role
         for row in range(len(roles)):
             roles[row, self.padding(row) : self.question.stop] = Role.QUESTION
-            own = self.thoughts[self.n_thoughts_each[row] :]
-            roles[row, own.start : own.stop] = Role.PAD
+            unused = self.thoughts[self.n_thoughts_each[row] :]
+            roles[row, unused.start : unused.stop] = Role.PAD
             if self.answer_lengths:
                 start = self.answer.start
                 roles[row, start : start + self.answer_lengths[row]] = Role.ANSWER

@@ -78,8 +78,8 @@ def _bytes_of_a_problem(study: Study, seen: Seen) -> int:
 def _study(study: Study, seen: Seen, shown: Mapping[str, Why]) -> dict[str, Any]:
     attention, effects = study.attention, study.effects
     spread = study.concentration["estimate"].sel(measure="effective_number")
-    known = spread.dropna("layer")
-    start = int(known["layer"][np.argmin(known.values)]) if known.size else study.layers[-1]
+    defined = spread.dropna("layer")
+    start = int(defined["layer"][np.argmin(defined.values)]) if defined.size else study.layers[-1]
     exits = study.experiments.get("exits")
     return {
         "name": study.name,
@@ -180,9 +180,9 @@ def _reads(study: Study, ids: Sequence[str], texts: Sequence[Texts]) -> list[dic
     tables = {}
     for prefix, dims in (("", ("layer", "place", "target")), (FED, ("thought", "target"))):
         others = of[f"{prefix}baseline_rank"].transpose("problem", *dims, "other").values
-        known = np.isfinite(others).any(axis=-1)
-        middle = np.full(known.shape, np.nan)
-        middle[known] = np.nanmedian(others[known], axis=-1)
+        finite = np.isfinite(others).any(axis=-1)
+        middle = np.full(finite.shape, np.nan)
+        middle[finite] = np.nanmedian(others[finite], axis=-1)
         tables[f"{prefix}rank"] = of[f"{prefix}rank"].transpose("problem", *dims).values
         tables[f"{prefix}others"] = middle
     there = [np.flatnonzero(row != "") for row in words]

@@ -33,8 +33,9 @@ def fractions(values: Float[np.ndarray, "..."]) -> str:
     >>> fractions(np.array([0.25, np.nan])) == packed(np.array([1000, MISSING]))
     True
     """
-    known = np.isfinite(values)
-    return packed(np.where(known, np.rint(STEPS * np.where(known, values, 0)), MISSING).astype(int))
+    finite = np.isfinite(values)
+    whole = np.rint(STEPS * np.where(finite, values, 0)).astype(int)
+    return packed(np.where(finite, whole, MISSING))
 
 
 def ranks(values: Float[np.ndarray, "..."]) -> str:
@@ -45,9 +46,9 @@ def ranks(values: Float[np.ndarray, "..."]) -> str:
     >>> ranks(np.array([1.0, 50257.0, np.nan])) == packed(np.array([1, MORE, MISSING]))
     True
     """
-    known = np.isfinite(values)
-    whole = np.rint(np.where(known, values, 0)).astype(int)
-    return packed(np.where(known, np.where(whole > STEPS, MORE, whole), MISSING))
+    finite = np.isfinite(values)
+    whole = np.rint(np.where(finite, values, 0)).astype(int)
+    return packed(np.where(finite, np.where(whole > STEPS, MORE, whole), MISSING))
 
 
 def short_number(value: float) -> float | None:
