@@ -1,6 +1,6 @@
 """Heads that look at a thought: gradients as finite differences, knock-outs, and what is known."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import numpy as np
 import pytest
@@ -11,9 +11,10 @@ from scipy.stats import spearmanr
 from conftest import BUILDERS, wrap
 from cot_attn import ContinuousThoughtModel, stats
 from cot_attn.data import Problem
-from cot_attn.experiments import rank_heads
+from cot_attn.experiments import _attribution, rank_heads
 from cot_attn.experiments._attribution import head_views
 from cot_attn.experiments._trials import Trials
+from cot_attn.experiments.heads import check_heads
 from cot_attn.interventions import Attention, Intervention, KnockOut, run_variants
 from cot_attn.models import Sampled
 from cot_attn.recording import PositionRecorder
@@ -146,6 +147,32 @@ def test_what_cannot_be_is_refused(tiny_gpt2_model) -> None:
         rank_heads(tiny_gpt2_model, problems, 9)
     with pytest.raises(ValueError, match="numbers from 1 to 12"):
         rank_heads(tiny_gpt2_model, problems, 0, sizes=[13])
+
+
+@pytest.mark.parametrize("fires", [True, False])
+def test_a_bridge_that_does_not_compute_with_its_heads_views_is_refused(
+    tiny_gpt2_model, monkeypatch, fires
+) -> None:
+    """Its gradients would be those of nothing, though its weights have some."""
+    watching = _attribution._watching
+
+    def only_seen(function):
+        def see(z: torch.Tensor) -> None:
+            function(z)
+
+        return see
+
+    def thrown_away(model, name, functions):
+        if name != "hook_z":
+            return watching(model, name, functions)
+        seeing = [only_seen(function) for function in functions]
+        return watching(model, name, seeing) if fires else nullcontext()
+
+    check_heads(tiny_gpt2_model)
+    assert any(each.requires_grad for each in tiny_gpt2_model.bridge.original_model.parameters())
+    monkeypatch.setattr(_attribution, "_watching", thrown_away)
+    with pytest.raises(ValueError, match="does not compute with what stands at 'hook_z'"):
+        check_heads(tiny_gpt2_model)
 
 
 def heads(related: bool, seed: int, n_heads: int = 24) -> xr.Dataset:

@@ -17,6 +17,7 @@ from cot_attn.cli import app
 from cot_attn.data import save_problems
 from cot_attn.experiments import usage
 from cot_attn.interventions.resume import FinishedProblems
+from cot_attn.models import Jacobi
 from cot_attn.report import _drawing, write_figures, write_report
 from cot_attn.report import page as page_of_report
 from cot_attn.report._experiments import EXPERIMENTS
@@ -171,6 +172,15 @@ def test_what_could_not_be_made_is_refused_before_anything_runs(model) -> None:
         run_study(model, problems, **OPTIONS, experiments="usage")
     with pytest.raises(ValueError, match="at least 3"):
         run_study(model, problems[:2], **OPTIONS, experiments=["usage"])
+    at_once = ContinuousThoughtModel(
+        model.bridge,
+        Jacobi(model.feedback, 1, placeholder=1),
+        model.template,
+        model.n_thoughts,
+        tokenizer=model.tokenizer,
+    )
+    with pytest.raises(ValueError, match="makes all thoughts at once"):
+        run_study(at_once, problems, **OPTIONS, experiments=["heads"])
 
 
 def test_a_study_drives_one_half_of_its_problems_and_looks_at_heads(tmp_path, monkeypatch) -> None:

@@ -73,13 +73,15 @@ def head_views(
             steps.think()
         odds = _log_odds(steps.force(forced), forced).sum()
         leaves = [leaf for view in views for leaf in view.leaves]
-        if not odds.requires_grad:
-            raise ValueError(
-                f"{model.name} does not compute with what stands at 'hook_z' (this bridge keeps "
-                "another attention), so that heads cannot be told apart by a backward pass."
-            )
-        gradients = iter(torch.autograd.grad(odds, leaves, allow_unused=True))
-    each = [view.gain([next(gradients) for _ in view.leaves]) for view in views]
+        gradients = _gradients(odds, leaves)
+    found = iter(gradients)
+    of_views = [[next(found) for _ in view.leaves] for view in views]
+    if not all(any(each is not None for each in of_view) for of_view in of_views):
+        raise ValueError(
+            f"{model.name} does not compute with what stands at 'hook_z' (this bridge keeps "
+            "another attention), so that heads cannot be told apart by a backward pass."
+        )
+    each = [view.gain(of_view) for view, of_view in zip(views, of_views, strict=True)]
     attribution = torch.stack(each, dim=1)
     attribution[~forced.has_value] = torch.nan
     n_later = steps.layout.eot.stop - key - 1
@@ -209,6 +211,13 @@ class _Steps:
             "past_key_values": self.cache,
             "use_cache": True,
         }
+
+
+def _gradients(odds: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Return the gradient of what is predicted along each leaf, None where it does not matter."""
+    if not leaves or not odds.requires_grad:
+        return [None] * len(leaves)
+    return torch.autograd.grad(odds, leaves, allow_unused=True)
 
 
 def _log_odds(logits: Float[Tensor, "batch n_tokens d_vocab"], forced: ForcedAnswers) -> Tensor:

@@ -21,6 +21,7 @@ from cot_attn.experiments.one_number import require_one_number
 from cot_attn.interventions import Attention
 from cot_attn.interventions.resume import outlasting_its_parts
 from cot_attn.models import ContinuousThoughtModel, Jacobi
+from cot_attn.models.decoding import ForcedAnswers
 
 TOP = "top"
 Head = tuple[int, int]
@@ -81,21 +82,13 @@ def rank_heads(
         Where there is no such thought, or too few problems for two halves; where the bridge allows
         no backward pass to its heads.
     """
-    require_one_number(model, "rank_heads")
-    if isinstance(model.feedback, Jacobi):
-        raise ValueError(
-            f"{model.name} makes all thoughts at once (Jacobi); heads are ranked by gradients "
-            "that go from thought to thought. Rank them in a model whose loop makes one after "
-            "the other."
-        )
+    check_heads(model)
     problems = check_problems(problems)
     if not 0 <= thought < model.n_thoughts or len(problems) < 2 or n_random < 1:
         raise ValueError(
             f"thought is {thought}, n_random {n_random}, and there are {len(problems)} problems. "
             f"Give one of {model.n_thoughts} thoughts, a random set at least, and two problems."
         )
-    with model.isolated():
-        Attention().check(model)
     every: list[Head] = list(np.ndindex(model.n_layers, model.n_heads))
     counts = _sizes(len(every), sizes)
     views = _views(model, problems, thought, max_new_tokens, batch_size, resume)
@@ -153,6 +146,28 @@ def rank_heads(
             "seed": seed,
         },
     )
+
+
+def check_heads(model: ContinuousThoughtModel) -> None:
+    """Raise where a model's heads cannot be ranked: a backward pass from one token is tried.
+
+    Raises
+    ------
+    ValueError
+        Where problems have numbers of thoughts of their own, all thoughts are made at once, a
+        thought cannot be hidden from a head, or no backward pass reaches the heads.
+    """
+    require_one_number(model, "rank_heads")
+    if isinstance(model.feedback, Jacobi):
+        raise ValueError(
+            f"{model.name} makes all thoughts at once (Jacobi); heads are ranked by gradients "
+            "that go from thought to thought. Rank them in a model whose loop makes one after "
+            "the other."
+        )
+    answer = ForcedAnswers.of([[0]], [range(1)], 1, model.template, model.device)
+    with model.isolated():
+        Attention().check(model)
+        head_views(model, [[0]], answer, model.n_thoughts - 1)
 
 
 def _sizes(n_heads: int, sizes: Sequence[int] | None) -> list[int]:

@@ -21,6 +21,7 @@ from cot_attn.experiments import (
     usage,
 )
 from cot_attn.experiments.exits import BEYOND
+from cot_attn.experiments.heads import check_heads
 from cot_attn.experiments.one_number import require_one_number
 from cot_attn.experiments.problem_graphs import graph_of
 from cot_attn.interventions import Attention
@@ -103,7 +104,8 @@ def check_experiments(
     ------
     ValueError
         Where a name is not known or given twice, there are too few problems or thoughts, a question
-        leaves no room for more thoughts, attention cannot be taken away, or problems tell no graph.
+        leaves no room for more thoughts, attention cannot be taken away, heads cannot be ranked, or
+        problems tell no graph.
     TypeError
         Where one name stands in the place of a list.
     """
@@ -128,9 +130,11 @@ def check_experiments(
     if "exits" in names:
         most = model.n_thoughts + BEYOND
         model.encode(problems, n_thoughts=most, max_new_tokens=max_new_tokens)
-    if {"graph", "heads"} & set(names):
+    if "graph" in names:
         with model.isolated():
             Attention().check(model)
+    if "heads" in names:
+        check_heads(model)
     if "frontier" in names:
         for problem in problems:
             graph_of(problem)
