@@ -107,6 +107,15 @@ def figures_not_laid_out() -> Generator[None, None, None]:
         yield
 
 
+@pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one figure stand for all of a report, where nothing is said of them; they take long."""
+    from cot_attn.report import page
+
+    of_all = page.figures
+    monkeypatch.setattr(page, "figures", lambda *places: of_all(*places)[:1])
+
+
 class Lender:
     """Lends bundled models to tests and doctests, and lets those marked `reads` read them anew."""
 

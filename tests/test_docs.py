@@ -80,7 +80,7 @@ def run_page(page: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("figures_not_laid_out")
+@pytest.mark.usefixtures("figures_not_laid_out", "one_figure")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_shows_is_what_happens(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

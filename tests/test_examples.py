@@ -11,7 +11,6 @@ import pytest
 from checkpoint_files import CODI, SAID, Golden
 from conftest import tiny_llama, tiny_tokenizer
 from cot_attn import ContinuousThoughtModel, Study
-from cot_attn.report import page
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -29,13 +28,6 @@ def run(tmp_path, monkeypatch, capsys):
         return capsys.readouterr().out
 
     return run
-
-
-@pytest.fixture
-def one_figure(monkeypatch):
-    """Let one figure stand for all of a report, where nothing is said of them; they take long."""
-    of_all = page.figures
-    monkeypatch.setattr(page, "figures", lambda *places: of_all(*places)[:1])
 
 
 def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.slow
 
 WEIGHTS = (1, 2, 8, 1, 3, 1)
 SCRIPT = "<script>alert('&')</script>"
+PANEL_BY_THOUGHT = "attention_against_importance_within_problems"
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 MOST_BYTES = 5_000_000
 
@@ -94,8 +95,12 @@ def hostile(study: Study) -> Study:
 def pages(study: Study, hostile: Study) -> dict[str, str]:
     other = {**hostile.settings, "model": "other"}
     again = Study(hostile.attention, hostile.effects, hostile.problems, other)
-    one = report.render([study])
-    with not_laid_out():
+    of_all = page.figures
+    with not_laid_out(), pytest.MonkeyPatch.context() as patch:
+        one = report.render([study])
+        # A panel for each thought takes most of the time; what it adds to a page is on that of one.
+        fewer = [each for each in of_all("page of several") if each.name != PANEL_BY_THOUGHT]
+        patch.setattr(page, "figures", lambda *places: fewer)
         return {"one": one, "two": report.render([hostile, again])}
 
 
@@ -211,6 +216,7 @@ def test_questions_run_in_the_direction_of_their_script(text: str) -> None:
     assert {cell["dir"] for cell in cells} == {"auto"}
 
 
+@pytest.mark.usefixtures("figures_not_laid_out")
 def test_wrong_answers_to_problems_of_unknown_difficulty_make_a_page_too(tmp_path: Path) -> None:
     wrong = [Problem(f"w{i}", f"take the digit {i}", str(9 - i)) for i in range(4)]
     study = run_study(handmade_model(WEIGHTS), wrong, corruptions="zero", max_new_tokens=4)
@@ -238,6 +244,7 @@ def test_checks_come_first_and_what_failed_before_what_passed(text: str, study: 
     assert section.index("<details>") < places["pass"]
 
 
+@pytest.mark.usefixtures("figures_not_laid_out")
 def test_each_figure_is_drawn_once_for_page_and_files_and_few_are_open(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,13 +261,13 @@ def test_each_figure_is_drawn_once_for_page_and_files_and_few_are_open(
 
         return replace(figure, draw=draw)
 
-    within = "attention_against_importance_within_problems"
-    few = {"importance_by_thought", within, "correlation_by_thought"}
+    panels = "importance_beside_attention_by_layer"
+    few = {"importance_by_thought", panels, "correlation_by_thought"}
     chosen = [counting(figure) for figure in CATALOGUE if figure.name in few]
     monkeypatch.setattr(page, "figures", lambda *places: chosen)
     plt.close("all")
     report.write_report([study], tmp_path, formats=["svg"])
-    assert drawn.pop(within) == 2  # for a phone too
+    assert drawn.pop(panels) == 2  # for a phone too
     assert set(drawn.values()) == {1}
     assert {f"{name}.svg" for name in drawn} <= {file.name for file in tmp_path.rglob("*.svg")}
     assert most_open == 2

@@ -58,20 +58,23 @@ class Killed(BaseException):
 class Steps:
     """Counts steps on the disk, and lets none happen any more from a chosen one on."""
 
-    def __init__(self, last: float) -> None:
-        self.last, self.done = last, 0
-        self.removals: dict[str, int] = {}
-        """By the kind of file that was being written, the first one."""
+    def __init__(self, last: float, before: Callable[[int, str | None], object]) -> None:
+        self.last, self.done, self.before, self.aside = last, 0, before, False
 
     def step(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def stepping(*given: Any, **options: Any) -> Any:
-            if threading.current_thread() is not threading.main_thread():  # zarr's own
+            own = threading.current_thread() is not threading.main_thread()  # zarr's
+            if own or self.aside:
                 return function(*given, **options)
             if self.done >= self.last:
                 raise Killed
+            removed = None
             if function is remove:
                 written = Path(str(given[0]).partition("-unfinished-")[0])
-                self.removals.setdefault(written.suffix or written.name, self.done)
+                removed = written.suffix or written.name
+            self.aside = True
+            self.before(self.done, removed)
+            self.aside = False
             self.done += 1
             return function(*given, **options)
 
@@ -79,9 +82,12 @@ class Steps:
 
 
 @contextmanager
-def killed_after(last: float) -> Iterator[Steps]:
+def killed_after(
+    last: float, before: Callable[[int, str | None], object] = lambda *step: None
+) -> Iterator[Steps]:
+    """Let steps happen until the last; each is told before, with the kind of file it removes."""
     with pytest.MonkeyPatch.context() as patch:
-        steps = Steps(last)
+        steps = Steps(last, before)
         for owner, name in STEPS:
             patch.setattr(owner, name, steps.step(getattr(owner, name)))
         yield steps
@@ -165,19 +171,27 @@ def test_a_study_killed_at_any_step_ends_the_same_after_the_same_command(
 ) -> None:
     assert {"runA_checkpoint", "runB_checkpoint", "report.html"} <= whole.keys()
     assert not [name for name in whole if "/." in f"/{name}"]
-    with killed_after(float("inf")) as steps:
-        assert run(*inputs, "--out", str(tmp_path / "counted"))[0] == 0
+    parent, removals = tmp_path / "parent", dict[str, int]()
+    parent.mkdir()
+
+    def keep(step: int, removed: str | None) -> None:
+        """Keep what a process leaves that is killed now; nothing of it runs any more."""
+        if step % EVERY == 0 or (removed and removed not in removals):
+            shutil.copytree(parent, tmp_path / "killed" / str(step), symlinks=True)
+        if removed:
+            removals.setdefault(removed, step)
+
+    with killed_after(float("inf"), before=keep) as steps:
+        assert run(*inputs, "--out", str(parent / "out"))[0] == 0
     assert steps.done > 50
-    assert {".npz", ".json", ".jsonl", ".html"} <= steps.removals.keys()
-    for last in sorted({*range(0, steps.done, EVERY), *steps.removals.values()}):
-        out = tmp_path / "parent" / str(last)
-        with killed_after(last), pytest.raises(Killed):
-            run(*inputs, "--out", str(out))
-        code, shown = run(*inputs, "--out", str(out))
+    assert {".npz", ".json", ".jsonl", ".html"} <= removals.keys()
+    killed = sorted((tmp_path / "killed").iterdir())
+    assert len(killed) == len({*range(0, steps.done, EVERY), *removals.values()})
+    for left in killed:
+        code, shown = run(*inputs, "--out", str(left / "out"))
         assert code == 0, shown
-        assert everything(out) == whole, last
-        assert os.listdir(out.parent) == [str(last)]
-        shutil.rmtree(out)
+        assert everything(left / "out") == whole, left
+        assert os.listdir(left) == ["out"]
 
 
 def test_a_process_that_was_really_killed_leaves_no_lock(

@@ -1,6 +1,7 @@
 """How a quantity moves with the size of models: models are the unit, and there are few of them."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import permutations, product
 from math import factorial, prod
 
@@ -178,7 +179,7 @@ def _line(
     reach = student_t.ppf(0.5 + confidence / 2, freedom) * error
     result |= {"low": slope - reach, "high": slope + reach}
     residuals = _without(null, y)
-    orders = _orders(sizes["family"].to_numpy(), n_resamples, seed)
+    orders = _orders(tuple(sizes["family"]), n_resamples, seed)
     shuffled = _without(null, residuals[orders].T)
     result["p"] = _two_sided(residual, shuffled, design)
     return result
@@ -207,9 +208,10 @@ def _without(
     return left
 
 
-def _orders(family: np.ndarray, n_resamples: int, seed: int) -> Int[np.ndarray, "order size"]:
+@lru_cache(maxsize=1)  # many lines are of the same sizes
+def _orders(family: tuple[str, ...], n_resamples: int, seed: int) -> Int[np.ndarray, "order size"]:
     """Return orders of sizes within their families, the one they are in first."""
-    members = [np.flatnonzero(family == name) for name in dict.fromkeys(family)]
+    members = [np.flatnonzero(np.array(family) == name) for name in dict.fromkeys(family)]
     identity = np.arange(len(family))
     if prod(factorial(len(each)) for each in members) <= LISTED_UP_TO:
         listed = []
