@@ -79,6 +79,7 @@ def line() -> xr.Dataset:
     )
 
 
+@cache
 def line_within() -> xr.Dataset:
     """The line within problems, of the simulated results."""
     centred = (stats.double_centred(results()[name]) for name in ("shares", "failure"))
