@@ -31,6 +31,9 @@ def results() -> dict[str, xr.Dataset | xr.DataArray]:
         "importance_by_corruption": stats.importance(broken, by="corruption"),
         "frozen": stats.importance(effects(seed=1, scale=0.5)),
         "failure": failure,
+        "line_within": stats.fitted_line(
+            stats.double_centred(shares), stats.double_centred(failure), n_resamples=50
+        ),
         "heads": heads,
         "shares": shares,
         "totals": stats.sequence_attention(recorded).mean("head").sum("thought"),
@@ -77,12 +80,6 @@ def line() -> xr.Dataset:
         },
         coords={"layer": range(4), "share": share},
     )
-
-
-def line_within() -> xr.Dataset:
-    """The line within problems, of the simulated results."""
-    centred = (stats.double_centred(results()[name]) for name in ("shares", "failure"))
-    return stats.fitted_line(*centred, n_resamples=50)
 
 
 def on_axes(draw: Callable[[Axes], Axes], height: float) -> Callable[[float], Drawn]:
@@ -159,7 +156,7 @@ SEVERAL: dict[str, Callable[[Figure | None], np.ndarray]] = {
         plots.attention_against_importance_within_problems(
             stats.double_centred(results()["shares"]),
             stats.double_centred(results()["failure"]),
-            line=line_within(),
+            line=results()["line_within"],
             correlations=results()["correlations"].sel(estimand="within_problem"),
             fig=fig,
         )

@@ -77,11 +77,12 @@ def texts(fig: Figure) -> list[Text]:
 def misplaced(fig: Figure) -> tuple[list[tuple[str, str]], list[str]]:
     """Find pairs of texts that cover one another, and texts that leave the figure."""
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts(fig)]
+    inner = [(text, box.padded(-0.5)) for text, box in boxes]
     page = fig.bbox.padded(1)
     collisions = [
         (one, other)
-        for (one, here), (other, there) in combinations(boxes, 2)
-        if here.padded(-0.5).overlaps(there.padded(-0.5))
+        for (one, here), (other, there) in combinations(inner, 2)
+        if here.overlaps(there)
     ]
     cut_off = [
         text

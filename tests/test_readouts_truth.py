@@ -104,7 +104,11 @@ def test_the_probe_finds_a_step_where_it_is_and_not_before(name: str) -> None:
     assert (fed.accuracy.sel(thought=[0, 3, 4, 5]) < 0.4).all()
     # What thought 0 holds is read at bot already: no gain.
     first = probe(
-        states, step_results(problems).sel(step=1), space="fed", n_permutations=19, n_controls=1
+        states.sel(thought=[0]),
+        step_results(problems).sel(step=1),
+        space="fed",
+        n_permutations=19,
+        n_controls=1,
     )
     assert first.accuracy.sel(thought=0) > 0.95
     assert abs(first.gain.sel(thought=0)) < 0.05

@@ -147,8 +147,9 @@ def _line(
 ) -> dict[str, object]:
     """Fit and test one line."""
     here = models.assign(value=column)[np.isfinite(column)]
-    sizes = here.groupby(["family", over], as_index=False).mean(numeric_only=True)
-    within = here.groupby(["family", over])["value"]
+    by_size = here.groupby(["family", over])
+    sizes = by_size.mean(numeric_only=True).reset_index()
+    within = by_size["value"]
     spread = within.var(ddof=1).mul(within.count() - 1).sum()
     free = len(here) - len(sizes)
     result: dict[str, object] = {
