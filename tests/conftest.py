@@ -107,6 +107,22 @@ def figures_not_laid_out() -> Generator[None, None, None]:
         yield
 
 
+@contextmanager
+def noise_floor_left_out() -> Generator[None, None, None]:
+    """Measure no noise floor where nothing is said of it; it takes as long as some variants."""
+    from cot_attn.interventions import variants
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants, "measured_floor", lambda *_, **__: {})
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_noise_floor() -> Generator[None, None, None]:
+    with noise_floor_left_out():
+        yield
+
+
 class Lender:
     """Lends bundled models to tests and doctests, and lets those marked `reads` read them anew."""
 
