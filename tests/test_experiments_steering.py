@@ -15,7 +15,7 @@ from cot_attn.models import Projection
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, ROUNDING, shared_twins
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import noise_floor_left_out
 from cot_attn import Intervention, TokenAblator, run_variants
 from cot_attn.interventions import (
     Attention,
@@ -31,9 +32,10 @@ def stopping(request, questions) -> Stopping:
 
 
 def variants(stopping: Stopping, changes: list[Intervention], **options):
-    return run_variants(
-        stopping.model, stopping.problems, changes, OUTCOMES, max_new_tokens=N_NEW, **options
-    )
+    with noise_floor_left_out():
+        return run_variants(
+            stopping.model, stopping.problems, changes, OUTCOMES, max_new_tokens=N_NEW, **options
+        )
 
 
 def plain_divergences(
