@@ -129,8 +129,10 @@ class Lender:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if "cot_attn.models.continuous" in sys.modules:
+            import bridge_boots
             from lent_models import LENT
 
+            bridge_boots.make_affordable()
             anew = item.config.getoption("--read-anew") or item.get_closest_marker("reads")
             LENT.lend(not anew)
 
