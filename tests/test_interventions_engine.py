@@ -6,6 +6,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from conftest import noise_floor_left_out
 from cot_attn.data import Problem
 from cot_attn.interventions import (
     CCTA,
@@ -24,7 +25,6 @@ from cot_attn.interventions import (
     run_variants,
 )
 from cot_attn.models import ContinuousThoughtModel, Thought
-from conftest import noise_floor_left_out
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,13 @@ def pair(request: pytest.FixtureRequest, questions: list[str]) -> Twins:
 
 
 def variants(pair: Twins, changes: list[Intervention], **options: object) -> xr.Dataset:
-    options = {"problems": pair.problems, "outcomes": EVERY, "max_new_tokens": N_NEW, "only_correct": False, **options}
+    options = {
+        "problems": pair.problems,
+        "outcomes": EVERY,
+        "max_new_tokens": N_NEW,
+        "only_correct": False,
+        **options,
+    }
     with noise_floor_left_out():
         return run_variants(pair.model, interventions=changes, **options)
 

@@ -48,11 +48,12 @@ def plain_divergences(
             found.append(np.nan)
             continue
         later = range(thought + 1, n) if downstream == "frozen" else ()
+        kept = (*range(thought + 1), *later)
         changed = stopping.run(
             stopping.tokens[row],
             n,
             {("input", thought): lambda old, row=row: edit[row]},
-            inputs={index: clean.thoughts[index] for index in later},
+            inputs={index: clean.thoughts[index] for index in kept},
             words=[0],  # the first token's logits do not depend on it
         )
         found.append(divergence(clean.logits[0], changed.logits[0]))
