@@ -116,14 +116,32 @@ def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "figures", lambda *places: of_all(*places)[:1])
 
 
+@contextmanager
+def noise_floor_left_out() -> Generator[None, None, None]:
+    """Measure no noise floor where nothing is said of it; it takes as long as some variants."""
+    from cot_attn.interventions import variants
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variants, "measured_floor", lambda *_, **__: {})
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_noise_floor() -> Generator[None, None, None]:
+    with noise_floor_left_out():
+        yield
+
+
 class Lender:
     """Lends bundled models to tests and doctests, and lets those marked `reads` read them anew."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if "cot_attn.models.continuous" in sys.modules:
+            import bridge_boots
             from lent_models import LENT
 
+            bridge_boots.make_affordable()
             anew = item.config.getoption("--read-anew") or item.get_closest_marker("reads")
             LENT.lend(not anew)
 

@@ -109,7 +109,8 @@ class PlainLoop:
         edits
             What is done to (site, thought).
         inputs
-            Vectors to feed instead of thoughts, before any edit of the input.
+            Vectors to feed instead of thoughts, before any edit of the input. What they would be
+            made of is not computed, unless it is edited too: as `hidden`, it is NaN.
         words
             The answer that is forced on the model; by default its own.
         blocked
@@ -119,7 +120,7 @@ class PlainLoop:
         guess
             What the answer may be. As far as the model's own is the same, one pass shows it all.
         """
-        edits = edits or {}
+        edits, inputs = edits or {}, inputs or {}
         template = self.template
         start = len(question) + len(template.bot)
         sequence = self.embed(torch.tensor([[*question, *template.bot]]))
@@ -134,9 +135,12 @@ class PlainLoop:
 
         with self._edited(edits, seen, start, look), self._blocked(blocked):
             for index in range(self.n_thoughts):
-                last = self._forward(sequence).hidden_states[-1][0, -1]
-                hidden.append(edited("hidden", index, last))
-                fed = self.transform(hidden[-1]) if index not in (inputs or {}) else inputs[index]
+                if index in inputs and ("hidden", index) not in edits:
+                    hidden.append(torch.full_like(inputs[index], torch.nan))
+                else:
+                    last = self._forward(sequence).hidden_states[-1][0, -1]
+                    hidden.append(edited("hidden", index, last))
+                fed = inputs[index] if index in inputs else self.transform(hidden[-1])
                 thoughts.append(edited("input", index, fed))
                 sequence = torch.cat([sequence, thoughts[-1][None, None]], dim=1)
             sequence = torch.cat([sequence, self.embed(torch.tensor([list(template.eot)]))], dim=1)
@@ -379,8 +383,10 @@ class Twins:
             for hook in hooks
             for index in change.thoughts
         }
-        later = range(change.thoughts[0] + 1, N_THOUGHTS) if change.downstream == "frozen" else ()
-        inputs = {index: self.plain[row].thoughts[index] for index in later}
+        first, frozen = change.thoughts[0], change.downstream == "frozen"
+        before = range(first if change.site.label == "hidden" else first + 1)
+        later = range(first + 1, N_THOUGHTS) if frozen else ()
+        inputs = {index: self.plain[row].thoughts[index] for index in (*before, *later)}
         blocked = self.blocked(row, change) if isinstance(change.site, Attention) else ()
         tokens = self.tokens[row]
         return self.loop.run(tokens, edits, inputs=inputs, blocked=blocked, guess=guess)

@@ -29,7 +29,7 @@ from cot_attn.interventions.resume import Arrays, FinishedProblems
 from cot_attn.models import ContinuousThoughtModel, Projection
 from cot_attn.toy import graph_problems
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 Problems = Sequence[Problem]
 LENGTHS = (3, 11, 1, 7)
@@ -38,7 +38,7 @@ PROBLEMS = [
     for i, n in enumerate(LENGTHS)
 ]
 GRAPHS = graph_problems(4, [f"w{i}" for i in range(26)], n_steps=2)
-TOKENS = {"max_new_tokens": 3}
+TOKENS = {"max_new_tokens": 2}
 EDGES = [Edge("question", "thought 1"), Edge("bot", "thought 0", "feedback")]
 Run = Callable[..., xr.Dataset]
 EVERY: dict[str, tuple[Run, Problems]] = {

@@ -54,7 +54,8 @@ def test_an_edge_taken_away_is_a_hole_in_the_mask_of_a_plain_loop(
                 first = int(edge.target[-1]) if edge.target.startswith("thought") else -1
                 first = N_THOUGHTS if edge.target in ("eot", "answer") else first
                 later = range(first + 1, N_THOUGHTS) if downstream == "frozen" else ()
-                inputs = {i: twins.plain[row].thoughts[i] for i in later}
+                before = range(min(first + 1, N_THOUGHTS))
+                inputs = {i: twins.plain[row].thoughts[i] for i in (*before, *later)}
                 blocked = [
                     (layer, head, query, key)
                     for layer in range(n_layers)

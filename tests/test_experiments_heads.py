@@ -21,7 +21,7 @@ from cot_attn.recording import PositionRecorder
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, Twins
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 N_LAYERS, N_HEADS, D_HEAD = 3, 4, 8
 

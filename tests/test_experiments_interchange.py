@@ -22,6 +22,7 @@ def asked(questions: list[str]) -> list[Problem]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_noise_floor")
 @pytest.mark.parametrize("name", ["toy-gpt2", "toy-llama"])
 def test_a_thought_of_another_problem_gives_the_answer_that_its_value_predicts(name: str) -> None:
     """100 % at thoughts 0 to 3 of four-step problems; behind the last step, toy-gpt2 looks back."""

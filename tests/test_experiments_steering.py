@@ -15,7 +15,7 @@ from cot_attn.models import Projection
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, ROUNDING, shared_twins
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 
 @pytest.mark.parametrize("downstream", ["recompute", "frozen"])
@@ -31,10 +31,11 @@ def test_a_dose_is_what_a_plain_loop_adds(downstream: str, questions: list[str])
     edits = {("blocks.1.hook_out", 1): lambda own: own + 1.5 * vector}
     n_moved = 0
     for row, problem in enumerate(twins.problems):
-        later = {2: twins.plain[row].thoughts[2]} if downstream == "frozen" else {}
+        kept = (0, 1, 2) if downstream == "frozen" else (0, 1)
+        inputs = {index: twins.plain[row].thoughts[index] for index in kept}
         here = found.sel(problem=problem.id, direction="given", dose=1.5)
         guess = twins.read(here["answer"].item())
-        plain = twins.loop.run(twins.tokens[row], edits, inputs=later, guess=guess)
+        plain = twins.loop.run(twins.tokens[row], edits, inputs=inputs, guess=guess)
         if plain.decided(twins.loop.template) == len(plain.logits):
             assert here["answer"].item() == twins.model.decode(plain.answer)
             n_moved += plain.answer != twins.plain[row].answer

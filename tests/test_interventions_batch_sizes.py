@@ -10,7 +10,7 @@ import xarray as xr
 from cot_attn import ContinuousThoughtModel, TokenAblator, bundled_models, load_problems
 from cot_attn.interventions.outcomes import DEFAULT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 EXACT = ("failed", "answer")
 MEASURED = tuple(name for name in DEFAULT if name not in EXACT)
@@ -18,7 +18,7 @@ NEARLY_ALL, ALL = 1e-4, 0.05  # nats
 
 
 def effects(model: ContinuousThoughtModel, order: int, batch_size: int) -> xr.Dataset:
-    problems = load_problems("toy", n=4)[::order]
+    problems = load_problems("toy", n=2)[::order]
     return TokenAblator(model).run(problems, [*DEFAULT, "answer"], batch_size=batch_size)
 
 

@@ -6,6 +6,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from conftest import noise_floor_left_out
 from cot_attn.data import Problem
 from cot_attn.interventions import (
     CCTA,
@@ -37,8 +38,15 @@ def pair(request: pytest.FixtureRequest, questions: list[str]) -> Twins:
 
 
 def variants(pair: Twins, changes: list[Intervention], **options: object) -> xr.Dataset:
-    options = {"outcomes": EVERY, "max_new_tokens": N_NEW, "only_correct": False, **options}
-    return run_variants(pair.model, pair.problems, changes, **options)
+    options = {
+        "problems": pair.problems,
+        "outcomes": EVERY,
+        "max_new_tokens": N_NEW,
+        "only_correct": False,
+        **options,
+    }
+    with noise_floor_left_out():
+        return run_variants(pair.model, interventions=changes, **options)
 
 
 CORRUPTIONS = [*CCTA, Mean(), Scale(-1.0), GaussianNoise(1.0, relative=True)]
@@ -141,20 +149,18 @@ def test_one_change_at_one_thought_leaves_the_next_ones_input_alone(pair: Twins)
 def test_results_depend_on_neither_batch_size_nor_order(pair: Twins) -> None:
     changes = [Intervention(i, c) for i, c in zip((0, 1, 2, 0, 2), CORRUPTIONS[3:8], strict=True)]
     outcomes = [*EVERY, "disruption_l2", "disruption_tv"]
-    expected = variants(pair, changes, outcomes=outcomes, seed=3)
+    how = {"outcomes": outcomes, "seed": 3, "max_new_tokens": 2}
+    expected = variants(pair, changes, **how)
     generator = np.random.default_rng(0)
     for size in (1, 4, 1000):
         order = generator.permutation(len(pair.problems))
         mixed = generator.permutation(len(changes))
-        result = run_variants(
-            pair.model,
-            [pair.problems[i] for i in order],
+        result = variants(
+            pair,
             [changes[i] for i in mixed],
-            outcomes,
-            max_new_tokens=N_NEW,
+            problems=[pair.problems[i] for i in order],
             batch_size=size,
-            seed=3,
-            only_correct=False,
+            **how,
         ).sel(problem=expected["problem"], variant=expected["variant"])
         assert (result["answer"] == expected["answer"]).all()
         for name in set(outcomes) - {"answer"}:
@@ -177,7 +183,7 @@ def test_the_hook_form_gives_what_the_engine_gives(pair: Twins, downstream: str)
         for i, c in enumerate((Zero(), GaussianNoise(1.0), Resample()))
     ]
     changes += [Intervention((0, 2), c, downstream=downstream) for c in (Shuffle(), Mean())]
-    answers = variants(pair, changes, seed=5)["answer"]
+    answers = variants(pair, changes, outcomes=["answer"], seed=5)["answer"]
     ablator = TokenAblator(pair.model, seed=5)
     for change in changes:
         with ablator.applied(change, pair.problems):

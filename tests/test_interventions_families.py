@@ -21,6 +21,8 @@ from cot_attn.recording import PositionRecorder
 from families import FAMILIES, WITHOUT_CACHE
 from plain_loop import N_THOUGHTS, ROUNDING, Twins, divergence
 
+pytestmark = pytest.mark.usefixtures("no_noise_floor")
+
 SITES: list[Site | str] = [
     "input",
     "kv",

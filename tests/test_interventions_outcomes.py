@@ -71,11 +71,17 @@ def zeroed(
     for problem in right[0]:
         tokens = model.tokenizer(problem.question)["input_ids"]
         words = [*loop.run(tokens).answer, model.template.eos][:N_NEW]
+        base = loop.run(tokens, words=words)
         without = [
-            loop.run(tokens, {("input", thought): torch.zeros_like}, words=words)
+            loop.run(
+                tokens,
+                {("input", thought): torch.zeros_like},
+                inputs=dict(enumerate(base.thoughts[: thought + 1])),
+                words=words,
+            )
             for thought in range(N_THOUGHTS)
         ]
-        found[problem.id] = Zeroed(tokens, words, loop.run(tokens, words=words), without)
+        found[problem.id] = Zeroed(tokens, words, base, without)
     return found
 
 

@@ -1,5 +1,6 @@
 """Every site: what is changed there is what a plain loop changes there, and nothing else."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -275,18 +276,19 @@ def test_every_hook_is_refused_or_moves_something(architecture: str) -> None:
     }
     torch.manual_seed(7)
     model = wrap(builders[architecture](), Projection(32, 40), n_thoughts=2)
-    questions = [torch.tensor([3, 4, 5])]
 
-    def noisy(activation: Tensor, hook: object) -> Tensor:
-        noise = torch.randn(activation.shape, generator=torch.Generator().manual_seed(1))
-        return activation + noise
+    def noisy(activation: Tensor, hook: object, row: int) -> Tensor:
+        generator = torch.Generator().manual_seed(1)
+        activation = activation.clone()
+        activation[row] += torch.randn(activation[row].shape, generator=generator)
+        return activation
 
-    def ran(name: str | None) -> Tensor:
-        with model.hooks([] if name is None else [(name, noisy)], stages=[Thought(0)]):
-            run = model.think(questions)
+    def ran(n_rows: int, *hooks: tuple[str, Callable[..., Tensor]]) -> Tensor:
+        with model.hooks(hooks, stages=[Thought(0)]):
+            run = model.think([torch.tensor([3, 4, 5])] * n_rows)
         return torch.cat([run.thoughts[:, 1], run.first_logits], dim=1)
 
-    before, accepted, refused = ran(None), [], []
+    accepted, refused = [], []
     for name in sorted(model.bridge.hook_dict):
         try:
             Hook(name).check(model)
@@ -294,7 +296,14 @@ def test_every_hook_is_refused_or_moves_something(architecture: str) -> None:
             refused.append(name)
         else:
             accepted.append(name)
-            assert (ran(name) - before).abs().max() > 1e-5, name
+    before = ran(len(accepted) + 1)
+    after = ran(  # each hook moves a row, and none the last
+        len(accepted) + 1,
+        *((name, partial(noisy, row=row)) for row, name in enumerate(accepted)),
+    )
+    *moved, still = (after - before).abs().amax(dim=1).tolist()
+    assert still < 1e-6
+    assert all(each > 1e-5 for each in moved), dict(zip(accepted, moved, strict=True))
     assert {"blocks.0.hook_out", "blocks.0.attn.hook_z", "blocks.0.mlp.hook_out"} <= {*accepted}
     assert {"embed.hook_out", "blocks.0.attn.hook_pattern"} <= {*refused}
     idle = {"gpt2": "pos_embed.hook_in", "llama": "rotary_emb.hook_in", "opt": "pos_embed.hook_in"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import noise_floor_left_out
 from cot_attn import Intervention, TokenAblator, run_variants
 from cot_attn.interventions import (
     Attention,
@@ -31,9 +32,10 @@ def stopping(request, questions) -> Stopping:
 
 
 def variants(stopping: Stopping, changes: list[Intervention], **options):
-    return run_variants(
-        stopping.model, stopping.problems, changes, OUTCOMES, max_new_tokens=N_NEW, **options
-    )
+    with noise_floor_left_out():
+        return run_variants(
+            stopping.model, stopping.problems, changes, OUTCOMES, max_new_tokens=N_NEW, **options
+        )
 
 
 def plain_divergences(
@@ -46,11 +48,12 @@ def plain_divergences(
             found.append(np.nan)
             continue
         later = range(thought + 1, n) if downstream == "frozen" else ()
+        kept = (*range(thought + 1), *later)
         changed = stopping.run(
             stopping.tokens[row],
             n,
             {("input", thought): lambda old, row=row: edit[row]},
-            inputs={index: clean.thoughts[index] for index in later},
+            inputs={index: clean.thoughts[index] for index in kept},
             words=[0],  # the first token's logits do not depend on it
         )
         found.append(divergence(clean.logits[0], changed.logits[0]))

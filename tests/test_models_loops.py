@@ -234,7 +234,8 @@ def test_variants_are_those_of_the_plain_loop(loop, without_thought_1, downstrea
         clean = loop.plain[row]
         if problem.answer not in loop.model.decode(clean.answer):
             continue  # says nothing, which is never right
-        inputs = {2: clean.thoughts[2]} if downstream == "frozen" else None
+        fed = enumerate(clean.thoughts)
+        inputs = {index: thought for index, thought in fed if index < 2 or downstream == "frozen"}
         changed = loop.run(problem, {("input", 1): torch.zeros_like}, inputs, words=[0])
         expected = divergence(clean.logits[0], changed.logits[0])
         found = float(results["kl_first"].sel(variant=change.label, problem=problem.id))

@@ -134,11 +134,12 @@ OUTCOMES = ("failed", "answer", "kl_value", "logprob_baseline", "disruption_l2")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_noise_floor")
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_variants_that_share_a_prompt_do_what_copies_of_it_do(
     architecture: str, questions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pair = Twins(architecture, questions)
+    pair = Twins(architecture, questions[:5])
     changes = [Intervention(i, change) for i in range(3) for change in (Zero(), Resample())]
     shared: list[int] = []
     update = _cache.RoomyLayer.update

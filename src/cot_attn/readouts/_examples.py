@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
+from sklearn.model_selection import GroupKFold
 
 from cot_attn.readouts._joining import STATES, vectors_of
 from cot_attn.readouts._spaces import Space
@@ -187,13 +188,9 @@ def _is_missing(label: object) -> bool:
 
 
 def folds_of(groups: Int[np.ndarray, " problem"], n_folds: int, seed: int) -> Int[np.ndarray, " n"]:
-    """Return the fold in which each problem is held out; groups stay together.
-
-    Folds are those of scikit-learn's `GroupKFold`, which takes a while to import.
-    """
-    names, group = np.unique(groups, return_inverse=True)
-    shuffled = np.random.RandomState(seed).permutation(len(names))
-    folds = np.empty(len(names), dtype=np.int64)
-    for number, held_out in enumerate(np.array_split(shuffled, n_folds)):
+    """Return the fold in which each problem is held out; groups stay together."""
+    folds = np.empty(len(groups), dtype=np.int64)
+    splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
+    for number, (_, held_out) in enumerate(splitter.split(groups, groups=groups)):
         folds[held_out] = number
-    return folds[group]
+    return folds
