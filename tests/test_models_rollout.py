@@ -105,6 +105,9 @@ def test_rows_stand_in_the_order_in_which_they_were_chosen(tiny: ContinuousThoug
     branch.select(torch.tensor([3, 1]))
     assert [problem.id for problem in branch.problems] == ["p3", "p1"]
     assert branch.layout.question_lengths == (1, 5)
+    # They stand behind their own words: the next one is at their own position.
+    every = begun(tiny, (2, 5, 3, 1)).branch(torch.arange(4))
+    torch.testing.assert_close(branch.close(), every.close()[[3, 1]], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("worth", WORTH)
