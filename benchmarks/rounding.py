@@ -1,8 +1,9 @@
 """Who rounds otherwise in bfloat16: the engine, its batches, or the bridge below them?
 
-`python -m benchmarks.rounding [--models small ...] [--problems 4]` answers all variants of random
-models by a plain loop, by the same loop through the bridge, and by the engine with batches of one
-row and of many, in float32 and in bfloat16, and prints in how many answers each two agree.
+`python -m benchmarks.rounding [--models small ...] [--problems 24]` answers problems as they are
+and with one thought drowned, by a plain loop, by the same loop through the bridge, and by the
+engine with batches of one row and of many, in float32 and in bfloat16, and prints in how many
+answers each two agree. Many problems, few variants: those of one problem turn together.
 """
 
 import argparse
@@ -10,27 +11,28 @@ from itertools import combinations
 
 import torch
 
-from benchmarks import plain, planted
+from benchmarks import plain
 from benchmarks.models import N_ANSWER, SHAPES, subject
 from benchmarks.models import problems as some_problems
-from cot_attn import run_variants
+from cot_attn import Intervention, run_variants
+from cot_attn.interventions import GaussianNoise
 
-DROWNED = 0.2
+DROWNED = [Intervention(2, GaussianNoise(5.0, relative=True))]
 
 
 def answers(name: str, dtype: torch.dtype, n_problems: int) -> dict[str, list[str]]:
-    """Answer every variant of every problem in each way, the unchanged one first."""
+    """Answer every problem in each way, unchanged and changed."""
     one, problems = subject(name, dtype), some_problems(n_problems)
-    changes, clean = planted.changes(DROWNED), plain.inputs(one, problems)
+    clean = plain.inputs(one, problems)
     found = {
-        "plain loop": plain.all_answers(one, problems, changes, clean),
-        "bridge's loop": plain.all_answers(one, problems, changes, clean, bridge=True),
+        "plain loop": plain.all_answers(one, problems, DROWNED, clean),
+        "bridge's loop": plain.all_answers(one, problems, DROWNED, clean, bridge=True),
     }
     for way, batch_size in (("engine, one row", 1), ("engine, many rows", 64)):
         result = run_variants(
             one.model,
             problems,
-            changes,
+            DROWNED,
             ["answer"],
             max_new_tokens=N_ANSWER,
             only_correct=False,
@@ -49,7 +51,7 @@ def agreeing(left: list[str], right: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=["small", "gpt2-124m"], choices=list(SHAPES))
-    parser.add_argument("--problems", type=int, default=4)
+    parser.add_argument("--problems", type=int, default=24)
     asked = parser.parse_args()
     for name in asked.models:
         exact, rounded = (
