@@ -25,7 +25,7 @@ from cot_attn.report._questions import QUESTIONS
 from cot_attn.study import _experiments
 from cot_attn.toy import graph_problems, handmade_model, handmade_problems
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 OPTIONS = {"corruptions": "zero", "layers": [-1], "max_new_tokens": 8}
 

@@ -26,7 +26,7 @@ from cot_attn.study._lens import PROBE, with_part
 from cot_attn.study._readouts import probed
 from cot_attn.toy import handmade_model, handmade_problems
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 TITLES = (
     "What a lens reads in which thought",
