@@ -123,6 +123,18 @@ class Study:
         return stats.importance(self.effects).assign_attrs(model=self.name)
 
     @cached_property
+    def importance_by_difficulty(self) -> xr.Dataset:
+        """The importance among problems of each difficulty by itself."""
+        by_difficulty = stats.importance(self.effects, by="difficulty")
+        return by_difficulty.assign_attrs(model=self.name)
+
+    @cached_property
+    def importance_by_corruption(self) -> xr.Dataset:
+        """The importance that each corruption by itself gives a thought."""
+        by_corruption = stats.importance(self.effects, by="corruption")
+        return by_corruption.assign_attrs(model=self.name)
+
+    @cached_property
     def failure(self) -> xr.DataArray:
         """Failure of each problem under each thought's corruption, mean over corruptions."""
         failed = self.effects["failed"].mean("corruption", skipna=False)
@@ -201,9 +213,9 @@ class Study:
     def _flat(self) -> Iterator[tuple[str, pd.DataFrame]]:
         yield "importance", self.importance.to_dataframe().reset_index()
         if self.knows_difficulty:
-            by_difficulty = stats.importance(self.effects, by="difficulty")
+            by_difficulty = self.importance_by_difficulty
             yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
-        by_corruption = stats.importance(self.effects, by="corruption")
+        by_corruption = self.importance_by_corruption
         yield "importance_by_corruption", by_corruption.to_dataframe().reset_index()
         by_problem = self.failure.rename("failed").to_dataframe().reset_index()
         yield "importance_by_problem", by_problem[["problem", "difficulty", "thought", "failed"]]
