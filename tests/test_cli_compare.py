@@ -13,7 +13,7 @@ from cot_attn.study import Study, _output
 from cot_attn.sweeps import ModelSource, Plan, plan_sweep, run_sweep
 from cot_attn.toy import handmade_model, handmade_problems
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 PROBLEMS = handmade_problems(6, (1, 4, 1))
 WEIGHTS = {"one": (1, 4, 1), "two": (1, 6, 1), "three": (4, 1, 1)}

@@ -12,7 +12,7 @@ from checkpoint_files import CODI, SAID, Golden
 from conftest import tiny_llama, tiny_tokenizer
 from cot_attn import ContinuousThoughtModel, Study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IMAGES = EXAMPLES.parent / "docs" / "images"
 

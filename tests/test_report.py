@@ -401,7 +401,7 @@ HOSTILE = 'it\'s a "model" & [bold]é $HOME'
     ("name", "options"),
     [(HOSTILE, {}), (HOSTILE[::-1], {"n_thoughts": 4, "dtype": "float64"})],
 )
-@pytest.mark.usefixtures("no_figures")
+@pytest.mark.usefixtures("no_figures", "no_noise_floor")
 def test_the_lines_on_the_page_make_the_same_study_again(
     name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

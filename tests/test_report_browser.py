@@ -23,7 +23,7 @@ from cot_attn.report import page
 from cot_attn.report.catalogue import CATALOGUE
 from cot_attn.study import Study, run_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 STEP = 100 / 4000  # percent
 SHOWN = 0.05 + STEP / 2  # one decimal, of a number in steps

@@ -485,17 +485,23 @@ APART: dict[str, Change] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("change", APART.values(), ids=APART.keys())
 def test_parts_that_contradict_each_other_are_neither_saved_nor_loaded(
-    study: Study, tmp_path: Path, change: Change
+    study: Study, saved: Path, tmp_path: Path, change: Change
 ) -> None:
-    parts = {
-        name: getattr(study, name) for name in ("attention", "effects", "problems", "settings")
-    }
-    parts.update(change(study))
+    changed = change(study)
+    names = ("attention", "effects", "problems", "settings")
+    parts = {**{name: getattr(study, name) for name in names}, **changed}
     with pytest.raises(ValueError, match="do not fit together"):
         Study(**parts).save(tmp_path / "study")
     assert not (tmp_path / "study").exists()
     arrays = {"attention": parts["attention"], "effects": parts["effects"]}
-    folder = write_folder(tmp_path / "study", arrays, parts["settings"], parts["problems"])
+    if changed.keys() == {"settings"}:  # all else is as it was saved
+        folder = shutil.copytree(saved, tmp_path / "study")
+        document = json.loads((folder / "study.json").read_bytes())
+        document = {**document, **changed}
+        del document["sha256"]
+        (folder / "study.json").write_bytes(sealed(document))
+    else:
+        folder = write_folder(tmp_path / "study", arrays, parts["settings"], parts["problems"])
     with pytest.raises(ValueError, match=r"does not fit together .* [Cc]opy the folder again"):
         Study.load(folder)
 

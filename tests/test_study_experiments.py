@@ -25,7 +25,7 @@ from cot_attn.report._questions import QUESTIONS
 from cot_attn.study import _experiments
 from cot_attn.toy import graph_problems, handmade_model, handmade_problems
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 OPTIONS = {"corruptions": "zero", "layers": [-1], "max_new_tokens": 8}
 
@@ -130,7 +130,7 @@ def test_a_damaged_experiment_does_not_load(study, tmp_path, name) -> None:
 
 
 def test_a_study_killed_in_an_experiment_goes_on_there(tmp_path, monkeypatch) -> None:
-    model, problems = handmade_model(), handmade_problems(6)
+    model, problems = handmade_model((1, 4, 1)), handmade_problems(4, (1, 4, 1))
     asked: dict[str, Any] = {**OPTIONS, "experiments": ["usage", "exits"]}
     plain = run_study(model, problems, **asked)
 

@@ -26,7 +26,7 @@ from cot_attn.study._lens import PROBE, with_part
 from cot_attn.study._readouts import probed
 from cot_attn.toy import handmade_model, handmade_problems
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 TITLES = (
     "What a lens reads in which thought",
@@ -236,8 +236,8 @@ def test_readouts_that_were_taken_away_are_missed(study: Study, tmp_path: Path) 
 def test_the_command_line_asks_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lens = [figure for figure in report_page.figures("page of one") if figure.title == TITLES[0]]
     monkeypatch.setattr(report_page, "figures", lambda *places: lens)  # all of them take long
-    handmade_model().save_pretrained(tmp_path / "handmade")
-    save_problems(handmade_problems(12), tmp_path / "problems.jsonl")
+    handmade_model((1, 4, 1)).save_pretrained(tmp_path / "handmade")
+    save_problems(handmade_problems(12, (1, 4, 1)), tmp_path / "problems.jsonl")
     words = ["study", str(tmp_path / "handmade"), "--problems", str(tmp_path / "problems.jsonl")]
     words += ["--corruptions", "zero", "--max-new-tokens", "4", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, [*words, "--readouts"])

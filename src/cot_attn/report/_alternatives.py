@@ -95,7 +95,7 @@ def correlation_map(study: Study) -> str:
 
 def corruptions(study: Study) -> str:
     """Say how often each thought's corruption breaks the answer, one corruption at a time."""
-    rates = stats.importance(study.effects, by="corruption")["estimate"]
+    rates = study.importance_by_corruption["estimate"]
     phrases = [
         f"{label}: {_by_thought(rates.sel(corruption=label))}."
         for label in rates["corruption"].values

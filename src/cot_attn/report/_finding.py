@@ -57,7 +57,7 @@ def _importance(study: Study) -> str:
     worst = stats.worst_thought(study.effects, seed=int(study.settings["seed"]))
     thought, mean = int(worst["thought"]), study.importance["estimate"].mean()
     label = reference(study)
-    alone = stats.importance(study.effects, by="corruption").sel(corruption=label)
+    alone = study.importance_by_corruption.sel(corruption=label)
     gap = abs(alone["estimate"] - study.importance["estimate"])
     apart = int(gap["thought"][int(gap.fillna(-1).argmax("thought"))])
     here, there = (rates["estimate"].sel(thought=apart) for rates in (alone, study.importance))
@@ -76,8 +76,7 @@ def _staircase(study: Study) -> Iterator[str]:
     """Say for which thought it matters most how many steps a problem has."""
     if not study.knows_difficulty:
         return
-    rates = stats.importance(study.effects, by="difficulty")
-    rates = rates.dropna("difficulty", subset=["estimate"])
+    rates = study.importance_by_difficulty.dropna("difficulty", subset=["estimate"])
     if rates.sizes["difficulty"] < 2:
         return
     ends = rates.isel(difficulty=[0, -1])

@@ -88,8 +88,7 @@ def importance_by_thought(results: Results, **where: Any) -> Any:
 
 def importance_by_corruption(results: Results, **where: Any) -> Any:
     """Plot how often it breaks with each thought, for each corruption."""
-    rates = stats.importance(results.study.effects, by="corruption")
-    return plots.importance_by_corruption(rates.assign_attrs(model=results.study.name), **where)
+    return plots.importance_by_corruption(results.study.importance_by_corruption, **where)
 
 
 def importance_by_problem(results: Results, **where: Any) -> Any:

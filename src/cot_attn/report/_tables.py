@@ -80,7 +80,7 @@ def by_thought(studies: Sequence[Study]) -> Table:
         shown = [f"L{layer}" for layer in study.shown_layers]
         columns += ["importance", "95 %", label, *shown]
         groups.append((study.name, 3 + len(shown)))
-    alone = [stats.importance(s.effects, by="corruption").sel(corruption=label) for s in studies]
+    alone = [study.importance_by_corruption.sel(corruption=label) for study in studies]
     rows = []
     for thought in studies[0].importance["thought"].values:
         cells = [str(thought)]
@@ -130,9 +130,10 @@ def differences(comparison: xr.Dataset) -> Iterator[Table]:
 
 def details(study: Study, folder: str) -> Iterator[Table]:
     """Yield a study's further tables; their CSV files lie in `folder`/tables."""
-    by_difficulty = (("difficulty", "steps"),) if study.knows_difficulty else ()
-    for what, heading in (*by_difficulty, ("corruption", "corruption")):
-        rates = stats.importance(study.effects, by=what)
+    apart = [("corruption", "corruption", study.importance_by_corruption)]
+    if study.knows_difficulty:
+        apart.insert(0, ("difficulty", "steps", study.importance_by_difficulty))
+    for what, heading, rates in apart:
         yield Table(
             f"{study.name}: importance of thoughts by {_NAMES[what]}, percent.",
             (heading, "problems", *(f"thought {i}" for i in rates["thought"].values)),

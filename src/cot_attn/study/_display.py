@@ -7,7 +7,6 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from cot_attn import stats
 from cot_attn.study.results import Study
 
 
@@ -70,7 +69,7 @@ def _by_thought(study: Study) -> Table:
 
 def _by_difficulty(study: Study) -> Table:
     """Show importance by the number of steps that a problem needs."""
-    importance = stats.importance(study.effects, by="difficulty")
+    importance = study.importance_by_difficulty
     table = Table(
         title=f"{escape(study.name)}: importance of thoughts 0, 1, .. by number of steps, percent",
         title_justify="left",
