@@ -1,12 +1,14 @@
 """Workers that are killed, nodes that go, drivers that die: nothing is lost or done twice."""
 
 import contextlib
+import multiprocessing.util
 import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -113,21 +115,26 @@ def waited(condition: Callable[[], Any], seconds: int = 300) -> Any:
     raise TimeoutError
 
 
+def under_way(folder: Path, after: int = 2) -> Callable[[], Any]:
+    """Return what says whether so many shards are done and somebody is at another one."""
+    return lambda: len(finished(folder)) >= after and at_work(folder)
+
+
 def at_work(folder: Path) -> list[str]:
     """Return the shards that somebody is at."""
     return [each.stem for each in (folder / "working").glob("*.lock")]
 
 
 class Meanwhile:
-    """Does something once while a sweep runs, and keeps what it gave."""
+    """Does something once while a sweep runs, as soon as it may, and keeps what it gave."""
 
-    def __init__(self, folder: Path, act: Callable[[], Any], after: int = 2) -> None:
-        self.folder, self.act, self.after = folder, act, after
+    def __init__(self, when: Callable[[], Any], act: Callable[[], Any]) -> None:
+        self.when, self.act = when, act
         self.gave: Any = None
         self._thread = threading.Thread(target=self._wait)
 
     def _wait(self) -> None:
-        waited(lambda: len(finished(self.folder)) >= self.after and at_work(self.folder))
+        waited(self.when)
         self.gave = self.act()
 
     def __enter__(self) -> "Meanwhile":
@@ -182,7 +189,7 @@ def test_a_process_that_is_killed_is_replaced_and_its_shard_done_again(
         os.kill(max(begun()), signal.SIGKILL)
         return "killed"
 
-    with Meanwhile(sweep, kill) as meanwhile:
+    with Meanwhile(under_way(sweep), kill) as meanwhile:
         status = run_sweep(sweep, Processes(2))
     assert meanwhile.gave == "killed"
     assert status.complete
@@ -221,10 +228,29 @@ class Killing(Processes):
         return worker
 
 
+def driving(folder: Path, executor: Executor) -> None:
+    """Run a sweep in a process that has imported all; so has a copy of it, that workers are of."""
+
+    def copied(path: str, args: list[str], passed: list[int]) -> int:
+        if process := os.fork():
+            return process
+        for file in map(int, os.listdir("/proc/self/fd")):
+            if file > 2 and file not in passed:
+                with contextlib.suppress(OSError):
+                    os.close(file)
+        try:
+            exec(args[-1], {})  # what `python -c` would have been given
+        finally:
+            os._exit(0)
+
+    multiprocessing.util.spawnv_passfds = copied
+    run_sweep(folder, executor)
+
+
 @contextlib.contextmanager
 def driver(folder: Path, executor: Executor) -> Iterator[BaseProcess]:
     """Another process that drives a sweep."""
-    process = beginning().Process(target=run_sweep, args=(folder, executor))  # type: ignore[attr-defined]
+    process = beginning().Process(target=driving, args=(folder, executor))  # type: ignore[attr-defined]
     process.start()
     try:
         yield process
@@ -239,7 +265,7 @@ def test_a_driver_that_is_killed_leaves_whole_results_and_no_workers(
 ) -> None:
     before = begun()
     with driver(sweep, executor) as process:
-        waited(lambda: len(finished(sweep)) >= 2 and at_work(sweep))
+        waited(under_way(sweep))
         workers = begun() - before - {process.pid}  # two, and the one that they are copies of
         assert len(workers) == (3 if isinstance(executor, Processes) else 0)
         with pytest.raises(BlockingIOError, match="Another process runs the sweep"):
@@ -278,7 +304,49 @@ def test_a_shard_that_an_orphan_is_at_is_waited_for_and_not_done_twice(sweep: Pa
     assert times(sweep) == before
 
 
+def test_of_what_a_worker_was_given_at_once_only_what_it_has_not_done_is_done_again(
+    sweep: Path, expected: dict[str, bytes]
+) -> None:
+    executor = EndingHalfway(3)
+    status = run_sweep(sweep, executor)
+    assert status.complete
+    assert [each.shard for each in status.failures] == [executor.given[0][3]]
+    assert "The worker died. EOFError" in str(status.failures[0].error)
+    written = [shard for shards in executor.done for shard in shards]
+    assert len(written) == len(set(written)) == N_SHARDS
+    assert results(sweep) == expected
+
+
+class EndingHalfway(InProcess):
+    """A worker that is given all shards of a model, and ends once after so many of them."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.shards_at_once, self.after = N_SHARDS, after
+        self.given: list[list[str]] = []
+        self.done: list[list[str]] = []
+
+    def worker(self, job: Job) -> Any:
+        worker = super().worker(job)
+        take = worker.take
+
+        def taking(shards: list[str]) -> Any:
+            self.given.append(shards)
+            ends = len(self.given) == 1
+            self.done.append(shards[: self.after] if ends else shards)
+            outcomes = take(self.done[-1])
+            if ends:
+                outcomes = Future()
+                outcomes.set_exception(EOFError())
+            return outcomes
+
+        worker.take = taking  # type: ignore[method-assign]
+        return worker
+
+
 # submitit -------------------------------------------------------------------------------------
+
+JOB = "submitit.core._submit"
 
 
 def test_submitit_gives_what_one_process_gives_where_a_job_is_killed_too(
@@ -293,19 +361,20 @@ def test_submitit_gives_what_one_process_gives_where_a_job_is_killed_too(
         path_of(sweep, name).parent.mkdir(exist_ok=True)
         path_of(sweep, name).write_bytes(expected[path_of(sweep, name).name])
 
-    def kill() -> int:
-        jobs = children("submitit.core._submit")
+    def kill() -> list[int]:
+        jobs = children(JOB)
         for job in jobs:
             os.kill(job, signal.SIGKILL)
-        return len(jobs)
+        return jobs
 
-    with Meanwhile(sweep, kill, after=len(done) + 1) as meanwhile:
+    # At once: to begin is most of what a job takes here.
+    with Meanwhile(lambda: children(JOB), kill) as meanwhile:
         status = run_sweep(
             sweep, Submitit(1, shards_at_once=N_SHARDS, cluster="local", timeout_min=5)
         )
     assert meanwhile.gave
     assert status.complete, status.given_up
-    assert len(status.failures) <= 1  # that of the shard that it was at
+    assert len(status.failures) == 1  # the shard that it would have begun with
     assert results(sweep) == expected
 
 
@@ -345,7 +414,7 @@ def test_a_ray_cluster_goes_on_where_a_driver_an_actor_and_a_node_go(
     cluster: Any, sweep: Path, expected: dict[str, bytes]
 ) -> None:
     with driver(sweep, RayActors(1, address=cluster.address)) as process:
-        waited(lambda: finished(sweep) and at_work(sweep))
+        waited(under_way(sweep, 1))
         process.kill()
         process.join()
     waited(lambda: not named("ray::_Bench"))
@@ -364,8 +433,8 @@ def test_a_ray_cluster_goes_on_where_a_driver_an_actor_and_a_node_go(
 
     executor = RayActors()
     with (
-        Meanwhile(sweep, kill, after=len(before) + 1) as first,
-        Meanwhile(sweep, remove, after=len(before) + 2) as second,
+        Meanwhile(under_way(sweep, len(before) + 1), kill) as first,
+        Meanwhile(under_way(sweep, len(before) + 2), remove) as second,
     ):
         status = run_sweep(sweep, executor)
     assert executor.n_workers == 2
