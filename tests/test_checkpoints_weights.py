@@ -159,7 +159,7 @@ def swap_layers(model):
 
 
 def final_norm(model):
-    model.bridge.original_model.transformer.ln_f.weight.data.fill_(1)
+    model.bridge.original_model.transformer.ln_f.weight.data.neg_()
 
 
 def projection(model):
@@ -197,9 +197,7 @@ CHANGES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("origin", ["checkpoint", "own format"])
-def test_weights_that_changed_have_another_hash(origin, change, saved):
-    model = load() if origin == "checkpoint" else again(saved)
+def test_weights_that_changed_have_another_hash(change, model):
     before = model.provenance()["checkpoint"]
     change(model)
     after = model.provenance()["checkpoint"]
@@ -215,7 +213,10 @@ def test_weights_that_changed_before_anybody_asked_have_another_hash(
     """Right after loading a file's own hash is known and nothing was compared yet."""
     model = again(saved)
     change(model)
-    assert model.checkpoint != checkpoint_of_saved
+    changed = model.checkpoint
+    assert changed != checkpoint_of_saved
+    change(model)
+    assert model.checkpoint != changed
 
 
 @pytest.mark.slow
