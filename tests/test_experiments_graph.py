@@ -14,7 +14,7 @@ from cot_attn.experiments.usage import strangers
 from cot_attn.toy import handmade_model, handmade_problems, toy_problems
 from plain_loop import N_NEW, N_THOUGHTS, ROUNDING, Plain, divergence, shared_twins
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 EDGES = [
     Edge("question", "bot"),

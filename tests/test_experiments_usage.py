@@ -25,7 +25,7 @@ from cot_attn.models import Close, Projection, Prompt, Thought
 from cot_attn.toy import handmade_model, handmade_problems
 from plain_loop import N_NEW, N_THOUGHTS, divergence, shared_twins
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 N = 20
 

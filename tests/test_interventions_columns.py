@@ -17,7 +17,7 @@ from cot_attn import Intervention, Problem, run_variants
 from cot_attn.interventions import Zero
 from cot_attn.models import Identity
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 
 N_THOUGHTS, N_NEW, WINDOW = 3, 6, 4
 

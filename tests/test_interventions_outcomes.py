@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
+from conftest import noise_floor_left_out
 from cot_attn.data import Problem, grade
 from cot_attn.interventions import Intervention, Zero, noise_floor, run_variants
 from cot_attn.interventions._engine import batches, engine
@@ -24,6 +26,11 @@ OUTCOMES = [
     "disruption_l2",
     "disruption_tv",
 ]
+
+
+def variants(*given: object, **options: object) -> xr.Dataset:
+    with noise_floor_left_out():
+        return run_variants(*given, **options)
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
@@ -92,7 +99,7 @@ def test_divergences_and_log_probabilities_are_those_of_plain_logits(
 ) -> None:
     model, _ = model_and_loop
     problems, values = right
-    result = run_variants(model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW)
+    result = variants(model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW)
     assert result["baseline_correct"].all()
     for problem in problems:
         plain, value = zeroed[problem.id], values[problem.id]
@@ -127,9 +134,7 @@ def test_an_answer_without_a_value_has_nothing_to_measure_at_the_value(
 ) -> None:
     model, _ = model_and_loop
     silent = [Problem(f"p{i}", f"w{i}", "yes", answer_type="boolean") for i in range(2)]
-    result = run_variants(
-        model, silent, CHANGES, OUTCOMES, max_new_tokens=N_NEW, only_correct=False
-    )
+    result = variants(model, silent, CHANGES, OUTCOMES, max_new_tokens=N_NEW, only_correct=False)
     for name in ("kl_value", "logprob_gold"):
         assert np.isnan(result[name]).all()
     assert np.isnan(result["disruption_tv"].sel(query="answer_value")).all()
@@ -148,9 +153,7 @@ def test_the_value_of_a_wrong_answer_is_not_called_gold(
     unknown = [replace(p, answer=None) for p in all_right[1:2]]
     others = {problem.id: problem for problem in [*wrong, *unknown]}
     problems = [others.get(problem.id, problem) for problem in all_right]
-    result = run_variants(
-        model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW, only_correct=False
-    )
+    result = variants(model, problems, CHANGES, OUTCOMES, max_new_tokens=N_NEW, only_correct=False)
     for problem in problems:
         plain, value = zeroed[problem.id], values[problem.id]
         words = plain.words
@@ -183,7 +186,7 @@ def test_failed_is_what_grading_the_answer_says(
 ) -> None:
     model, _ = model_and_loop
     problems, _ = right
-    result = run_variants(model, problems, CHANGES, ["failed", "answer"], max_new_tokens=N_NEW)
+    result = variants(model, problems, CHANGES, ["failed", "answer"], max_new_tokens=N_NEW)
     for problem in problems:
         for change in CHANGES:
             one = result.sel(problem=problem.id, variant=change.label)
@@ -275,7 +278,7 @@ def test_the_change_of_later_thoughts_is_their_cosine_distance_to_the_baselines(
     model, loop = model_and_loop
     problems, _ = right
     changes = [*CHANGES, Intervention((0, 2), Zero())]
-    result = run_variants(model, problems, changes, ["thought_change"], max_new_tokens=N_NEW)
+    result = variants(model, problems, changes, ["thought_change"], max_new_tokens=N_NEW)
     assert result["thought_change"].dims == ("problem", "variant", "later_thought")
     for problem in problems:
         tokens = model.tokenizer(problem.question)["input_ids"]
@@ -299,6 +302,6 @@ def test_later_thoughts_move_only_where_they_are_recomputed(
     model, _ = model_and_loop
     problems, _ = right
     change = Intervention(0, Zero(), downstream=downstream)
-    result = run_variants(model, problems, [change], ["thought_change"], max_new_tokens=N_NEW)
+    result = variants(model, problems, [change], ["thought_change"], max_new_tokens=N_NEW)
     later = result["thought_change"].sel(later_thought=[1, 2])
     assert (later > 1e-3).all() if downstream == "recompute" else (later < 1e-6).all()

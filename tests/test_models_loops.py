@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import BUILDERS, wrap
+from conftest import BUILDERS, noise_floor_left_out, wrap
 from cot_attn.data import Problem
 from cot_attn.interventions import Intervention, Zero, run_variants
 from cot_attn.models import (
@@ -220,9 +220,10 @@ DOWNSTREAM = {each: Intervention(1, Zero(), downstream=each) for each in ("recom
 @pytest.fixture(scope="module")
 def without_thought_1(loop):
     changes = list(DOWNSTREAM.values())
-    return run_variants(
-        loop.model, loop.problems, changes, ["kl_first"], max_new_tokens=N_NEW, batch_size=4
-    )
+    with noise_floor_left_out():
+        return run_variants(
+            loop.model, loop.problems, changes, ["kl_first"], max_new_tokens=N_NEW, batch_size=4
+        )
 
 
 @pytest.mark.slow
