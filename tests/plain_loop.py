@@ -7,7 +7,7 @@ whenever that thought is part of the sequence.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -303,14 +303,17 @@ def _first(module: Any, *names: str) -> Any:
     return next(getattr(module, name) for name in names if hasattr(module, name))
 
 
-def twins(architecture: str, n_new: int = N_NEW) -> tuple[ContinuousThoughtModel, PlainLoop]:
+def twins(
+    architecture: str, n_new: int = N_NEW, n_layers: int = 2
+) -> tuple[ContinuousThoughtModel, PlainLoop]:
     """A model under test and a plain loop with the same random weights."""
+    sized = {name: partial(build, n_layers) for name, build in BUILDERS.items()}
     torch.manual_seed(7)
     feedback = Projection(32, 40).eval()
     models = []
     for _ in range(2):
         torch.manual_seed(11)
-        models.append({**BUILDERS, **FAMILIES}[architecture]())
+        models.append({**sized, **FAMILIES}[architecture]())
         if architecture == "gpt2":  # louder heads: a change of one is more than rounding
             for block in models[-1].transformer.h:
                 block.attn.c_proj.weight.data *= 3
@@ -321,8 +324,10 @@ def twins(architecture: str, n_new: int = N_NEW) -> tuple[ContinuousThoughtModel
 class Twins:
     """A model, a plain loop with the same weights, and problems whose baselines are right."""
 
-    def __init__(self, architecture: str, questions: list[str], n_new: int = N_NEW) -> None:
-        self.model, self.loop = twins(architecture, n_new)
+    def __init__(
+        self, architecture: str, questions: list[str], n_new: int = N_NEW, n_layers: int = 2
+    ) -> None:
+        self.model, self.loop = twins(architecture, n_new, n_layers)
         self._changed: dict[tuple[int, str, int], Plain] = {}
         self.tokens = [self.read(text) for text in questions]
         self.plain = [self.loop.run(tokens, look=True) for tokens in self.tokens]

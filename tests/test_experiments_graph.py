@@ -140,7 +140,7 @@ def test_two_edges_together_do_what_both_do(questions) -> None:
         n = len(twins.tokens[row])
         blocked = [
             (layer, head, n + 1 + N_THOUGHTS, key)
-            for layer in range(3)
+            for layer in range(2)
             for head in range(4)
             for key in [*range(n), n + 1]
         ]

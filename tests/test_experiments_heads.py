@@ -39,7 +39,7 @@ def test_an_attribution_is_the_slope_that_a_plain_loop_has(
     thought: int, questions: list[str]
 ) -> None:
     """Add a little of what a head takes from the thought, and see by how much the odds rise."""
-    twins = Twins("gpt2", questions[:4])
+    twins = Twins("gpt2", questions[:4], n_layers=3)
     chosen = [row for row in range(4) if twins.plain[row].answer]
     tokens = [twins.tokens[row] for row in chosen]
     with torch.no_grad():

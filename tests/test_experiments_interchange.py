@@ -61,7 +61,7 @@ def test_the_hand_built_models_digit_is_what_travels() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("site", ["input", "blocks.1.hook_out"])
+@pytest.mark.parametrize("site", ["input", "blocks.0.hook_out"])
 def test_the_answers_are_those_of_a_plain_loop(site: str, questions: list[str]) -> None:
     twins = shared_twins("gpt2", *questions)
     pairs = draw_pairs(twins.problems, n_sources=2)[:-1]  # one base has a source less

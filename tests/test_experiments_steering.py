@@ -22,13 +22,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
 def test_a_dose_is_what_a_plain_loop_adds(downstream: str, questions: list[str]) -> None:
     twins = shared_twins("gpt2", *questions[:5])
     vector = 2 * torch.randn(32, generator=torch.Generator().manual_seed(0))
-    direction = Direction.given(vector, N_THOUGHTS, "blocks.1.hook_out")
+    direction = Direction.given(vector, N_THOUGHTS, "blocks.0.hook_out")
     found = steer(
         twins.model, twins.problems, direction, [1.5], thoughts=[1], target="w5", n_random=1,
         downstream=downstream, max_new_tokens=N_NEW,
     )  # fmt: skip
     token = twins.model.tokenizer("w5")["input_ids"][0]
-    edits = {("blocks.1.hook_out", 1): lambda own: own + 1.5 * vector}
+    edits = {("blocks.0.hook_out", 1): lambda own: own + 1.5 * vector}
     n_moved = 0
     for row, problem in enumerate(twins.problems):
         kept = (0, 1, 2) if downstream == "frozen" else (0, 1)

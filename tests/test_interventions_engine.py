@@ -114,7 +114,7 @@ def test_what_comes_before_a_changed_thought_stays_as_it_was(
             if isinstance(stage, Thought):
                 seen[stage.index, hook.name] = activation.clone()
 
-        names = [f"blocks.{layer}.attn.hook_{kv}" for layer in range(3) for kv in "kv"]
+        names = [f"blocks.{layer}.attn.hook_{kv}" for layer in range(2) for kv in "kv"]
         with model.hooks([(name, keep) for name in names]):
             fed = model.think(pair.problems).thoughts
         return fed, seen

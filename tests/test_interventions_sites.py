@@ -57,7 +57,7 @@ CORRUPTIONS = [Zero(), GaussianNoise(1.0), Resample(), Shuffle()]
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def pair(request: pytest.FixtureRequest, questions: list[str]) -> Twins:
-    return Twins(request.param, questions[:3])
+    return Twins(request.param, questions[:3], n_layers=3)
 
 
 def name_of(site: Site | str) -> str:
