@@ -1,7 +1,6 @@
 """Workers that are killed, nodes that go, drivers that die: nothing is lost or done twice."""
 
 import contextlib
-import multiprocessing.util
 import os
 import shutil
 import signal
@@ -228,29 +227,10 @@ class Killing(Processes):
         return worker
 
 
-def driving(folder: Path, executor: Executor) -> None:
-    """Run a sweep in a process that has imported all; so has a copy of it, that workers are of."""
-
-    def copied(path: str, args: list[str], passed: list[int]) -> int:
-        if process := os.fork():
-            return process
-        for file in map(int, os.listdir("/proc/self/fd")):
-            if file > 2 and file not in passed:
-                with contextlib.suppress(OSError):
-                    os.close(file)
-        try:
-            exec(args[-1], {})  # what `python -c` would have been given
-        finally:
-            os._exit(0)
-
-    multiprocessing.util.spawnv_passfds = copied
-    run_sweep(folder, executor)
-
-
 @contextlib.contextmanager
 def driver(folder: Path, executor: Executor) -> Iterator[BaseProcess]:
     """Another process that drives a sweep."""
-    process = beginning().Process(target=driving, args=(folder, executor))  # type: ignore[attr-defined]
+    process = beginning().Process(target=run_sweep, args=(folder, executor))  # type: ignore[attr-defined]
     process.start()
     try:
         yield process
