@@ -206,35 +206,6 @@ class Study:
         """The likeliest tokens of the problem with most steps, as `readouts.top_tokens` gives."""
         return words_of(self.readouts, self.name)
 
-    @cached_property
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        return dict(self._flat())
-
-    def _flat(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        yield "importance", self.importance.to_dataframe().reset_index()
-        if self.knows_difficulty:
-            by_difficulty = self.importance_by_difficulty
-            yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
-        by_corruption = self.importance_by_corruption
-        yield "importance_by_corruption", by_corruption.to_dataframe().reset_index()
-        by_problem = self.failure.rename("failed").to_dataframe().reset_index()
-        yield "importance_by_problem", by_problem[["problem", "difficulty", "thought", "failed"]]
-        for name, values in (("share", self.shares), ("attention", self.sequence_attention)):
-            table = stats.mean_over_problems(values).to_dataframe().reset_index()
-            yield f"{name}_by_layer", table
-        yield "correlations", self.correlations.to_dataframe().reset_index()
-        by_thought = self.correlations_by_thought.to_dataframe().reset_index()
-        yield "correlations_by_thought", by_thought
-        yield "concentration", self.concentration.to_dataframe().reset_index()
-        if self.readouts is not None:
-            yield "lens_by_layer", self.lens.to_dataframe().reset_index()
-            yield "lens_by_thought", self.lens_of_fed.to_dataframe().reset_index()
-            if has_probe(self.readouts):
-                yield "probe", self.probe.to_dataframe().reset_index()
-                yield "top_words", self.top_words.to_dataframe().reset_index()
-        for name, found in self.experiment_tables.items():
-            yield name, found.to_dataframe().reset_index()
-
     def _correlate(self, estimand: Estimand) -> xr.Dataset:
         seed = int(self.settings["seed"])
         found = stats.correlate(self.shares, self.failure, estimand, seed=seed)
@@ -264,8 +235,29 @@ class Study:
 
     def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yield every result as a flat table with its name, fractions as they are."""
-        for name, table in self._tables.items():
-            yield name, table.copy()
+        yield "importance", self.importance.to_dataframe().reset_index()
+        if self.knows_difficulty:
+            by_difficulty = self.importance_by_difficulty
+            yield "importance_by_difficulty", by_difficulty.to_dataframe().reset_index()
+        by_corruption = self.importance_by_corruption
+        yield "importance_by_corruption", by_corruption.to_dataframe().reset_index()
+        by_problem = self.failure.rename("failed").to_dataframe().reset_index()
+        yield "importance_by_problem", by_problem[["problem", "difficulty", "thought", "failed"]]
+        for name, values in (("share", self.shares), ("attention", self.sequence_attention)):
+            table = stats.mean_over_problems(values).to_dataframe().reset_index()
+            yield f"{name}_by_layer", table
+        yield "correlations", self.correlations.to_dataframe().reset_index()
+        by_thought = self.correlations_by_thought.to_dataframe().reset_index()
+        yield "correlations_by_thought", by_thought
+        yield "concentration", self.concentration.to_dataframe().reset_index()
+        if self.readouts is not None:
+            yield "lens_by_layer", self.lens.to_dataframe().reset_index()
+            yield "lens_by_thought", self.lens_of_fed.to_dataframe().reset_index()
+            if has_probe(self.readouts):
+                yield "probe", self.probe.to_dataframe().reset_index()
+                yield "top_words", self.top_words.to_dataframe().reset_index()
+        for name, found in self.experiment_tables.items():
+            yield name, found.to_dataframe().reset_index()
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the study to a folder; a study that is there already is replaced.
