@@ -37,6 +37,26 @@ def turned_by_text(matrix: "Matrix", again: "Matrix | None" = None) -> "Matrix":
     return turned(turned(matrix))
 
 
+class Chain:
+    @checked
+    def joined(self, matrix: Matrix, other: Float[np.ndarray, "row other"]) -> "Chain":
+        return self if matrix.any() else matrix  # type: ignore[return-value]
+
+    @checked
+    def again(self) -> "Chain":
+        return None  # type: ignore[return-value]
+
+
+def test_a_method_that_returns_another_of_its_class_is_checked() -> None:
+    chain, ones = Chain(), np.ones((2, 3))
+    assert chain.joined(ones, np.ones((2, 1))) is chain
+    with pytest.raises(TypeCheckError, match=r"joined\(\) parameter other="):
+        chain.joined(ones, np.ones((3, 1)))
+    for wrong in (lambda: chain.joined(0 * ones, ones), chain.again):
+        with pytest.raises(TypeCheckError, match=r"\(\) return"):
+            wrong()
+
+
 def test_the_library_is_checked() -> None:
     with pytest.raises(TypeCheckError):
         grade(18, Problem("p", "What?", "18"))  # type: ignore[arg-type]

@@ -74,7 +74,8 @@ def jaxtyped(*, typechecker: Decorator) -> Decorator:
             return given  # its constructor is decorated otherwise, and was checked within that
         if not isinstance(given, FunctionType):
             return _jaxtyped(given, typechecker=typechecker)
-        annotations = given.__annotations__.values()
+        own = given.__qualname__.rpartition(".")[0]  # of a method that returns another of its class
+        annotations = [each for each in given.__annotations__.values() if each != own]
         if not any(map(has_dimensions, annotations)):
             return types_checked(given)
         if inspect.isgeneratorfunction(given) or any(isinstance(a, str) for a in annotations):
