@@ -74,8 +74,8 @@ def jaxtyped(*, typechecker: Decorator) -> Decorator:
             return given  # its constructor is decorated otherwise, and was checked within that
         if not isinstance(given, FunctionType):
             return _jaxtyped(given, typechecker=typechecker)
-        own = given.__qualname__.rpartition(".")[0]  # of a method that returns another of its class
-        annotations = [each for each in given.__annotations__.values() if each != own]
+        its_class = given.__qualname__.rpartition(".")[0]  # by name, as of what a method returns
+        annotations = [each for each in given.__annotations__.values() if each != its_class]
         if not any(map(has_dimensions, annotations)):
             return types_checked(given)
         if inspect.isgeneratorfunction(given) or any(isinstance(a, str) for a in annotations):

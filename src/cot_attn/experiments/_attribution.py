@@ -73,16 +73,14 @@ def head_views(
             steps.think()
         odds = _log_odds(steps.force(forced), forced).sum()
         leaves = [leaf for view in views for leaf in view.leaves]
-        gradients = _gradients(odds, leaves)
-    found = iter(gradients)
-    of_views = [[next(found) for _ in view.leaves] for view in views]
-    if not all(any(each is not None for each in of_view) for of_view in of_views):
+        if leaves and odds.requires_grad:
+            torch.autograd.backward(odds, inputs=leaves)
+    if not all(any(leaf.grad is not None for leaf in view.leaves) for view in views):
         raise ValueError(
             f"{model.name} does not compute with what stands at 'hook_z' (this bridge keeps "
             "another attention), so that heads cannot be told apart by a backward pass."
         )
-    each = [view.gain(of_view) for view, of_view in zip(views, of_views, strict=True)]
-    attribution = torch.stack(each, dim=1)
+    attribution = torch.stack([view.gain() for view in views], dim=1)
     attribution[~forced.has_value] = torch.nan
     n_later = steps.layout.eot.stop - key - 1
     looked = torch.stack([view.mean_look(n_later, forced) for view in views], dim=1)
@@ -118,14 +116,14 @@ class _View:
         counted = columns < n_later + lengths.clamp(min=0)[:, None]
         return (whole * counted[:, None]).sum(dim=-1) / counted.sum(dim=-1)[:, None]
 
-    def gain(self, gradients: Sequence[Tensor | None]) -> Float[Tensor, "batch head"]:
+    def gain(self) -> Float[Tensor, "batch head"]:
         assert self.value is not None
         n_heads, n_kv = self.looks[0].shape[1], self.value.shape[1]
         value = repeat(self.value, "b kv d -> b (kv group) d", group=n_heads // n_kv)
         total = torch.zeros(value.shape[:2], device=value.device)
-        for look, gradient in zip(self.looks, gradients, strict=True):
-            if gradient is not None:
-                total += einsum(gradient.float(), look, value, "b q h d, b h q, b h d -> b h")
+        for look, leaf in zip(self.looks, self.leaves, strict=True):
+            if leaf.grad is not None:
+                total += einsum(leaf.grad.float(), look, value, "b q h d, b h q, b h d -> b h")
         return total
 
 
@@ -211,13 +209,6 @@ class _Steps:
             "past_key_values": self.cache,
             "use_cache": True,
         }
-
-
-def _gradients(odds: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """Return the gradient of what is predicted along each leaf, None where it does not matter."""
-    if not leaves or not odds.requires_grad:
-        return [None] * len(leaves)
-    return torch.autograd.grad(odds, leaves, allow_unused=True)
 
 
 def _log_odds(logits: Float[Tensor, "batch n_tokens d_vocab"], forced: ForcedAnswers) -> Tensor:

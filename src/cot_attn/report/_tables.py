@@ -130,9 +130,10 @@ def differences(comparison: xr.Dataset) -> Iterator[Table]:
 
 def details(study: Study, folder: str) -> Iterator[Table]:
     """Yield a study's further tables; their CSV files lie in `folder`/tables."""
-    apart = [("corruption", "corruption", study.importance_by_corruption)]
+    apart = []
     if study.knows_difficulty:
-        apart.insert(0, ("difficulty", "steps", study.importance_by_difficulty))
+        apart.append(("difficulty", "steps", study.importance_by_difficulty))
+    apart.append(("corruption", "corruption", study.importance_by_corruption))
     for what, heading, rates in apart:
         yield Table(
             f"{study.name}: importance of thoughts by {_NAMES[what]}, percent.",
