@@ -107,15 +107,6 @@ def figures_not_laid_out() -> Generator[None, None, None]:
         yield
 
 
-@pytest.fixture
-def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one figure stand for all of a report, where nothing is said of them; they take long."""
-    from cot_attn.report import page
-
-    of_all = page.figures
-    monkeypatch.setattr(page, "figures", lambda *places: of_all(*places)[:1])
-
-
 @contextmanager
 def noise_floor_left_out() -> Generator[None, None, None]:
     """Measure no noise floor where nothing is said of it; it takes as long as some variants."""
@@ -138,10 +129,8 @@ class Lender:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if "cot_attn.models.continuous" in sys.modules:
-            import bridge_boots
             from lent_models import LENT
 
-            bridge_boots.make_affordable()
             anew = item.config.getoption("--read-anew") or item.get_closest_marker("reads")
             LENT.lend(not anew)
 

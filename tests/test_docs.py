@@ -7,18 +7,17 @@
 """
 
 import ast
+import contextlib
 import doctest
 import io
 import re
 import shlex
-from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
 import typer
 
-from conftest import noise_floor_left_out
 from cot_attn.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +70,7 @@ def run_page(page: Path) -> list[str]:
                 failures.append(said.getvalue())
             continue
         printed = io.StringIO()
-        with redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed):
             exec(compile("\n" * line + block["body"], str(page), "exec"), names)
         follows = blocks[index + 1] if index + 1 < len(blocks) else None
         wanted = follows["body"] if follows and follows["language"] == "text" else None
@@ -81,15 +80,13 @@ def run_page(page: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("figures_not_laid_out", "one_figure")
+@pytest.mark.usefixtures("figures_not_laid_out")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_shows_is_what_happens(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    of_floors = "run_checks" in page.read_text(encoding="utf-8")
     try:
-        with nullcontext() if of_floors else noise_floor_left_out():
-            assert not run_page(page)
+        assert not run_page(page)
     finally:
         plt.close("all")  # else a later page is warned of too many
 

@@ -11,8 +11,9 @@ import pytest
 from checkpoint_files import CODI, SAID, Golden
 from conftest import tiny_llama, tiny_tokenizer
 from cot_attn import ContinuousThoughtModel, Study
+from cot_attn.report import page
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_noise_floor")]
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IMAGES = EXAMPLES.parent / "docs" / "images"
 
@@ -28,6 +29,13 @@ def run(tmp_path, monkeypatch, capsys):
         return capsys.readouterr().out
 
     return run
+
+
+@pytest.fixture
+def one_figure(monkeypatch):
+    """Let one figure stand for all of a report, where nothing is said of them; they take long."""
+    of_all = page.figures
+    monkeypatch.setattr(page, "figures", lambda *places: of_all(*places)[:1])
 
 
 def test_quickstart_shows_an_answer_and_a_correlation_for_each_layer(run):
