@@ -181,24 +181,9 @@ def figure_of(drawn: Drawn) -> Figure:
 
 
 @cache
-def on_its_own(name: str) -> Drawn:
-    """Draw a figure where no place is given, and lay it out once."""
-    return laid_out_once({**SINGLE, **SEVERAL}[name](None))
-
-
-@cache
 def drawn(name: str, width: float) -> Drawn:
-    """Draw a figure at a width, once for all tests that only look at it.
-
-    Where a figure of its own is as wide, it is that one, which is drawn in any case.
-    """
-    own = on_its_own(name)
-    if figure_of(own).get_figwidth() == width:
-        return own
-    return laid_out_once(FIGURES[name](width))
-
-
-def laid_out_once(axes: Drawn) -> Drawn:
+    """Draw a figure once, and lay it out once, for all tests that only look at it."""
+    axes = FIGURES[name](width)
     fig = figure_of(axes)
     layout = fig.get_layout_engine()
     assert layout is not None

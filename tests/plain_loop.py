@@ -414,7 +414,7 @@ class Twins:
             if query > first + thought
         ]
 
-    def agrees(self, change: Intervention, results: xr.Dataset) -> bool:
+    def assert_agrees(self, change: Intervention, results: xr.Dataset) -> bool:
         """Hold results against plain runs, which must have changed something; were it answers?
 
         The divergence at the first token tells however small the change is. Answers are compared

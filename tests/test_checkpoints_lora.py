@@ -99,7 +99,7 @@ class Trained:
             never=never,
         )
 
-    def compare(self, model):
+    def assert_like_peft(self, model):
         """Thoughts, logits and answers are those of a plain loop through peft's own model."""
         run = model.run(QUESTIONS, max_new_tokens=N_NEW)
         _, questions = model.encode(QUESTIONS)
@@ -113,18 +113,19 @@ class Trained:
             assert tokens[: len(first)] == first
             assert len(tokens) == len(first) or first == [199]
 
-    def compare_parts(self, parts):
-        """The same of the parts that were loaded, in the same plain loop and for one question."""
+    def assert_parts_like_peft(self, parts):
+        """The same of the parts that were loaded, in the same plain loop."""
         _, bot, eot, never = MARKERS[self.family]
         template = parts.template
         assert (template.bot[-1], template.eot[0], template.eos) == (bot, eot, 199)
         assert set(never) <= set(template.suppressed)
-        tokens = parts.tokenizer(QUESTIONS[0])["input_ids"]
-        own = self.plain(tokens, parts.language_model, parts.feedback.transform)
-        plain = self.plain(tokens)
-        torch.testing.assert_close(own.thoughts, plain.thoughts, atol=2e-4, rtol=1e-4)
-        torch.testing.assert_close(own.logits, plain.logits, atol=2e-4, rtol=1e-4)
-        assert own.tokens == plain.tokens
+        for question in QUESTIONS:
+            tokens = parts.tokenizer(question)["input_ids"]
+            own = self.plain(tokens, parts.language_model, parts.feedback.transform)
+            plain = self.plain(tokens)
+            torch.testing.assert_close(own.thoughts, plain.thoughts, atol=2e-4, rtol=1e-4)
+            torch.testing.assert_close(own.logits, plain.logits, atol=2e-4, rtol=1e-4)
+            assert own.tokens == plain.tokens
 
 
 def random_model(base, seed=0, n_rows=203, **changes):
@@ -203,7 +204,7 @@ def test_every_set_of_targets_gives_what_peft_computes(base, targets, family, tr
     """Among them one or both of two tied tensors: then the two are no longer one."""
     made = trained(base, family, target_modules=targets)
     parts = made.parts(made.save(tmp_path), lora_alpha=8)
-    made.compare_parts(parts)
+    made.assert_parts_like_peft(parts)
     untied = bool({"wte", "embed_tokens", "lm_head"} & set(targets))
     assert parts.language_model.config.tie_word_embeddings is not untied
     assert bool(parts.report.notes) is untied
@@ -214,7 +215,7 @@ def test_every_set_of_targets_gives_what_peft_computes(base, targets, family, tr
 def test_lora_on_embeddings_that_are_not_tied(targets, trained, tmp_path):
     made = trained("llama", target_modules=targets, tied=False)
     model = made.load(made.save(tmp_path), lora_alpha=8)
-    made.compare(model)
+    made.assert_like_peft(model)
     assert model.load_report.notes == ()
 
 
@@ -222,8 +223,8 @@ def test_lora_on_embeddings_that_are_not_tied(targets, trained, tmp_path):
 @pytest.mark.parametrize("targets", [["lm_head"], ["wte"], ["wte", "lm_head"]])
 def test_peft_may_tie_the_adapters_as_well(targets, trained, tmp_path):
     made = trained(target_modules=targets, ensure_weight_tying=True)
-    made.compare(made.load(made.save(tmp_path), lora_alpha=8))
-    made.compare_parts(made.parts(made.save(tmp_path, with_config=True)))
+    made.assert_like_peft(made.load(made.save(tmp_path), lora_alpha=8))
+    made.assert_parts_like_peft(made.parts(made.save(tmp_path, with_config=True)))
 
 
 @pytest.mark.slow
@@ -238,7 +239,7 @@ def test_an_untied_model_comes_back_exactly_from_its_own_folder(base, targets, t
     one, other = (each.run(QUESTIONS, max_new_tokens=4) for each in (model, again))
     assert torch.equal(one.thoughts, other.thoughts)
     assert torch.equal(one.first_logits, other.first_logits)
-    made.compare(again)
+    made.assert_like_peft(again)
 
 
 @pytest.mark.slow
@@ -251,7 +252,7 @@ def test_either_of_two_tied_names_is_enough_beside_lora(kept, trained, tmp_path)
         if name != kept:
             del tensors[f"codi.base_model.model.{name}"]
     torch.save(tensors, tmp_path / "pytorch_model.bin")
-    made.compare(made.load(tmp_path, lora_alpha=8))
+    made.assert_like_peft(made.load(tmp_path, lora_alpha=8))
 
 
 @pytest.mark.slow
@@ -266,7 +267,7 @@ def test_what_safetensors_writes_of_a_tied_model_with_lora_on_its_head(trained, 
             whole.prj.add_module(part, nn.Module())
         whole.prj.get_submodule(part).register_parameter(parameter, nn.Parameter(tensor))
     save_model(whole, str(tmp_path / "model.safetensors"))
-    made.compare(made.load(tmp_path, lora_alpha=8))
+    made.assert_like_peft(made.load(tmp_path, lora_alpha=8))
 
 
 @pytest.mark.slow
@@ -274,7 +275,7 @@ def test_what_safetensors_writes_of_a_tied_model_with_lora_on_its_head(trained, 
 def test_an_adapter_may_have_any_name(name, trained, tmp_path):
     made = trained(adapter=name, target_modules=["c_attn", "wte"])
     parts = made.parts(made.save(tmp_path), lora_alpha=8)
-    made.compare_parts(parts)
+    made.assert_parts_like_peft(parts)
     assert parts.report.settings["adapter"] == name
 
 
@@ -284,7 +285,7 @@ def test_an_adapters_name_may_be_left_out(trained, tmp_path):
     made = trained(target_modules=["c_attn", "wte"])
     tensors = {key.replace(".default", ""): tensor for key, tensor in made.tensors().items()}
     torch.save(tensors, tmp_path / "pytorch_model.bin")
-    made.compare_parts(made.parts(tmp_path, lora_alpha=8))
+    made.assert_parts_like_peft(made.parts(tmp_path, lora_alpha=8))
 
 
 # The strength ---------------------------------------------------------------------------------
@@ -298,7 +299,7 @@ def test_rslora_as_the_user_says(rank, alpha, family, trained, tmp_path):
         family=family, target_modules=["c_attn"], r=rank, lora_alpha=alpha, use_rslora=True
     )
     parts = made.parts(made.save(tmp_path), lora_alpha=alpha, use_rslora=True)
-    made.compare_parts(parts)
+    made.assert_parts_like_peft(parts)
     assert parts.report.settings["use_rslora"] is True
 
 
@@ -333,7 +334,7 @@ PATTERNS = [
 def test_the_strength_is_what_the_adapters_configuration_says(family, lora, trained, tmp_path):
     made = trained(family=family, **{"target_modules": GPT2} | lora)
     parts = made.parts(made.save(tmp_path, with_config=True))
-    made.compare_parts(parts)
+    made.assert_parts_like_peft(parts)
     assert "adapter_config.json" in str(parts.report)
 
 
@@ -343,7 +344,7 @@ def test_the_configuration_that_peft_itself_writes(trained, tmp_path):
     made.net.save_pretrained(tmp_path)
     (tmp_path / "adapter_model.safetensors").unlink()
     parts = made.parts(made.save(tmp_path))
-    made.compare_parts(parts)
+    made.assert_parts_like_peft(parts)
     assert parts.report.settings["lora_rank"] == "4, 8"
 
 
@@ -351,7 +352,7 @@ def test_the_configuration_that_peft_itself_writes(trained, tmp_path):
 def test_what_the_user_says_may_repeat_the_configuration(trained, tmp_path):
     made = trained(target_modules=GPT2, use_rslora=True)
     folder = made.save(tmp_path, with_config=True)
-    made.compare_parts(made.parts(folder, lora_alpha=8, use_rslora=True))
+    made.assert_parts_like_peft(made.parts(folder, lora_alpha=8, use_rslora=True))
 
 
 @pytest.mark.parametrize(
@@ -381,7 +382,7 @@ def test_a_registered_checkpoint_with_rslora(trained, tmp_path):
     made = trained(target_modules=GPT2, use_rslora=True)
     info = CheckpointInfo("codi", made.base, 3, lora_alpha=8, use_rslora=True)
     register_checkpoint(str(made.save(tmp_path)), info)
-    made.compare(ContinuousThoughtModel.from_pretrained(str(tmp_path), validate=False))
+    made.assert_like_peft(ContinuousThoughtModel.from_pretrained(str(tmp_path), validate=False))
 
 
 @pytest.mark.slow
@@ -430,7 +431,7 @@ def test_a_damaged_configuration(content, with_lora, tmp_path):
 def test_an_empty_configuration_is_none(content, with_lora, tmp_path):
     made = with_lora()
     (made.save(tmp_path) / "adapter_config.json").write_bytes(content)
-    made.compare_parts(made.parts(tmp_path, lora_alpha=8))
+    made.assert_parts_like_peft(made.parts(tmp_path, lora_alpha=8))
     with pytest.raises(ValueError, match="Give lora_alpha="):
         made.load(tmp_path)
 
@@ -450,7 +451,7 @@ def test_a_configuration_beside_weights_without_lora(family, trained, tmp_path):
     with pytest.raises(ValueError, match=r"describes LoRA, and .* has none"):
         made.load(tmp_path)
     (tmp_path / "adapter_config.json").unlink()
-    made.compare_parts(made.parts(tmp_path))
+    made.assert_parts_like_peft(made.parts(tmp_path))
 
 
 # What is no plain LoRA ------------------------------------------------------------------------
@@ -504,7 +505,7 @@ def test_the_advice_for_dora_works(trained, tmp_path):
     made = trained(target_modules=GPT2, use_dora=True)
     merged = trained(target_modules=GPT2, use_dora=True)
     merged.net = merged.net.merge_and_unload()
-    made.compare(merged.load(merged.save(tmp_path)))
+    made.assert_like_peft(merged.load(merged.save(tmp_path)))
 
 
 # Wrappers -------------------------------------------------------------------------------------
@@ -542,7 +543,7 @@ def test_the_names_of_wrappers_are_taken_off(family, wrap, with_lora, tmp_path):
     tensors = {wrap(key): tensor for key, tensor in made.tensors().items()}
     torch.save(tensors, tmp_path / "pytorch_model.bin")
     loaded = made.parts(tmp_path, lora_alpha=8)
-    made.compare_parts(loaded)
+    made.assert_parts_like_peft(loaded)
     parts = {part for key in tensors for part in key.split(".")} & {
         "module",
         "_orig_mod",

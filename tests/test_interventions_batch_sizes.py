@@ -18,7 +18,7 @@ NEARLY_ALL, ALL = 1e-4, 0.05  # nats
 
 
 def effects(model: ContinuousThoughtModel, order: int, batch_size: int) -> xr.Dataset:
-    problems = load_problems("toy", n=2)[::order]
+    problems = load_problems("toy", n=4)[::order]
     return TokenAblator(model).run(problems, [*DEFAULT, "answer"], batch_size=batch_size)
 
 

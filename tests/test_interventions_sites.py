@@ -107,7 +107,7 @@ def test_answers_are_those_of_a_plain_loop_at_every_site(
     pair: Twins, changed: xr.Dataset, site: Site | str
 ) -> None:
     for change in changes_at(site):
-        pair.agrees(change, changed)
+        pair.assert_agrees(change, changed)
 
 
 @pytest.mark.parametrize("site", KNOCK_OUTS, ids=name_of)
@@ -115,7 +115,7 @@ def test_a_knock_out_is_a_hole_in_the_mask(
     pair: Twins, changed: xr.Dataset, site: Attention
 ) -> None:
     for change in changes_at(site):
-        pair.agrees(change, changed)
+        pair.assert_agrees(change, changed)
         for row, problem in enumerate(pair.problems):
             plain = pair.changed(row, change).thoughts
             cosine = torch.cosine_similarity(pair.plain[row].thoughts, plain, dim=-1)
